@@ -1,0 +1,37 @@
+"""crossnorm: answers requests for plots about attention.
+
+Replace V in softmax(c QKᵀ) V by a remix of V and softmaxᵀ(V), train a grid of doses × paired seeds, and read the
+answer: learning curves with bands, a trend over the dose, a verdict. Names are loaded on first use, so that
+``import crossnorm`` and ``crossnorm --help`` stay light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from crossnorm._version import __version__
+
+if TYPE_CHECKING:
+    from crossnorm.functional import Variant, attention, per_query, sequence_pool
+
+_HOME = {
+    "Variant": "crossnorm.functional",
+    "attention": "crossnorm.functional",
+    "per_query": "crossnorm.functional",
+    "sequence_pool": "crossnorm.functional",
+}
+
+__all__ = ["Variant", "__version__", "attention", "per_query", "sequence_pool"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'crossnorm' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

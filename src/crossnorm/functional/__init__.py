@@ -1,0 +1,26 @@
+"""Pure functions: normalisers along one named axis, attention, sequence pooling, the catalogue of variants.
+
+Axis letters, here and everywhere: b batch, h heads, q queries, k tokens (keys and values), e channels of query and
+key, d channels of a value. Knows nothing of parameters, training or studies.
+"""
+
+from crossnorm.functional.attention import attend, attention
+from crossnorm.functional.catalogue import VARIANTS
+from crossnorm.functional.masks import Visibility
+from crossnorm.functional.own import per_query
+from crossnorm.functional.pooling import pool, sequence_pool
+from crossnorm.functional.variants import SITES, Variant, as_variant, mix
+
+__all__ = [
+    "SITES",
+    "VARIANTS",
+    "Variant",
+    "Visibility",
+    "as_variant",
+    "attend",
+    "attention",
+    "mix",
+    "per_query",
+    "pool",
+    "sequence_pool",
+]

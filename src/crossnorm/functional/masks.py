@@ -1,0 +1,102 @@
+"""What each query may see: one reading of every kind of attention mask.
+
+Turns boolean masks, float masks and causality into a `Visibility` and, for float masks, the bias that is left.
+Knows nothing of values, variants or models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossnorm.errors import BadInput
+
+__all__ = ["EVERYTHING", "Visibility", "read_mask"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visibility:
+    """Which tokens take part, for all queries alike or for each of its own.
+
+    At most one of the two fields is set; with neither, every query sees every token.
+
+    Attributes:
+        keys: (…, k) boolean, the tokens that every query sees (a padding mask).
+        pairs: (…, q, k) boolean, the tokens that each query sees (causal and other masks that differ by query).
+    """
+
+    keys: Tensor | None = None
+    pairs: Tensor | None = None
+
+    def mask(self) -> Tensor | None:
+        """The boolean mask, broadcastable to the scores (…, q, k)."""
+        return self.pairs if self.keys is None else self.keys.unsqueeze(-2)
+
+    def to_any(self) -> Tensor | None:
+        """(…, k): the tokens that at least one query sees."""
+        return self.keys if self.pairs is None else self.pairs.any(-2)
+
+    def count(self, tokens: int) -> Tensor | int:
+        """N, the number of visible tokens: an int, (…, 1, 1) for `keys`, or (…, q, 1) for `pairs`."""
+        mask = self.mask()
+        return tokens if mask is None else mask.sum(-1, keepdim=True)
+
+
+EVERYTHING = Visibility()
+
+
+def read_mask(
+    attn_mask: Tensor | None, is_causal: bool, queries: int, keys: int, device: torch.device
+) -> tuple[Visibility, Tensor | None]:
+    """Read torch's mask arguments into (visibility, additive bias or None).
+
+    A boolean mask is True where a token is visible. A float mask hides where it is ≤ finfo(dtype).min / 2
+    (−inf included) and is a bias elsewhere. A mask whose rows are all equal is a padding mask; one that hides
+    nothing is no mask. `is_causal` is torch's top-left triangle.
+
+    Args:
+        attn_mask: Broadcastable to (…, q, k), or None.
+        is_causal: Whether query i sees tokens 0 … i only.
+        queries: q, the number of queries.
+        keys: k, the number of tokens.
+        device: Where a causal mask is made.
+
+    Raises:
+        BadInput: Both a mask and `is_causal`, a mask of another type, or one that does not broadcast.
+    """
+    if is_causal:
+        if attn_mask is not None:
+            raise BadInput("attn_mask", "None together with is_causal=True", "both", "Put causality into the mask.")
+        return Visibility(pairs=torch.ones(queries, keys, dtype=torch.bool, device=device).tril()), None
+    if attn_mask is None:
+        return EVERYTHING, None
+    _check_shape(attn_mask, queries, keys)
+    if attn_mask.dtype == torch.bool:
+        return _simplest(attn_mask), None
+    if not attn_mask.is_floating_point():
+        raise BadInput("attn_mask", "a boolean or floating-point tensor", str(attn_mask.dtype))
+    visible = attn_mask > torch.finfo(attn_mask.dtype).min / 2
+    return _simplest(visible), attn_mask
+
+
+def _check_shape(mask: Tensor, queries: int, keys: int) -> None:
+    tail = (1, *mask.shape)[-2:]
+    if mask.ndim == 0 or tail[0] not in (1, queries) or tail[1] not in (1, keys):
+        raise BadInput(
+            "attn_mask",
+            f"a shape broadcastable to (…, {queries}, {keys}) = (…, queries, tokens)",
+            tuple(mask.shape),
+        )
+
+
+def _simplest(visible: Tensor) -> Visibility:
+    """No mask if nothing is hidden, a padding mask if all rows are equal, else a mask by query."""
+    if bool(visible.all()):
+        return EVERYTHING
+    if visible.ndim == 1:
+        return Visibility(keys=visible)
+    if visible.shape[-2] == 1 or bool((visible == visible[..., :1, :]).all()):
+        return Visibility(keys=visible[..., 0, :])
+    return Visibility(pairs=visible)

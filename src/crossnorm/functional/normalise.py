@@ -1,0 +1,146 @@
+"""Normalisers of the values along one named axis, for visibility by token and by query.
+
+Each takes values X (…, k, d) of k tokens and d channels. The `…_over_…` functions give normalised values of the same
+shape, where every query sees the same tokens; the `seen_…` functions give the product with the attention weights
+A (…, q, k), where each query normalises over what it sees. Knows nothing of α, variants or models.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from crossnorm.functional.masks import Visibility
+
+__all__ = [
+    "exp_sums",
+    "min_max_over_tokens",
+    "seen_min_max",
+    "seen_softmax",
+    "softmax_over_batch",
+    "softmax_over_tokens",
+]
+
+# Up to |x| ≤ LIMIT, exp(x), its sums and their quotients keep full relative precision without any shift.
+_LIMIT = {torch.float32: 40.0, torch.float64: 300.0}
+# Elements of the largest temporary (…, rows, k, d) of the exact form.
+_CHUNK = 1 << 22
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """The tensor itself, or its float32 form where its type is a half-precision one."""
+    return x if x.dtype in _LIMIT else x.float()
+
+
+def softmax_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
+    """S(X)_jd = exp(X_jd) / Σ_i exp(X_id) over the visible tokens; hidden tokens get 0."""
+    return _masked_softmax(x, visible.keys, dim=-2)
+
+
+def softmax_over_batch(x: Tensor, visible: Visibility) -> Tensor:
+    """exp(X_bjd) / Σ_c exp(X_cjd): softmax over the examples in which token j is visible.
+
+    Not a function of one example: the other examples of the batch change the result.
+    """
+    return _masked_softmax(x, visible.to_any(), dim=0)
+
+
+def _masked_softmax(x: Tensor, keys: Tensor | None, dim: int) -> Tensor:
+    x = at_least_float32(x)
+    if keys is None:
+        return x.softmax(dim)
+    hidden = ~keys.unsqueeze(-1)
+    # The finite minimum instead of −inf: an axis without any visible token stays free of NaN, also backwards.
+    return x.masked_fill(hidden, torch.finfo(x.dtype).min).softmax(dim).masked_fill(hidden, 0.0)
+
+
+def min_max_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
+    """2 (X - lo) / (hi - lo) - 1 with lo, hi over the visible tokens and all channels; 0 where hi = lo."""
+    x = at_least_float32(x)
+    low, high = x, x
+    if visible.keys is not None:
+        hidden = ~visible.keys.unsqueeze(-1)
+        low, high = x.masked_fill(hidden, torch.inf), x.masked_fill(hidden, -torch.inf)
+    low, high = low.amin((-2, -1), keepdim=True), high.amax((-2, -1), keepdim=True)
+    flat = ~(high > low)  # equal ones, and no visible token at all (∞ against -∞)
+    scaled = (x - low.masked_fill(flat, 0.0)) / (high - low).masked_fill(flat, 1.0)
+    return (2 * scaled - 1).masked_fill(flat, 0.0)
+
+
+def seen_min_max(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
+    """Σ_j A_ij (2 (X_jd - lo_i) / (hi_i - lo_i) - 1), lo_i and hi_i over what query i sees and all channels."""
+    assert visible.pairs is not None
+    x = at_least_float32(x)
+    weights = weights.to(x.dtype)
+    hidden = ~visible.pairs
+    low = x.amin(-1).unsqueeze(-2).masked_fill(hidden, torch.inf).amin(-1, keepdim=True)
+    high = x.amax(-1).unsqueeze(-2).masked_fill(hidden, -torch.inf).amax(-1, keepdim=True)
+    flat = ~(high > low)
+    low, span = low.masked_fill(flat, 0.0), (high - low).masked_fill(flat, 1.0)
+    total = weights.sum(-1, keepdim=True)
+    with torch.autocast(x.device.type, enabled=False):
+        return (2 * (weights @ x - low * total) / span - total).masked_fill(flat, 0.0)
+
+
+def seen_softmax(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
+    """Σ_j A_ij S_i(X)_jd = (A · e^X)_id / (M · e^X)_id with M the boolean mask; 0 for a query that sees nothing."""
+    above, below, _ = exp_sums(weights, x, visible)
+    return above / below.masked_fill(below == 0, 1.0)
+
+
+def exp_sums(weights: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor, Tensor | float]:
+    """Σ_j A_ij exp(X_jd - c_id), Σ_{l visible to i} exp(X_ld - c_id) and the shift c.
+
+    No shift is needed while |X| is small; then one matrix product does it, and nothing of a token that a query does
+    not see enters its sums. Values that spread more are summed in float64, and beyond its range exactly: each query
+    with the maximum of what it sees as its shift, in blocks of queries that are recomputed on the way back.
+
+    Args:
+        weights: A (…, q, k), zero where a token is hidden.
+        x: X (…, k, d).
+        visible: Who sees what.
+
+    Returns:
+        Both sums (…, q, d) in float32 at least, and the shift (…, q, d), or 0.0 where none was needed.
+    """
+    x = at_least_float32(x)
+    seen = visible.to_any()
+    if seen is not None:
+        x = x.masked_fill(~seen.unsqueeze(-1), 0.0)
+    bound = float(x.detach().abs().amax()) if x.numel() else 0.0
+    with torch.autocast(x.device.type, enabled=False):
+        for dtype in (x.dtype, torch.float64):
+            if bound <= _LIMIT[dtype] and not (dtype != x.dtype and x.device.type == "mps"):
+                above, below = _plain_sums(weights.to(dtype), x.to(dtype).exp(), visible)
+                return above, below, 0.0
+        return _exact_sums(weights.to(x.dtype), x, visible)
+
+
+def _plain_sums(weights: Tensor, exp_x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
+    mask = visible.mask()
+    if mask is None:
+        return weights @ exp_x, exp_x.sum(-2, keepdim=True)
+    return weights @ exp_x, mask.to(exp_x.dtype) @ exp_x
+
+
+def _exact_sums(weights: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor, Tensor]:
+    mask = visible.mask()
+    if mask is None:
+        mask = torch.ones(weights.shape[-2:], dtype=torch.bool, device=x.device)
+    mask = mask.expand(*mask.shape[:-2], *weights.shape[-2:])
+    rows = max(1, _CHUNK // x.numel())
+    blocks = [
+        checkpoint(_exact_rows, w, x, m, use_reentrant=False, preserve_rng_state=False)
+        for w, m in zip(torch.split(weights, rows, -2), torch.split(mask, rows, -2), strict=True)
+    ]
+    above, below, shift = (torch.cat(parts, -2) for parts in zip(*blocks, strict=True))
+    return above, below, shift
+
+
+def _exact_rows(weights: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    spread = x.unsqueeze(-3).masked_fill(~mask.unsqueeze(-1), -torch.inf)  # (…, rows, k, d)
+    shift = spread.detach().amax(-2)
+    shift = shift.masked_fill(shift == -torch.inf, 0.0)
+    terms = (spread - shift.unsqueeze(-2)).exp()
+    return (weights.unsqueeze(-1) * terms).sum(-2), terms.sum(-2), shift
