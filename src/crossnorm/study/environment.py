@@ -1,0 +1,64 @@
+"""What a study ran on: versions, hardware, code revision.
+
+Knows nothing of studies. Never part of a verdict, always part of its folder.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+__all__ = ["describe_environment"]
+
+_PACKAGES = ("crossnorm", "torch", "torchvision", "numpy", "scipy", "mnist1d", "scikit-learn")
+
+
+def describe_environment() -> dict[str, str]:
+    """Name → value, in reading order; "unknown" where the machine does not tell."""
+    facts = {
+        "python": platform.python_version(),
+        **{package: _version(package) for package in _PACKAGES},
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "revision": _revision(),
+    }
+    import torch
+
+    if torch.cuda.is_available():
+        facts["gpu"] = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(0)}"
+    return facts
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
+
+
+def _revision() -> str:
+    """The commit of the source tree crossnorm runs from; "release" where it is an installed package."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "release"
+    return answer.stdout.strip() or "release"

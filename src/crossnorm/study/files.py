@@ -1,0 +1,49 @@
+"""Writing files so that a reader, or a kill at any instant, never meets a half-written one.
+
+Knows nothing of what is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+__all__ = ["encoded_name", "read_json", "write_atomically", "write_json"]
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file by a whole new one, durable before it takes the name."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_atomically` of JSON with sorted keys."""
+    write_atomically(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file; None if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def encoded_name(name: str) -> str:
+    """A name as one path component: percent-encoded where it is not plain, short enough for any file system."""
+    encoded = quote(name, safe="@+=,~")
+    if encoded.startswith("."):
+        encoded = "%2E" + encoded[1:]
+    if len(encoded) > 200:
+        import hashlib
+
+        encoded = encoded[:160].rstrip("%") + "~" + hashlib.sha256(name.encode()).hexdigest()[:16]
+    return encoded

@@ -1,0 +1,194 @@
+"""The local executor: worker processes on this machine, one thread each, fed cohort by cohort.
+
+A worker that dies gives its unfinished runs back; they are tried again one by one and, at the last, recorded as
+crashed. Knows nothing of what a run computes or of how progress is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from crossnorm.study import store
+from crossnorm.study.plan import Cohort, Plan, Run
+
+__all__ = ["default_workers", "run_local"]
+
+_TRIES = 2
+_THREADS = 1
+
+Event = dict[str, Any]
+
+
+def default_workers() -> int:
+    """One worker per core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_local(
+    plan: Plan,
+    cohorts: Sequence[Cohort],
+    folder: Path,
+    *,
+    workers: int,
+    device: str,
+    imports: Sequence[str],
+    listen: Callable[[int, Event], None],
+) -> None:
+    """Carry out cohorts in worker processes and return when every run has an outcome.
+
+    Args:
+        plan: The study.
+        cohorts: What is to be done, in this order.
+        folder: The study's folder.
+        workers: The most processes at once.
+        device: The torch device of the workers.
+        imports: Modules that a worker imports first (the user's own variants).
+        listen: Called with (worker's number, event) in this thread; besides the workers' own events there is
+            ``{"event": "cohort", "seed": …, "arms": […]}`` when a worker gets one.
+    """
+    job = {
+        "spec": plan.spec.model_dump(),
+        "folder": str(folder.resolve()),
+        "device": device,
+        "imports": list(imports),
+        "threads": _THREADS,
+    }
+    _Pool(plan, cohorts, folder, job, listen).run(workers)
+
+
+class _Worker:
+    """A process, the cohort it is at, and what it printed."""
+
+    def __init__(self, number: int, job: Event, events: queue.Queue[tuple[int, Event]]) -> None:
+        self.cohort: Cohort | None = None
+        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+        # A session of its own: an interrupt from the keyboard reaches the one who started it, who decides.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "crossnorm.study.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            encoding="utf-8",
+            env=os.environ | {"OMP_NUM_THREADS": str(_THREADS), "MKL_NUM_THREADS": str(_THREADS)},
+            start_new_session=True,
+        )
+        self.send(job)
+        threading.Thread(target=self._read, args=(number, events), daemon=True).start()
+
+    def _read(self, number: int, events: queue.Queue[tuple[int, Event]]) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            events.put((number, json.loads(line)))
+        events.put((number, {"event": "dead"}))
+
+    def send(self, order: Event) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it is dead; its reader thread will say so
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+        self.errors.close()
+
+    def last_words(self) -> str:
+        """Why it died: its exit status and the last line it printed."""
+        status = self.process.wait()
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        ended = f"signal {-status}" if status < 0 else f"exit status {status}"
+        return f"worker ended with {ended}" + (f": {lines[-1]}" if lines else "")
+
+
+class _Pool:
+    def __init__(
+        self, plan: Plan, cohorts: Sequence[Cohort], folder: Path, job: Event, listen: Callable[[int, Event], None]
+    ) -> None:
+        self.plan, self.folder, self.job, self.listen = plan, folder, job, listen
+        self.pending = deque(cohorts)
+        self.events: queue.Queue[tuple[int, Event]] = queue.Queue()
+        self.workers: dict[int, _Worker] = {}
+        self.tries: Counter[Run] = Counter()
+
+    def run(self, workers: int) -> None:
+        try:
+            for number in range(min(workers, len(self.pending))):
+                self.workers[number] = _Worker(number, self.job, self.events)
+            while self.workers:
+                number, event = self._next()
+                self._handle(number, event)
+        finally:
+            for worker in self.workers.values():
+                worker.stop()
+
+    def _next(self) -> tuple[int, Event]:
+        while True:
+            try:  # with a timeout, so that an interrupt is noticed on every system
+                return self.events.get(timeout=0.5)
+            except queue.Empty:
+                continue
+
+    def _handle(self, number: int, event: Event) -> None:
+        worker = self.workers[number]
+        kind = event["event"]
+        if kind == "idle":
+            self._give(number, worker)
+        elif kind == "dead":
+            del self.workers[number]
+            self._bury(number, worker)
+        elif kind == "finished" and event["status"] == "crashed":
+            self._crashed(number, Run(event["arm"], event["seed"]), event["reason"])
+        else:
+            self.listen(number, event)
+
+    def _give(self, number: int, worker: _Worker) -> None:
+        worker.cohort = None
+        if not self.pending:
+            del self.workers[number]
+            worker.stop()
+            return
+        worker.cohort = self.pending.popleft()
+        order = {"seed": worker.cohort.seed, "arms": list(worker.cohort.arms)}
+        worker.send(order)
+        self.listen(number, {"event": "cohort", **order})
+
+    def _bury(self, number: int, worker: _Worker) -> None:
+        """Give back the runs of a dead worker and put another in its place."""
+        reason = worker.last_words()
+        worker.stop()
+        if worker.cohort is None:
+            raise RuntimeError(f"A worker could not start: {reason}")
+        for run in worker.cohort.runs:
+            result = store.read_result(self.folder, run)
+            if result is None or result["status"] not in store.FINISHED:
+                self._crashed(number, run, reason)
+        if self.pending:
+            self.workers[number] = _Worker(number, self.job, self.events)
+
+    def _crashed(self, number: int, run: Run, reason: str) -> None:
+        """Try a run again, alone, from its checkpoint; at the last, record that it crashed."""
+        self.tries[run] += 1
+        if self.tries[run] < _TRIES:
+            self.pending.append(Cohort(run.seed, (run.arm,)))
+            self.listen(number, {"event": "note", "text": f"{run.arm}, seed {run.seed}: {reason}; tried again."})
+            return
+        store.finish(self.folder, run, "crashed", reason, {"tries": self.tries[run]})
+        finished = {"event": "finished", "arm": run.arm, "seed": run.seed, "status": "crashed", "reason": reason}
+        self.listen(number, finished)

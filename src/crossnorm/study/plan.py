@@ -1,0 +1,239 @@
+"""The plan: from a study's fields to arms, runs and cohorts.
+
+Everything a study asks for is judged here, before the first step of training. Knows nothing of files, processes or
+results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from crossnorm.errors import BadInput, unknown_name
+from crossnorm.functional import Variant
+from crossnorm.study.spec import ArmSpec, ScheduleSpec, StudySpec, VariantSpec
+from crossnorm.training.recipes import Recipe, make_recipe
+from crossnorm.training.schedules import AlphaSchedule
+
+__all__ = ["Arm", "Cohort", "Plan", "Run", "cut", "make_plan"]
+
+# More members than this in one process would hold more models and optimisers than it is worth.
+_MOST_MEMBERS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """A named set of settings.
+
+    Attributes:
+        name: Unique in the study; the first arm is "baseline".
+        recipe: With the arm's own changes.
+        variant: With its dose; None for plain attention.
+        dose: α, or the number the arm was given; None for an arm that is no point of a dose.
+        control: Name of the arm that is its control; None: the baseline is.
+        schedule: How the dose rises; None: constant.
+        family: Label of the variant whose trend the arm belongs to; None for an arm outside any trend.
+    """
+
+    name: str
+    recipe: Recipe
+    variant: Variant | None = None
+    dose: float | None = None
+    control: str | None = None
+    schedule: AlphaSchedule | None = None
+    family: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One (arm, seed)."""
+
+    arm: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Runs of one seed that train in lock step."""
+
+    seed: int
+    arms: tuple[str, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Its runs, in the plan's order."""
+        return tuple(Run(arm, self.seed) for arm in self.arms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A compiled study: arms (baseline first) × seeds."""
+
+    spec: StudySpec
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Every run, seed by seed."""
+        return tuple(Run(arm.name, seed) for seed in self.seeds for arm in self.arms)
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+
+def make_plan(spec: StudySpec) -> Plan:
+    """Compile a study.
+
+    Raises:
+        BadInput: An unknown recipe, field, variant or control, two arms of one name, or nothing to compare.
+    """
+    changes = {key: value for key, value in spec.recipe.items() if key != "name"}
+    if spec.epochs is not None:
+        changes["epochs"] = spec.epochs
+    recipe = make_recipe(spec.recipe.get("name", "quick"), **changes)
+    arms = [Arm(name="baseline", recipe=recipe, dose=0.0)]
+    for variant in spec.variants:
+        _add(arms, _grid(spec, variant, recipe))
+    _add(arms, [_further(arm, spec, recipe) for arm in spec.arms])
+    _check(arms, spec)
+    return Plan(spec=spec, arms=tuple(arms), seeds=tuple(spec.seeds))
+
+
+def _add(arms: list[Arm], new: Iterable[Arm]) -> None:
+    """Append what is not there yet: variants with the same control share it."""
+    arms.extend(arm for arm in new if arm not in arms)
+
+
+def _grid(spec: StudySpec, variant: VariantSpec, recipe: Recipe) -> list[Arm]:
+    """The arms of one variant at every dose but 0, then those of its control."""
+    arms: list[Arm] = []
+    controls: list[Arm] = []
+    for alpha in (a for a in spec.alphas if a != 0):
+        layers = None if variant.layers is None else tuple(variant.layers)
+        settings = {"site": spec.site, "layers": layers, "alpha": alpha}
+        mixed = Variant(name=variant.name, gain=variant.gain, temperature=variant.temperature, **settings)  # type: ignore[arg-type]
+        schedule = _schedule(spec.alpha_schedule, alpha)
+        control = mixed.control if spec.control else None
+        control_name = None
+        if control is not None:
+            label = VariantSpec(name=control.name, layers=variant.layers).label
+            control_name = _arm_name(label, alpha, spec.site)
+            controls.append(
+                Arm(name=control_name, recipe=recipe, variant=control, dose=alpha, schedule=schedule, family=label)
+            )
+        arms.append(
+            Arm(
+                name=_arm_name(variant.label, alpha, spec.site),
+                recipe=recipe,
+                variant=mixed,
+                dose=alpha,
+                control=control_name,
+                schedule=schedule,
+                family=variant.label,
+            )
+        )
+    return arms + controls
+
+
+def _arm_name(label: str, alpha: float, site: str) -> str:
+    return f"{label}-{alpha:.10g}" + ("" if site == "attention" else f"@{site}")
+
+
+def _schedule(spec: ScheduleSpec | None, alpha: float) -> AlphaSchedule | None:
+    """The schedule with α as its final dose."""
+    return None if spec is None else AlphaSchedule(**spec.model_dump(), final=alpha)
+
+
+def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe) -> Arm:
+    settings = dict(arm.model_extra or {})
+    variant = _variant_of(arm, settings, spec.site)
+    for field in settings:
+        if field == "name" or field not in Recipe.model_fields:
+            known = (set(Recipe.model_fields) | {"variant", "alpha_schedule", *_VARIANT_FIELDS}) - {"name"}
+            raise unknown_name(f"arms.{arm.name} (setting)", field, known)
+    own = make_recipe(recipe.name, **(recipe.model_dump(exclude={"name"}) | settings))
+    if variant is None:
+        return Arm(name=arm.name, recipe=own, dose=arm.dose, control=arm.control)
+    return Arm(
+        name=arm.name,
+        recipe=own,
+        variant=variant,
+        dose=variant.alpha if arm.dose is None else arm.dose,
+        control=arm.control,
+        schedule=_schedule(arm.alpha_schedule or spec.alpha_schedule, variant.alpha),
+        family=_family(arm, variant, own == recipe),
+    )
+
+
+def _family(arm: ArmSpec, variant: Variant, same_recipe: bool) -> str | None:
+    """The trend a further arm belongs to: its variant's if it was given a dose; none if its recipe is its own."""
+    if arm.dose is not None:
+        return variant.name
+    layers = None if variant.layers is None else list(variant.layers)
+    label = VariantSpec(name=variant.name, gain=variant.gain, temperature=variant.temperature, layers=layers).label
+    return label if same_recipe else None
+
+
+_VARIANT_FIELDS = ("alpha", "site", "layers", "gain", "temperature")
+
+
+def _variant_of(arm: ArmSpec, settings: dict[str, Any], site: str) -> Variant | None:
+    """Take the variant's fields out of an arm's settings."""
+    fields = {key: settings.pop(key) for key in _VARIANT_FIELDS if key in settings}
+    name = settings.pop("variant", None)
+    if name is None:
+        if fields:
+            raise BadInput(f"arms.{arm.name}", f"a variant beside {', '.join(fields)}", "none")
+        return None
+    return Variant(name=name, **{"site": site, **fields})
+
+
+def _check(arms: Sequence[Arm], spec: StudySpec) -> None:
+    names = [arm.name for arm in arms]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise BadInput("arms", "every arm to have a name of its own", f"{', '.join(doubled)} twice")
+    for arm in arms:
+        if arm.control is not None and (arm.control not in names or arm.control == arm.name):
+            raise unknown_name(f"arms.{arm.name}.control", arm.control, set(names) - {arm.name})
+    if len(arms) == 1:
+        raise BadInput("alphas", "a dose other than 0, or further arms, to compare with the baseline", spec.alphas)
+
+
+def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
+    """Cut runs into cohorts so that all workers end together, the largest first.
+
+    Runs of one seed share a cohort if they share its batches. Each such group is split into the fewest parts that
+    bring the longest worker within 5 % of the best that any number of parts can do: a larger cohort shares more.
+    """
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for run in runs:
+        recipe = plan.arm(run.arm).recipe
+        stream = (run.seed, recipe.epochs, recipe.batch_size, recipe.augmentation)
+        groups.setdefault(stream, []).append(run.arm)
+    if not groups:
+        return []
+    most = max(map(len, groups.values()))
+    ways = [_parts(groups, count) for count in range(-(-most // _MOST_MEMBERS), most + 1)]
+    spans = [_longest_worker([len(c.arms) for c in way], workers) for way in ways]
+    return next(way for way, span in zip(ways, spans, strict=True) if span <= 1.05 * min(spans))
+
+
+def _parts(groups: Mapping[tuple[object, ...], Sequence[str]], count: int) -> list[Cohort]:
+    cohorts = [
+        Cohort(cast("int", stream[0]), tuple(arms[i::count]))
+        for stream, arms in groups.items()
+        for i in range(count)
+        if arms[i::count]
+    ]
+    return sorted(cohorts, key=lambda cohort: -len(cohort.arms))
+
+
+def _longest_worker(sizes: Sequence[int], workers: int) -> int:
+    loads = [0] * workers
+    for size in sizes:
+        loads[loads.index(min(loads))] += size
+    return max(loads)

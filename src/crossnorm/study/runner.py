@@ -1,0 +1,106 @@
+"""Carrying out one cohort in this process: build its members, resume them, train, and store every evaluation.
+
+Knows models, training and the store; knows nothing of who calls it, in how many processes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crossnorm.data import Task
+from crossnorm.errors import BadInput
+from crossnorm.models import create_model
+from crossnorm.seeds import addressed
+from crossnorm.study import store
+from crossnorm.study.plan import Arm, Cohort, Plan, Run
+from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.cohort import train_cohort
+from crossnorm.training.member import Member, make_member
+
+__all__ = ["build_model", "run_cohort"]
+
+Tell = Callable[[dict[str, Any]], None]
+"""Called with an event: ``{"event": "step" | "evaluated" | "finished" | "note", …}``."""
+
+
+def build_model(arm: Arm, settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn.Module:
+    """The arm's model: the task's default keywords under the study's, weights drawn at (seed, "init").
+
+    Raises:
+        BadInput: A keyword, a value or a site that the model has not.
+    """
+    keywords = {**task.model, **settings}
+    if "name" in settings and settings["name"] != task.model["name"]:
+        sizes = ("img_size", "n_input_channels", "num_classes")
+        keywords = {**{key: task.model[key] for key in sizes if key in task.model}, **settings}
+    name = str(keywords.pop("name"))
+    with addressed(seed, "init"):
+        return create_model(name, variant=arm.variant, **keywords)
+
+
+def run_cohort(plan: Plan, cohort: Cohort, task: Task, folder: Path, device: torch.device, tell: Tell) -> None:
+    """Train the cohort's runs to their end, from wherever their checkpoints say they stood."""
+    members = {run.arm: _start(plan, run, task, folder, device, tell) for run in cohort.runs}
+    listener = _Storing(plan, cohort, folder, device, tell)
+    train_cohort(list(members.values()), task, seed=cohort.seed, device=device, observer=listener)
+
+
+def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device, tell: Tell) -> Member:
+    arm = plan.arm(run.arm)
+
+    def fresh() -> Member:
+        model = build_model(arm, plan.spec.model, task, run.seed)
+        alpha = 0.0 if arm.variant is None else arm.variant.alpha
+        return make_member(arm.name, model, arm.recipe, device, alpha=alpha, schedule=arm.schedule)
+
+    member, path = fresh(), store.checkpoint_path(folder, run)
+    if path.exists():
+        try:
+            load_checkpoint(member, path)
+        except BadInput as error:
+            tell({"event": "note", "text": f"{error} The run starts anew."})
+            member = fresh()
+    store.rewind_metrics(folder, run, member.step or None)
+    if member.step:
+        tell({"event": "step", "members": member.step})
+    return member
+
+
+class _Storing:
+    """The observer of a study's cohorts: every evaluation is on disk before training goes on."""
+
+    def __init__(self, plan: Plan, cohort: Cohort, folder: Path, device: torch.device, tell: Tell) -> None:
+        self.plan, self.seed, self.folder, self.device, self.tell = plan, cohort.seed, folder, device, tell
+        self._untold, self._told_at = 0, time.monotonic()
+
+    def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None:
+        run = Run(member.name, self.seed)
+        store.append_metrics(self.folder, run, row)
+        self.tell({"event": "evaluated", "arm": run.arm, "seed": run.seed, "row": row})
+        if row["epoch"] == member.recipe.epochs and None not in (row["train_loss"], row["test_loss"]):
+            self._finish(run, "complete", None, row)
+        elif member.step:
+            save_checkpoint(member, store.checkpoint_path(self.folder, run))
+
+    def failed(self, member: Member) -> None:
+        assert member.failure is not None
+        status, _, reason = member.failure.partition(": ")
+        self._finish(Run(member.name, self.seed), status, reason, {"step": member.step})
+
+    def stepped(self, members: int) -> None:
+        self._untold += members
+        if time.monotonic() - self._told_at > 0.2:
+            self.tell({"event": "step", "members": self._untold})
+            self._untold, self._told_at = 0, time.monotonic()
+
+    def _finish(self, run: Run, status: str, reason: str | None, row: dict[str, Any]) -> None:
+        details = {"step": row["step"], "seconds": row.get("seconds"), "device": str(self.device)}
+        store.finish(self.folder, run, status, reason, details | {"torch": torch.__version__})
+        self.tell({"event": "step", "members": self._untold})
+        self._untold = 0
+        self.tell({"event": "finished", "arm": run.arm, "seed": run.seed, "status": status, "reason": reason})

@@ -1,0 +1,247 @@
+"""The study file: its fields, their defaults, and one clear error for whatever is wrong with it.
+
+Knows the shape of a study, not how it is carried out; values that only other layers can judge (a task's files, a
+model's keywords) are judged when the plan is made.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from crossnorm.errors import BadInput, unknown_name
+
+__all__ = ["ArmSpec", "ScheduleSpec", "StudySpec", "VariantSpec", "parse_spec", "read_spec"]
+
+METRICS = ("test_loss", "test_accuracy")
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("a finite number")
+    return float(value)
+
+
+def _name(value: str) -> str:
+    if not value.strip() or any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError("a name without control characters")
+    return value
+
+
+Finite = Annotated[float, AfterValidator(_finite)]
+Name = Annotated[str, AfterValidator(_name), Field(max_length=120)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class VariantSpec(_Strict):
+    """A variant of the grid with settings of its own: ``{name: convex, gain: 10}``."""
+
+    name: Name
+    gain: Finite = 1.0
+    temperature: Finite = 1.0
+    layers: list[int] | None = None
+
+    @property
+    def label(self) -> str:
+        """The stem of its arms' names: ``convex``, ``convex-g10``, ``convex-t4``, ``convex-l0.1``."""
+        gain = f"-g{self.gain:g}" if self.gain != 1 else ""
+        temperature = f"-t{self.temperature:g}" if self.temperature != 1 else ""
+        layers = "-l" + ".".join(map(str, self.layers)) if self.layers is not None else ""
+        return self.name + gain + temperature + layers
+
+
+class ScheduleSpec(_Strict):
+    """How α rises to an arm's dose: the fields of `AlphaSchedule` but `final`, which is the dose."""
+
+    kind: Literal["constant", "linear", "cosine", "steps"] = "linear"
+    initial: Finite = 0.0
+    start: float = Field(default=0.0, ge=0, lt=1)
+    end: float = Field(default=1.0, gt=0, le=1)
+    steps: int = Field(default=4, ge=1)
+
+
+class ArmSpec(BaseModel):
+    """A further arm: a name, an optional dose and control, and any settings.
+
+    Settings are a variant's (`variant`, `alpha`, `site`, `layers`, `gain`, `temperature`), `alpha_schedule`, or any
+    field of the recipe.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    name: Name
+    dose: Finite | None = None
+    control: Name | None = None
+    alpha_schedule: ScheduleSpec | None = None
+
+
+class StudySpec(_Strict):
+    """Everything that defines a study; only `task` is required.
+
+    Attributes:
+        format: Version of the study file.
+        name: Default: the file's name, or the task and the first variant.
+        task: A name of ``crossnorm list tasks``.
+        data: Folder or zip of class folders to use instead of a download.
+        train_examples: Use so many training examples, the same for every run.
+        model: `create_model`'s name and keywords; what is not given is the task's own default.
+        site: Where the variants act: attention, pool or both.
+        variants: The grid's variants; [] for further arms only.
+        control: Whether each variant's control runs beside it.
+        alphas: The grid's doses; 0 is added.
+        arms: Further arms.
+        seeds: A count, from 0, or a list.
+        recipe: A recipe's name and any of its fields.
+        epochs: Overrides the recipe's.
+        metric: What the verdict is about, at the last evaluation.
+        direction: Whether lower or higher is better; known for the built-in metrics.
+        margin: Differences inside ± margin count as "same"; a number in the metric's unit, or "1 %" of the
+            baseline's mean; null: never "same".
+        confidence: Of every interval.
+        stop: "fixed": all seeds; "decided": until the sequential test has settled every comparison.
+        max_seeds: The most seeds of an open-ended study.
+        alpha_schedule: How α rises during training; null: constant.
+    """
+
+    format: Literal[1] = 1
+    name: Name = ""
+    task: Name
+    data: str | None = None
+    train_examples: int | None = Field(default=None, ge=1)
+    model: dict[str, Any] = Field(default_factory=dict)
+    site: Literal["attention", "pool", "both"] = "attention"
+    variants: list[VariantSpec] = Field(default_factory=lambda: [VariantSpec(name="convex")])
+    control: bool = True
+    alphas: list[Finite] = Field(default_factory=lambda: [0.0, 0.25, 0.5, 0.75, 1.0], min_length=1)
+    arms: list[ArmSpec] = Field(default_factory=list)
+    seeds: list[int] = Field(default_factory=lambda: list(range(6)), min_length=1)
+    recipe: dict[str, Any] = Field(default_factory=lambda: {"name": "quick"})
+    epochs: int | None = Field(default=None, ge=1)
+    metric: Name = "test_loss"
+    direction: Literal["lower", "higher"] | None = None
+    margin: Finite | str | None = None
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    stop: Literal["fixed"] = "fixed"
+    max_seeds: int | None = Field(default=None, ge=1)
+    alpha_schedule: ScheduleSpec | None = None
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _names_are_variants(cls, value: Any) -> Any:
+        return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+
+    @field_validator("alphas", mode="after")
+    @classmethod
+    def _with_zero_sorted(cls, value: list[float]) -> list[float]:
+        return sorted({0.0, *(alpha + 0.0 for alpha in value)})  # + 0.0: -0 is 0
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_is_range(cls, value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int):
+            return value
+        if value < 1:
+            raise ValueError("a count of at least 1, or a list of seeds")
+        return list(range(value))
+
+    @field_validator("seeds", mode="after")
+    @classmethod
+    def _different_seeds(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value) or min(value) < 0:
+            raise ValueError("different whole numbers from 0")
+        return value
+
+    @field_validator("margin", mode="after")
+    @classmethod
+    def _margin_is_a_size(cls, value: float | str | None) -> float | str | None:
+        number = value
+        if isinstance(value, str):
+            try:
+                number = float(value.strip().removesuffix("%")) if value.strip().endswith("%") else math.nan
+            except ValueError:
+                number = math.nan
+        if number is not None and not (math.isfinite(float(number)) and float(number) > 0):
+            raise ValueError('a number above 0, "1 %" of the baseline\'s mean, or null')
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> StudySpec:
+        if self.metric in METRICS:
+            natural = "higher" if self.metric == "test_accuracy" else "lower"
+            if self.direction not in (None, natural):
+                raise ValueError(f"direction {natural} for {self.metric}")
+            object.__setattr__(self, "direction", natural)
+        else:
+            raise ValueError(f"metric one of {', '.join(METRICS)}")
+        if not self.name:
+            object.__setattr__(self, "name", "-".join([self.task, *(v.label for v in self.variants[:1])]))
+        return self
+
+
+def parse_spec(fields: object, source: str) -> StudySpec:
+    """A study from the mapping of its fields.
+
+    Args:
+        fields: What the file holds.
+        source: Names the file in errors.
+
+    Raises:
+        BadInput: Not a mapping, an unknown field, or a value that does not fit; names file and field.
+    """
+    if not isinstance(fields, dict) or not fields:
+        found = "nothing" if fields in (None, {}) else type(fields).__name__
+        raise BadInput(source, "a mapping with at least the field task", found, "crossnorm list studies has examples.")
+    try:
+        return StudySpec.model_validate(fields)
+    except ValidationError as error:
+        raise _readable(error, source) from None
+
+
+def read_spec(path: Path) -> StudySpec:
+    """A study from a YAML file; its name defaults to the file's.
+
+    Raises:
+        BadInput: The file is missing, unreadable, not YAML, or not a study.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadInput(str(path), "a text file in YAML", "bytes that are no text") from None
+    except OSError as error:
+        raise BadInput(str(path), "a readable study file", error.strerror or str(error)) from None
+    try:
+        fields = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark is not None else ""
+        problem = getattr(error, "problem", None) or "it cannot be read as YAML"
+        raise BadInput(str(path), "a file in YAML", f"{where}{problem}") from None
+    if isinstance(fields, dict) and fields:
+        fields.setdefault("name", path.stem)
+    return parse_spec(fields, str(path))
+
+
+def _readable(error: ValidationError, source: str) -> BadInput:
+    """The first fault of a validation, in words of the study file."""
+    fault = error.errors()[0]
+    path = ".".join(str(part) for part in fault["loc"] if not str(part).startswith(("function-", "list[", "float")))
+    name = f"{source}: {path}" if path else source
+    if fault["type"] == "extra_forbidden":
+        parent = VariantSpec if path.startswith("variants") else StudySpec
+        return unknown_name(f"{name} (unknown field)", fault["loc"][-1], parent.model_fields)
+    if fault["type"] == "missing":
+        return BadInput(name, "the field to be there", "nothing", "crossnorm list tasks shows the tasks.")
+    expected = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return BadInput(name, expected, _short(fault["input"]) if path else "another combination")
+
+
+def _short(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,98 @@
+"""A study's folder: what lies where, read and written one run at a time.
+
+The layout, all of it readable by people and safe to kill at any instant:
+
+    study.yaml                       the resolved plan, its extensions, the environment
+    runs/<arm>/<seed>/metrics.jsonl  a line per evaluation; the last line of a step wins
+    runs/<arm>/<seed>/checkpoint.*   resume point of an unfinished run
+    runs/<arm>/<seed>/result.json    the outcome of a finished one
+
+Knows runs by name only; knows nothing of how they are trained or executed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from crossnorm.study.files import encoded_name, read_json, write_atomically, write_json
+from crossnorm.study.plan import Run
+
+__all__ = [
+    "FINISHED",
+    "append_metrics",
+    "checkpoint_path",
+    "finish",
+    "read_metrics",
+    "read_result",
+    "rewind_metrics",
+    "run_folder",
+]
+
+FINISHED = ("complete", "diverged")
+"""Outcomes that stand. A crash is the machine's doing: the run is tried again by the next call."""
+
+Row = dict[str, Any]
+
+
+def run_folder(folder: Path, run: Run) -> Path:
+    """``runs/<arm>/<seed>`` of a study's folder."""
+    return folder / "runs" / encoded_name(run.arm) / str(run.seed)
+
+
+def checkpoint_path(folder: Path, run: Run) -> Path:
+    """Where the run's resume point is."""
+    return run_folder(folder, run) / "checkpoint.safetensors"
+
+
+def append_metrics(folder: Path, run: Run, row: Row) -> None:
+    """Add an evaluation to the learning curve, in one write."""
+    line = json.dumps(row, allow_nan=False) + "\n"
+    with (run_folder(folder, run) / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line)
+
+
+def read_metrics(folder: Path, run: Run) -> list[Row]:
+    """The learning curve by increasing step; torn or damaged lines are left out, the last line of a step wins."""
+    try:
+        text = (run_folder(folder, run) / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    rows: dict[int, Row] = {}
+    for line in text.splitlines():
+        row = _row(line)
+        if row is not None:
+            rows[row["step"]] = row
+    return [rows[step] for step in sorted(rows)]
+
+
+def _row(line: str) -> Row | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_row = isinstance(row, dict) and type(row.get("step")) is int and row["step"] >= 0
+    return row if is_row else None
+
+
+def rewind_metrics(folder: Path, run: Run, step: int | None) -> None:
+    """Rewrite the learning curve up to and with `step`, where the run resumes; None: it starts anew."""
+    run_folder(folder, run).mkdir(parents=True, exist_ok=True)
+    kept = [row for row in read_metrics(folder, run) if step is not None and row["step"] <= step]
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in kept)
+    write_atomically(run_folder(folder, run) / "metrics.jsonl", text)
+
+
+def finish(folder: Path, run: Run, status: str, reason: str | None, details: Row) -> None:
+    """Record the outcome of a run; one that stands needs no resume point any more."""
+    run_folder(folder, run).mkdir(parents=True, exist_ok=True)
+    write_json(run_folder(folder, run) / "result.json", {"status": status, "reason": reason, **details})
+    if status in FINISHED:
+        checkpoint_path(folder, run).unlink(missing_ok=True)
+
+
+def read_result(folder: Path, run: Run) -> Row | None:
+    """The outcome, ``{"status": …, "reason": …, …}``; None while there is none."""
+    result = read_json(run_folder(folder, run) / "result.json")
+    return result if isinstance(result, dict) and isinstance(result.get("status"), str) else None

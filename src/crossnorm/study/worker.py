@@ -1,0 +1,69 @@
+"""A worker process: reads orders from its input, carries out cohorts one after the other, tells events on its output.
+
+Started by ``python -m crossnorm.study.worker`` so that nobody's ``__main__`` is imported twice. The first line is the
+job, every further line a cohort; all lines are JSON. Ends at once when its input closes, whatever it is doing: a
+worker never outlives who started it. Knows nothing of other workers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TextIO
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve orders until the input closes."""
+    tell = _take_output()
+    orders: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_read_orders, args=(orders,), daemon=True).start()
+    job = orders.get()
+
+    import torch
+
+    torch.set_num_threads(job["threads"])
+    for module in job["imports"]:
+        import_module(module)
+    from crossnorm.data import load_task
+    from crossnorm.study.plan import Cohort, make_plan
+    from crossnorm.study.runner import run_cohort
+    from crossnorm.study.spec import parse_spec
+
+    spec = parse_spec(job["spec"], "the study")
+    plan, folder, device = make_plan(spec), Path(job["folder"]), torch.device(job["device"])
+    data = Path(spec.data) if spec.data else None
+    task = load_task(spec.task, data=data, train_examples=spec.train_examples)
+    while True:
+        tell({"event": "idle"})
+        order = orders.get()
+        run_cohort(plan, Cohort(order["seed"], tuple(order["arms"])), task, folder, device, tell)
+
+
+def _take_output() -> Any:
+    """Keep the output for events: whatever else prints, in Python or below it, goes to the error stream."""
+    out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def tell(event: dict[str, Any]) -> None:
+        with lock:
+            out.write(json.dumps(event) + "\n")
+
+    return tell
+
+
+def _read_orders(orders: queue.Queue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        orders.put(json.loads(line))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

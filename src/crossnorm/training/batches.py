@@ -1,0 +1,43 @@
+"""The stream of batches of a seed: order and augmentation, each at its own address.
+
+Every member of a cohort, and every run of the seed anywhere, sees this stream. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from crossnorm.data import Split, Task, augment, prepare
+from crossnorm.seeds import generator
+
+__all__ = ["steps_per_epoch", "test_batches", "train_batch"]
+
+_TEST_BATCH = 1000
+
+
+def steps_per_epoch(split: Split, batch_size: int) -> int:
+    """Full batches in one pass; a training set smaller than one batch is one batch."""
+    return max(1, len(split) // batch_size)
+
+
+def train_batch(
+    task: Task, step: int, *, seed: int, batch_size: int, augmentation: str, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The batch of a step: inputs (b, c, h, w) float32 and targets (b,), a function of (seed, step) alone."""
+    epoch, position = divmod(step, steps_per_epoch(task.train, batch_size))
+    order = torch.randperm(len(task.train), generator=generator(seed, "order", epoch))
+    rows = order[position * batch_size : (position + 1) * batch_size]
+    inputs = task.train.inputs[rows]
+    if augmentation != "none":
+        inputs = augment(inputs, augmentation, generator(seed, "augment", step))
+    return prepare(inputs.to(device), task), task.train.targets[rows].to(device)
+
+
+def test_batches(task: Task, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """The test set in its own order, in large batches."""
+    for first in range(0, len(task.test), _TEST_BATCH):
+        rows = slice(first, first + _TEST_BATCH)
+        yield prepare(task.test.inputs[rows].to(device), task), task.test.targets[rows].to(device)

@@ -1,0 +1,124 @@
+"""The training loop: the members of a cohort in lock step over one stream of batches.
+
+Every member's bits are those it has alone: batches come from (seed, step), dropout from (seed, stream, step), and no
+member's arithmetic touches another's. A member that fails leaves; the others go on. Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+
+from crossnorm.data import Task
+from crossnorm.errors import BadInput
+from crossnorm.training.batches import steps_per_epoch, train_batch
+from crossnorm.training.evaluation import evaluate
+from crossnorm.training.member import Member
+from crossnorm.training.recipes import Recipe
+
+__all__ = ["Observer", "augmentation_of", "train_cohort"]
+
+Row = dict[str, float | int | None]
+
+
+class Observer(Protocol):
+    """Who listens to a cohort: a store, a progress bar, a test."""
+
+    def evaluated(self, member: Member, row: Row) -> None:
+        """A member was evaluated; `row` is the line of its learning curve. Its state may be saved now."""
+
+    def failed(self, member: Member) -> None:
+        """A member has left for the reason `member.failure`."""
+
+    def stepped(self, members: int) -> None:
+        """So many members have made one step."""
+
+
+def augmentation_of(task: Task, recipe: Recipe) -> str:
+    """The augmentation policy of a recipe on a task.
+
+    Raises:
+        BadInput: An image policy for a task that has no images.
+    """
+    policy = task.augmentation if recipe.augmentation == "task" else recipe.augmentation
+    if policy != "none" and task.kind != "image":
+        hint = "Set augmentation to none in the recipe."
+        raise BadInput("recipe.augmentation", f"'task' or 'none' for {task.name}, which has no images", policy, hint)
+    return policy
+
+
+def train_cohort(members: Sequence[Member], task: Task, *, seed: int, device: torch.device, observer: Observer) -> None:
+    """Train every member to its end, evaluating before training and after every epoch.
+
+    Members may stand at different steps (after a resume): each joins when the stream reaches its own.
+
+    Args:
+        members: Of one seed, alike in `batch_size`, `epochs` and `augmentation`.
+        task: What they learn.
+        seed: Addresses the stream.
+        device: Where the members' models are.
+        observer: Is told of every evaluation, failure and step.
+    """
+    recipe = members[0].recipe
+    per_epoch = steps_per_epoch(task.train, recipe.batch_size)
+    total = per_epoch * recipe.epochs
+    augmentation = augmentation_of(task, recipe)
+    _evaluate_all([m for m in members if m.step == 0], task, per_epoch, total, device, observer)
+    for step in range(min(m.step for m in members), total):
+        present = [m for m in members if m.failure is None and m.step == step]
+        if not present:
+            continue
+        started = time.perf_counter()
+        inputs, targets = train_batch(
+            task, step, seed=seed, batch_size=recipe.batch_size, augmentation=augmentation, device=device
+        )
+        share = (time.perf_counter() - started) / len(present)
+        for member in present:
+            member.seconds += share
+            try:
+                member.train_step(inputs, targets, seed=seed, total_steps=total, steps_per_epoch=per_epoch)
+            except Exception as error:
+                _crash(member, error, observer)
+        observer.stepped(len(present))
+        if (step + 1) % per_epoch == 0:
+            _evaluate_all([m for m in present if m.failure is None], task, per_epoch, total, device, observer)
+
+
+def _evaluate_all(
+    members: Sequence[Member], task: Task, per_epoch: int, total: int, device: torch.device, observer: Observer
+) -> None:
+    for member in members:
+        member.set_dose(total)
+    try:
+        results = evaluate(members, task, device)
+    except Exception as error:
+        for member in members:
+            _crash(member, error, observer)
+        return
+    for member, metrics in zip(members, results, strict=True):
+        row: Row = {
+            "step": member.step,
+            "epoch": member.step // per_epoch,
+            "images": member.step * member.recipe.batch_size,
+            "seconds": round(member.seconds, 3),
+            "alpha": member.alpha,
+            "train_loss": member.take_train_loss(),
+            **metrics,
+        }
+        bad = [key for key, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
+        observer.evaluated(member, {key: None if key in bad else value for key, value in row.items()})
+        if bad:
+            member.failure = f"diverged: {', '.join(bad)} not finite at step {member.step}"
+            observer.failed(member)
+
+
+def _crash(member: Member, error: Exception, observer: Observer) -> None:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    reason = str(error) or "no message"
+    member.failure = f"crashed: {type(error).__name__}: {reason} ({where.name}, line {where.lineno})"
+    observer.failed(member)

@@ -1,0 +1,40 @@
+"""Test metrics of models that share their test batches.
+
+Knows nothing of training: one pass over the test set, nothing selected.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from crossnorm.data import Task
+from crossnorm.training.batches import test_batches
+from crossnorm.training.devices import autocast
+from crossnorm.training.member import Member
+
+__all__ = ["evaluate"]
+
+
+@torch.inference_mode()
+def evaluate(members: Sequence[Member], task: Task, device: torch.device) -> list[dict[str, float]]:
+    """`test_loss` (mean cross-entropy in nats, no smoothing) and `test_accuracy` (share, 0 to 1) of each member."""
+    losses = [torch.zeros((), dtype=torch.float64) for _ in members]
+    hits = [torch.zeros((), dtype=torch.int64) for _ in members]
+    for member in members:
+        member.model.eval()
+    for inputs, targets in test_batches(task, device):
+        for i, member in enumerate(members):
+            started = time.perf_counter()
+            with autocast(member.recipe, device):
+                logits = member.model(inputs).float()
+            losses[i] += F.cross_entropy(logits, targets, reduction="sum").cpu().double()
+            hits[i] += (logits.argmax(-1) == targets).sum().cpu()
+            member.seconds += time.perf_counter() - started
+    n = len(task.test)
+    return [
+        {"test_loss": float(loss) / n, "test_accuracy": float(hit) / n} for loss, hit in zip(losses, hits, strict=True)
+    ]
