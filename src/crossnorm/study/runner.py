@@ -22,22 +22,27 @@ from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
 from crossnorm.training.cohort import train_cohort
 from crossnorm.training.member import Member, make_member
 
-__all__ = ["build_model", "run_cohort"]
+__all__ = ["build_model", "model_keywords", "run_cohort"]
 
 Tell = Callable[[dict[str, Any]], None]
 """Called with an event: ``{"event": "step" | "evaluated" | "finished" | "note", …}``."""
 
 
+def model_keywords(settings: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """Keywords of `create_model`: the study's over the task's; of another model, the task's sizes only."""
+    own = settings.get("name", task.model["name"])
+    sizes = ("img_size", "n_input_channels", "num_classes")
+    default = {key: value for key, value in task.model.items() if own == task.model["name"] or key in sizes}
+    return default | dict(settings)
+
+
 def build_model(arm: Arm, settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn.Module:
-    """The arm's model: the task's default keywords under the study's, weights drawn at (seed, "init").
+    """The arm's model, its weights drawn at (seed, "init").
 
     Raises:
         BadInput: A keyword, a value or a site that the model has not.
     """
-    keywords = {**task.model, **settings}
-    if "name" in settings and settings["name"] != task.model["name"]:
-        sizes = ("img_size", "n_input_channels", "num_classes")
-        keywords = {**{key: task.model[key] for key in sizes if key in task.model}, **settings}
+    keywords = model_keywords(settings, task)
     name = str(keywords.pop("name"))
     with addressed(seed, "init"):
         return create_model(name, variant=arm.variant, **keywords)

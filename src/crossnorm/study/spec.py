@@ -15,9 +15,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from crossnorm.errors import BadInput, unknown_name
 
-__all__ = ["ArmSpec", "ScheduleSpec", "StudySpec", "VariantSpec", "parse_spec", "read_spec"]
+__all__ = ["RECORD", "ArmSpec", "ScheduleSpec", "StudySpec", "VariantSpec", "parse_spec", "read_fields"]
 
 METRICS = ("test_loss", "test_accuracy")
+
+RECORD = "record"
+"""The section of a folder's study.yaml that crossnorm writes and a study file may carry without effect."""
 
 
 def _finite(value: float) -> float:
@@ -196,19 +199,18 @@ def parse_spec(fields: object, source: str) -> StudySpec:
         BadInput: Not a mapping, an unknown field, or a value that does not fit; names file and field.
     """
     if not isinstance(fields, dict) or not fields:
-        found = "nothing" if fields in (None, {}) else type(fields).__name__
-        raise BadInput(source, "a mapping with at least the field task", found, "crossnorm list studies has examples.")
+        raise _not_a_study(fields, source)
     try:
         return StudySpec.model_validate(fields)
     except ValidationError as error:
         raise _readable(error, source) from None
 
 
-def read_spec(path: Path) -> StudySpec:
-    """A study from a YAML file; its name defaults to the file's.
+def read_fields(path: Path) -> dict[str, Any]:
+    """The fields of a study file in YAML; the name defaults to the file's.
 
     Raises:
-        BadInput: The file is missing, unreadable, not YAML, or not a study.
+        BadInput: The file is missing, unreadable, not YAML, or not a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -223,9 +225,16 @@ def read_spec(path: Path) -> StudySpec:
         where = f"line {mark.line + 1}: " if mark is not None else ""
         problem = getattr(error, "problem", None) or "it cannot be read as YAML"
         raise BadInput(str(path), "a file in YAML", f"{where}{problem}") from None
-    if isinstance(fields, dict) and fields:
-        fields.setdefault("name", path.stem)
-    return parse_spec(fields, str(path))
+    if not isinstance(fields, dict) or not fields:
+        raise _not_a_study(fields, str(path))
+    return {"name": path.stem, **{key: value for key, value in fields.items() if key != RECORD}}
+
+
+def _not_a_study(fields: object, source: str) -> BadInput:
+    found = "nothing" if fields in (None, {}) else type(fields).__name__
+    return BadInput(
+        source, "a mapping with at least the field task", found, "crossnorm new FILE writes one to start from."
+    )
 
 
 def _readable(error: ValidationError, source: str) -> BadInput:

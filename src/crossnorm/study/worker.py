@@ -31,15 +31,14 @@ def main() -> None:
     torch.set_num_threads(job["threads"])
     for module in job["imports"]:
         import_module(module)
-    from crossnorm.data import load_task
     from crossnorm.study.plan import Cohort, make_plan
+    from crossnorm.study.resolve import load_study_task
     from crossnorm.study.runner import run_cohort
     from crossnorm.study.spec import parse_spec
 
     spec = parse_spec(job["spec"], "the study")
     plan, folder, device = make_plan(spec), Path(job["folder"]), torch.device(job["device"])
-    data = Path(spec.data) if spec.data else None
-    task = load_task(spec.task, data=data, train_examples=spec.train_examples)
+    task = load_study_task(spec)
     while True:
         tell({"event": "idle"})
         order = orders.get()

@@ -1,0 +1,326 @@
+"""`Study`, `Result` and `compare`: the only place that joins studies, statistics and reports.
+
+Thin: every piece of work is done in one of the three rooms.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossnorm.errors import BadInput
+from crossnorm.report import curves_figure, trend_figure, write_report
+from crossnorm.stats import ArmInfo, Bands, Table, Trend, Verdict, bands, estimate, table_from_records
+from crossnorm.study import store
+from crossnorm.study.files import write_atomically
+from crossnorm.study.folder import Record, locked, open_folder, read_folder
+from crossnorm.study.local import default_workers, run_local
+from crossnorm.study.plan import Plan, Run, cut
+from crossnorm.study.progress import Progress
+from crossnorm.study.resolve import load_study_task, resolve
+from crossnorm.study.spec import StudySpec
+from crossnorm.training.devices import pick_device
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Result", "Study", "compare", "read_result"]
+
+NOT_METRICS = ("step", "epoch", "images", "seconds", "alpha")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What a study, or any table of runs, answers.
+
+    Attributes:
+        table: The runs.
+        verdict: Estimates, intervals and the answer, as in verdict.json.
+        facts: What the page says beside the numbers: plan, environment, failures.
+        folder: The study's folder; None for a table from elsewhere.
+    """
+
+    table: Table
+    verdict: Verdict
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def curves(self, metric: str | None = None) -> Bands:
+        """Per arm the mean learning curve with its band, of the verdict's metric or another."""
+        return bands(self.table, metric or self.verdict.metric, confidence=self.verdict.confidence)
+
+    def trend(self) -> Trend:
+        """The first variant's slope per unit α against the baseline."""
+        return self.verdict.trend
+
+    def plot(self) -> tuple[Figure, Figure]:
+        """The learning curves and the trend over α, as matplotlib figures to change or save."""
+        return curves_figure(self.table, self.verdict), trend_figure(self.table, self.verdict)
+
+    def save(self, directory: Path | str) -> Path:
+        """Write verdict.json, table.csv, curves.png, trend.png and report.html into a folder; give it back."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts)
+        write_atomically(directory / "table.csv", _csv(self.table))
+        write_atomically(directory / "verdict.json", self.verdict.to_json())
+        return directory
+
+    def __repr__(self) -> str:
+        return f"Result({self.verdict.study}: {self.verdict.answer.sentence})"
+
+
+class Study(StudySpec):
+    """A grid of α × paired seeds: the fields of a study file as keywords, and `run`.
+
+    Example:
+        >>> import crossnorm
+        >>> study = crossnorm.Study(task="digits", alphas=[0, 1], seeds=3, epochs=2)
+        >>> len(study.plan().runs)
+        9
+    """
+
+    def plan(self) -> Plan:
+        """Arms and seeds, with recipe and model written out; loads the task.
+
+        Raises:
+            BadInput: Whatever in the study does not fit.
+        """
+        return resolve(self, load_study_task(self))
+
+    def run(
+        self,
+        out: Path | str | None = None,
+        *,
+        workers: int | None = None,
+        device: str = "auto",
+        imports: Sequence[str] = (),
+        progress: bool = True,
+    ) -> Result:
+        """Run, resume or extend the study and write its answer.
+
+        Args:
+            out: The study's folder; default ``crossnorm/<name>``.
+            workers: Worker processes, one thread each; default one per core.
+            device: "auto", "cpu", "cuda" or "mps".
+            imports: Modules that define variants of one's own.
+            progress: Whether bars are shown on the error stream.
+
+        Returns:
+            The answer, as written into the folder.
+
+        Raises:
+            BadInput: Anything that does not fit, before any file is touched.
+        """
+        if workers is not None and workers < 1:
+            raise BadInput("workers", "at least 1", workers)
+        chosen = pick_device(device)
+        with Progress(shown=progress) as bars:
+            task = load_study_task(self, bars.loading)
+            plan = resolve(self, task)
+            folder = Path(out) if out is not None else default_folder(self.name)
+            with locked(folder):
+                record = open_folder(folder, plan, task.digest)
+                todo = [run for run in plan.runs if not _stands(folder, run)]
+                count = workers or default_workers()
+                steps = bars.begin(plan, todo, len(task.train), count)
+                run_local(
+                    plan,
+                    cut(plan, todo, count),
+                    folder,
+                    workers=count,
+                    device=chosen.type,
+                    imports=imports,
+                    listen=steps,
+                )
+                result = _result(folder, plan, record)
+                result.save(folder)
+        return result
+
+
+def default_folder(name: str) -> Path:
+    """``crossnorm/<name>`` below the working directory."""
+    from crossnorm.study.files import encoded_name
+
+    return Path("crossnorm") / encoded_name(name)
+
+
+def read_result(folder: Path | str) -> Result:
+    """The answer of what a study's folder holds now.
+
+    Raises:
+        BadInput: There is no study in it.
+    """
+    folder = Path(folder)
+    found = read_folder(folder)
+    if found is None:
+        raise BadInput(str(folder), "a study's folder", "no study.yaml in it")
+    return _result(folder, *found)
+
+
+def compare(
+    table: Table | Iterable[Mapping[str, object]],
+    *,
+    metric: str,
+    direction: str,
+    margin: float | str | None = None,
+    confidence: float = 0.95,
+    name: str = "comparison",
+) -> Result:
+    """The answer of any table of runs, paired by seed.
+
+    Args:
+        table: Rows with arm, seed, step and metrics, optionally dose and control; a pandas DataFrame will do.
+        metric: The column to compare, at each run's last step.
+        direction: "lower" or "higher": which is better.
+        margin: Differences up to it do not matter; "1 %" is of the baseline's mean.
+        confidence: Of every interval.
+        name: Names the study in the answer.
+
+    Raises:
+        BadInput: A table, a metric or a setting that does not fit.
+    """
+    if hasattr(table, "to_dict"):
+        table = table.to_dict("records")
+    runs = table if isinstance(table, Table) else table_from_records(table)
+    verdict = estimate(
+        runs,
+        study=name,
+        metric=metric,
+        direction=direction,  # type: ignore[arg-type]
+        margin=margin,
+        confidence=confidence,
+    )
+    return Result(table=runs, verdict=verdict, facts={"title": name})
+
+
+def report_table(file: Path, metric: str, direction: str, margin: float | str | None) -> Result:
+    """The answer of a table of runs in a file: CSV, or JSON lines if its name ends in .jsonl.
+
+    Raises:
+        BadInput: The file cannot be read, or what `compare` refuses.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput(str(file), "a text file", "bytes that are no text") from None
+    except OSError as error:
+        raise BadInput(str(file), "a readable file", error.strerror or str(error)) from None
+    try:
+        if file.suffix == ".jsonl":
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        else:
+            rows = list(csv.DictReader(io.StringIO(text), strict=True))
+        if not all(isinstance(row, dict) and None not in row for row in rows):
+            raise ValueError("a row that does not fit the columns")
+    except (ValueError, csv.Error) as error:
+        raise BadInput(str(file), "a table in CSV or JSON lines", str(error)) from None
+    try:
+        return compare(rows, metric=metric, direction=direction, margin=margin, name=file.stem)
+    except BadInput as error:
+        raise error.within(str(file)) from None
+
+
+def _stands(folder: Path, run: Run) -> bool:
+    result = store.read_result(folder, run)
+    return result is not None and result["status"] in store.FINISHED
+
+
+def _result(folder: Path, plan: Plan, record: Record) -> Result:
+    table = _table(folder, plan)
+    spec = plan.spec
+    assert spec.direction is not None
+    verdict = estimate(
+        table,
+        study=spec.name,
+        metric=spec.metric,
+        direction=spec.direction,
+        margin=spec.margin,
+        confidence=spec.confidence,
+        interval="sequential" if record.looked else "bonferroni-t",
+    )
+    return Result(table=table, verdict=verdict, facts=_facts(folder, plan, record), folder=folder)
+
+
+def _table(folder: Path, plan: Plan) -> Table:
+    """Every run's stored curve as one array a metric."""
+    curves = {run: store.read_metrics(folder, run) for run in plan.runs}
+    steps = sorted({row["step"] for rows in curves.values() for row in rows})
+    names = sorted(
+        {key for rows in curves.values() for row in rows for key, value in row.items() if _is_metric(key, value)}
+    )
+    place = {step: i for i, step in enumerate(steps)}
+    shape = (len(plan.arms), len(plan.seeds), len(steps))
+    metrics = {name: np.full(shape, np.nan) for name in ({plan.spec.metric, *names})}
+    status = np.full(shape[:2], "missing", dtype="<U8")
+    for a, arm in enumerate(plan.arms):
+        for s, seed in enumerate(plan.seeds):
+            run = Run(arm.name, seed)
+            result = store.read_result(folder, run)
+            status[a, s] = "missing" if result is None else result["status"]
+            for row in curves[run]:
+                for name in metrics:
+                    if row.get(name) is not None:
+                        metrics[name][a, s, place[row["step"]]] = row[name]
+    arms = tuple(
+        ArmInfo(
+            name=arm.name,
+            variant=arm.family,
+            alpha=arm.dose,
+            site=None if arm.variant is None else arm.variant.site,
+            control=arm.control,
+        )
+        for arm in plan.arms
+    )
+    return Table(arms=arms, seeds=plan.seeds, steps=tuple(steps), metrics=metrics, status=status)
+
+
+def _is_metric(key: str, value: object) -> bool:
+    return key != "step" and isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _facts(folder: Path, plan: Plan, record: Record) -> dict[str, Any]:
+    results = {run: store.read_result(folder, run) for run in plan.runs}
+    failures = [
+        {"arm": run.arm, "seed": run.seed, "status": result["status"], "reason": result.get("reason") or ""}
+        for run, result in results.items()
+        if result is not None and result["status"] != "complete"
+    ]
+    environment = dict(record.environment)
+    revision = environment.pop("revision", "unknown")
+    hardware = {key: environment.pop(key) for key in ("system", "processor", "cores", "gpu") if key in environment}
+    return {
+        "title": plan.spec.name,
+        "command": f"crossnorm plot study.yaml --out {plan.spec.name}",
+        "plan_yaml": (folder / "study.yaml").read_text(encoding="utf-8"),
+        "versions": environment,
+        "hardware": hardware,
+        "revision": revision,
+        "extensions": list(record.extensions),
+        "failures": failures,
+    }
+
+
+def _csv(table: Table) -> str:
+    """The table in long form, one line per arm, seed and evaluation; `report --from` reads it back."""
+    metrics = sorted(table.metrics)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["arm", "variant", "dose", "site", "control", "seed", "status", "step", *metrics])
+    for a, arm in enumerate(table.arms):
+        about = [arm.name, arm.variant, arm.alpha, arm.site, arm.control]
+        for s, seed in enumerate(table.seeds):
+            for i, step in enumerate(table.steps):
+                values = [table.metrics[name][a, s, i] for name in metrics]
+                if np.isnan(values).all():
+                    continue
+                cells = ["" if np.isnan(value) else f"{value:.10g}" for value in values]
+                writer.writerow([*("" if x is None else x for x in about), seed, table.status[a, s], step, *cells])
+    return text.getvalue()

@@ -1,0 +1,167 @@
+"""A study's folder as a whole: one writer at a time, begun once, then only continued or extended.
+
+study.yaml is itself a study file; its section `record` says on what and how the study ran. Knows nothing of runs'
+contents or results, except whether a verdict has been shown.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from crossnorm.errors import BadInput
+from crossnorm.study.environment import describe_environment
+from crossnorm.study.files import write_atomically
+from crossnorm.study.plan import Plan, make_plan
+from crossnorm.study.spec import RECORD, StudySpec, parse_spec
+
+__all__ = ["Record", "locked", "open_folder", "read_folder"]
+
+_GROWS = ("alphas", "arms", "control", "seeds", "variants")
+_FREE = ("data",)  # the digest says whether the data are the same, wherever they lie
+_HEADER = "# A crossnorm study, resolved. `crossnorm plot` on the same study and folder continues or extends it.\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What crossnorm notes beside the plan.
+
+    Attributes:
+        digest: SHA-256 of the task's arrays.
+        environment: Versions, hardware, code revision at the study's begin.
+        extensions: Each ``{"arms": […], "seeds": […], "results_seen": bool}``, in order.
+    """
+
+    digest: str
+    environment: dict[str, str]
+    extensions: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def looked(self) -> bool:
+        """Whether arms or seeds were added after a verdict had been seen."""
+        return any(extension["results_seen"] for extension in self.extensions)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder as its only writer; the lock falls with its owner, however that ends.
+
+    Raises:
+        BadInput: Another process holds it, or the folder cannot be written.
+    """
+    owner = folder / ".owner"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        held = owner.read_text(encoding="utf-8", errors="replace").strip() if owner.exists() else "another process"
+        hint = "Wait for it, or give another --out."
+        raise BadInput(str(folder), "a folder that nobody else writes to", f"one held by {held}", hint) from None
+    except OSError as error:
+        raise BadInput(str(folder), "a folder that can be written", error.strerror or str(error)) from None
+    try:
+        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def read_folder(folder: Path) -> tuple[Plan, Record] | None:
+    """The plan and the record of a study's folder; None if there is no study in it.
+
+    Raises:
+        BadInput: Its study.yaml is damaged.
+    """
+    path = folder / "study.yaml"
+    if not path.exists():
+        return None
+    hint = "Restore it, or give another --out."
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        record = fields.pop(RECORD)
+        extensions = tuple(record["extensions"])
+        found = Record(digest=record["data_digest"], environment=dict(record["environment"]), extensions=extensions)
+        assert all(isinstance(e["results_seen"], bool) for e in extensions)
+    except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, AssertionError):
+        raise BadInput(str(path), "the file that crossnorm wrote", "a damaged one", hint) from None
+    return make_plan(parse_spec(fields, str(path))), found
+
+
+def open_folder(folder: Path, plan: Plan, digest: str) -> Record:
+    """Begin, continue or extend the study of a folder, and write its study.yaml.
+
+    Raises:
+        BadInput: The folder holds something else, or a study that differs in more than added arms and seeds.
+    """
+    old = read_folder(folder)
+    if old is None:
+        others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+        if others:
+            raise BadInput(
+                str(folder), "an empty folder or one with a study", f"{', '.join(others[:3])} and no study.yaml"
+            )
+        record = Record(digest=digest, environment=describe_environment())
+    else:
+        record = _continued(folder, old, plan, digest)
+    write_atomically(folder / "study.yaml", _HEADER + _dump(plan.spec, record))
+    return record
+
+
+def _continued(folder: Path, old: tuple[Plan, Record], plan: Plan, digest: str) -> Record:
+    before, record = old
+    _refuse_differences(folder, before, plan)
+    if digest != record.digest:
+        hint = "Bring the old data back, or give another --out."
+        raise BadInput(f"{folder}: the data", "what the study began with", "other examples", hint)
+    names = {arm.name for arm in before.arms}
+    arms = [arm.name for arm in plan.arms if arm.name not in names]
+    seeds = [seed for seed in plan.seeds if seed not in before.seeds]
+    if not arms and not seeds:
+        return record
+    seen = (folder / "verdict.json").exists()
+    extension = {"arms": arms, "seeds": seeds, "results_seen": seen}
+    return Record(digest=digest, environment=record.environment, extensions=(*record.extensions, extension))
+
+
+def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
+    """A study may grow by arms and seeds; nothing else of it may change."""
+    old, new = before.spec.model_dump(), plan.spec.model_dump()
+    fields = [field for field in old if field not in (*_GROWS, *_FREE) and old[field] != new[field]]
+    differ = [f"{field} ({_short(old[field], new[field])})" for field in fields]
+    arms = {arm.name: arm for arm in plan.arms}
+    changed = [arm.name for arm in before.arms if arms.get(arm.name) != arm]
+    if changed and not fields:
+        differ.append(f"arms (without or other than before: {', '.join(changed[:3])})")
+    missing = [seed for seed in before.seeds if seed not in plan.seeds]
+    if missing:
+        differ.append(f"seeds (without {', '.join(map(str, missing[:5]))})")
+    if differ:
+        hint = "Only seeds and arms can be added. Give another --out for a study of its own."
+        raise BadInput(str(folder), "the study that the folder holds", "another: " + "; ".join(differ), hint)
+
+
+def _short(old: object, new: object) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        return ", ".join(f"{key}: {old.get(key)!r} → {new.get(key)!r}" for key in keys)
+    return f"{old!r} → {new!r}"
+
+
+def _dump(spec: StudySpec, record: Record) -> str:
+    fields = spec.model_dump()
+    fields[RECORD] = {
+        "data_digest": record.digest,
+        "extensions": list(record.extensions),
+        "environment": record.environment,
+    }
+    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,109 @@
+"""Progress of a study on the error stream: a bar in all, with the time left, and a bar per worker.
+
+Knows the events of the executor; knows nothing of results: no number of a learning curve is shown while pairs are
+still coming in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from crossnorm.study.plan import Plan, Run
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Bars around a study: loading its data, then its runs.
+
+    Args:
+        shown: False: nothing is printed but what went wrong.
+    """
+
+    def __init__(self, *, shown: bool = True) -> None:
+        self.console = Console(stderr=True)
+        self.bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[note]}", style="dim"),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,", style="dim"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("left", style="dim"),
+            console=self.console,
+            disable=not shown,
+            transient=True,
+        )
+        self._load: TaskID | None = None
+
+    def __enter__(self) -> Progress:
+        self.bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bars.stop()
+
+    def loading(self, done: int, total: int) -> None:
+        """So many examples of the task are decoded."""
+        if self._load is None:
+            self._load = self.bars.add_task("reading the data", total=total, note="")
+        self.bars.update(self._load, completed=done, total=total)
+
+    def begin(
+        self, plan: Plan, todo: Sequence[Run], examples: int, workers: int
+    ) -> Callable[[int, dict[str, Any]], None]:
+        """Start the bars of the runs that are to be done; give back what listens to the executor."""
+        if self._load is not None:
+            self.bars.remove_task(self._load)
+        steps = {arm.name: max(1, examples // arm.recipe.batch_size) * arm.recipe.epochs for arm in plan.arms}
+        return _Listener(self, steps, plan, todo)
+
+
+class _Listener:
+    def __init__(self, progress: Progress, steps: dict[str, int], plan: Plan, todo: Sequence[Run]) -> None:
+        self.bars, self.console, self.steps = progress.bars, progress.console, steps
+        self.done, self.count = len(plan.runs) - len(todo), len(plan.runs)
+        self.total = self.bars.add_task(
+            f"[bold]{escape(plan.spec.name)}[/]", total=sum(steps[run.arm] for run in todo) or 1, note=self._runs()
+        )
+        if self.done and todo:
+            self.console.print(f"{self.done} of {self.count} runs are done already.", style="dim", highlight=False)
+        self.workers: dict[int, TaskID] = {}
+
+    def _runs(self) -> str:
+        return f"{self.done} of {self.count} runs"
+
+    def __call__(self, number: int, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "cohort":
+            self._cohort(number, event)
+        elif kind == "step":
+            self.bars.advance(self.total, event["members"])
+            self.bars.advance(self.workers[number], event["members"])
+        elif kind == "finished":
+            self.done += 1
+            self.bars.update(self.total, note=self._runs())
+            if event["status"] != "complete":
+                text = f"{event['arm']}, seed {event['seed']} {event['status']}: {event['reason']}"
+                self.console.print(escape(text), style="yellow", highlight=False)
+        elif kind == "note":
+            self.console.print(escape(event["text"]), style="yellow", highlight=False)
+
+    def _cohort(self, number: int, event: dict[str, Any]) -> None:
+        arms = event["arms"]
+        what = arms[0] if len(arms) == 1 else f"{len(arms)} arms"
+        if number not in self.workers:
+            self.workers[number] = self.bars.add_task(f"  worker {number + 1}", total=1, note="")
+        self.bars.reset(
+            self.workers[number],
+            total=sum(self.steps[arm] for arm in arms),
+            note=f"seed {event['seed']}, {escape(what)}",
+        )

@@ -1,0 +1,46 @@
+"""Ready studies: study files that come with the package.
+
+Knows their names and where they lie; knows nothing of what they say.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from crossnorm.errors import BadInput, unknown_name
+from crossnorm.study.spec import read_fields
+
+__all__ = ["find_study", "ready_studies", "study_template"]
+
+
+def ready_studies() -> dict[str, str]:
+    """Name → what it asks: the first comment line of each file."""
+    found = sorted(p for p in files("crossnorm.studies").iterdir() if p.name.endswith(".yaml"))
+    texts = {p.name.removesuffix(".yaml"): p.read_text(encoding="utf-8") for p in found}
+    return {name: text.partition("\n")[0].lstrip("# ") for name, text in texts.items() if not name.startswith("_")}
+
+
+def study_template() -> str:
+    """A commented study file to start from."""
+    return (files("crossnorm.studies") / "_template.yaml").read_text(encoding="utf-8")
+
+
+def find_study(study: str) -> dict[str, Any]:
+    """The fields of a study given as a YAML file, a study's folder, or the name of a ready study.
+
+    Raises:
+        BadInput: There is no such file or name, or the file is not a study.
+    """
+    path = Path(study)
+    if path.is_dir():
+        path = path / "study.yaml"
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return read_fields(path)
+    names = ready_studies()
+    if study not in names:
+        error = unknown_name("study", study, names)
+        raise BadInput(error.name, f"a YAML file or {error.expected}", error.got, error.hint)
+    with as_file(files("crossnorm.studies") / f"{study}.yaml") as ready:
+        return read_fields(ready)

@@ -1,0 +1,53 @@
+"""From a study as it was asked for to one with every setting spelled out, checked against its data and models.
+
+Knows tasks and models by what they refuse; knows nothing of folders or processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from crossnorm.data import Task, load_task
+from crossnorm.errors import BadInput
+from crossnorm.study.plan import Plan, make_plan
+from crossnorm.study.runner import build_model, model_keywords
+from crossnorm.study.spec import StudySpec
+from crossnorm.training.cohort import augmentation_of
+
+__all__ = ["load_study_task", "resolve"]
+
+
+def load_study_task(spec: StudySpec, progress: Callable[[int, int], None] | None = None) -> Task:
+    """The study's task, loaded.
+
+    Raises:
+        BadInput: What `load_task` refuses.
+    """
+    data = Path(spec.data) if spec.data else None
+    return load_task(spec.task, data=data, train_examples=spec.train_examples, progress=progress)
+
+
+def resolve(spec: StudySpec, task: Task) -> Plan:
+    """The plan of the study with every recipe field and model keyword written out.
+
+    Every arm's model is built once, so that whatever does not fit is said before the first step of training.
+
+    Raises:
+        BadInput: Anything that `make_plan`, the model, the site or the augmentation refuses.
+    """
+    baseline = make_plan(spec).arms[0].recipe
+    keywords = model_keywords(spec.model, task)
+    settings = {
+        "model": {key: list(value) if isinstance(value, tuple) else value for key, value in keywords.items()},
+        "recipe": baseline.model_dump(exclude={"epochs"}),
+        "epochs": baseline.epochs,
+    }
+    plan = make_plan(spec.model_copy(update=settings))
+    for arm in plan.arms:
+        augmentation_of(task, arm.recipe)
+        try:
+            build_model(arm, plan.spec.model, task, plan.seeds[0])
+        except BadInput as error:
+            raise error.within(f"arm {arm.name}") from None
+    return plan
