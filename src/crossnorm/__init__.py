@@ -13,16 +13,37 @@ from typing import TYPE_CHECKING, Any
 from crossnorm._version import __version__
 
 if TYPE_CHECKING:
+    from crossnorm.api import Result, Study, compare
     from crossnorm.functional import Variant, attention, per_query, sequence_pool
+    from crossnorm.models import create_model, list_models
+    from crossnorm.training.schedules import AlphaSchedule
 
 _HOME = {
+    "AlphaSchedule": "crossnorm.training.schedules",
+    "Result": "crossnorm.api",
+    "Study": "crossnorm.api",
     "Variant": "crossnorm.functional",
     "attention": "crossnorm.functional",
+    "compare": "crossnorm.api",
+    "create_model": "crossnorm.models",
+    "list_models": "crossnorm.models",
     "per_query": "crossnorm.functional",
     "sequence_pool": "crossnorm.functional",
 }
 
-__all__ = ["Variant", "__version__", "attention", "per_query", "sequence_pool"]
+__all__ = [
+    "AlphaSchedule",
+    "Result",
+    "Study",
+    "Variant",
+    "__version__",
+    "attention",
+    "compare",
+    "create_model",
+    "list_models",
+    "per_query",
+    "sequence_pool",
+]
 
 
 def __getattr__(name: str) -> Any:

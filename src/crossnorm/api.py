@@ -54,7 +54,8 @@ class Result:
 
     def curves(self, metric: str | None = None) -> Bands:
         """Per arm the mean learning curve with its band, of the verdict's metric or another."""
-        return bands(self.table, metric or self.verdict.metric, confidence=self.verdict.confidence)
+        verdict = self.verdict
+        return bands(self.table, metric or verdict.metric, confidence=verdict.confidence, interval=verdict.interval)
 
     def trend(self) -> Trend:
         """The first variant's slope per unit α against the baseline."""
@@ -124,7 +125,7 @@ class Study(StudySpec):
         chosen = pick_device(device)
         with Progress(shown=progress) as bars:
             task = load_study_task(self, bars.loading)
-            plan = resolve(self, task)
+            plan = resolve(self, task, imports)
             folder = Path(out) if out is not None else default_folder(self.name)
             with locked(folder):
                 record = open_folder(folder, plan, task.digest)
@@ -321,6 +322,6 @@ def _csv(table: Table) -> str:
                 values = [table.metrics[name][a, s, i] for name in metrics]
                 if np.isnan(values).all():
                     continue
-                cells = ["" if np.isnan(value) else f"{value:.10g}" for value in values]
+                cells = ["" if np.isnan(value) else repr(float(value)) for value in values]
                 writer.writerow([*("" if x is None else x for x in about), seed, table.status[a, s], step, *cells])
     return text.getvalue()

@@ -118,10 +118,13 @@ def attend(
     Returns:
         (…, q, d).
     """
-    _check_shapes(query, key, value, enable_gqa)
+    _check_channels(query, key, value)
+    if not 0 <= dropout_p <= 1:
+        raise BadInput("dropout_p", "a probability", dropout_p)
     if enable_gqa:
-        key, value = _repeat_heads(query, key), _repeat_heads(query, value)
-    visible, bias = read_mask(attn_mask, is_causal, query.shape[-2], key.shape[-2], query.device)
+        key, value = _repeat_heads("key", query, key), _repeat_heads("value", query, value)
+    leading = _check_leading(query, key, value)
+    visible, bias = read_mask(attn_mask, is_causal, (*leading, query.shape[-2], key.shape[-2]), query.device)
     weights = _weights(query, key, visible, bias, scale)
     if dropout_p:
         weights = F.dropout(weights, dropout_p)
@@ -143,11 +146,14 @@ def _weights(query: Tensor, key: Tensor, visible: Visibility, bias: Tensor | Non
     return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(~mask, 0.0)
 
 
-def _repeat_heads(query: Tensor, tensor: Tensor) -> Tensor:
+def _repeat_heads(name: str, query: Tensor, tensor: Tensor) -> Tensor:
+    if tensor.ndim < 3 or query.ndim < 3 or query.shape[-3] % tensor.shape[-3]:
+        expected = "a head axis -3 that divides the query's"
+        raise BadInput(name, expected, f"shapes {tuple(query.shape)} and {tuple(tensor.shape)}")
     return tensor.repeat_interleave(query.shape[-3] // tensor.shape[-3], -3)
 
 
-def _check_shapes(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> None:
+def _check_channels(query: Tensor, key: Tensor, value: Tensor) -> None:
     for name, tensor in (("query", query), ("key", key), ("value", value)):
         if tensor.ndim < 2:
             raise BadInput(name, "at least the two axes (tokens, channels)", f"shape {tuple(tensor.shape)}")
@@ -155,9 +161,13 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -
         raise BadInput("key", f"{query.shape[-1]} channels, as the query has", f"shape {tuple(key.shape)}")
     if key.shape[-2] != value.shape[-2]:
         raise BadInput("value", f"{key.shape[-2]} tokens, as the key has", f"shape {tuple(value.shape)}")
-    if not enable_gqa:
-        return
-    for name, tensor in (("key", key), ("value", value)):
-        if tensor.ndim < 3 or query.ndim < 3 or query.shape[-3] % tensor.shape[-3]:
-            expected = "a head axis -3 that divides the query's"
-            raise BadInput(name, expected, f"shapes {tuple(query.shape)} and {tuple(tensor.shape)}")
+
+
+def _check_leading(query: Tensor, key: Tensor, value: Tensor) -> tuple[int, ...]:
+    """The broadcast axes before (tokens, channels)."""
+    try:
+        shapes = (query.shape[:-2], key.shape[:-2], value.shape[:-2])
+        return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        found = ", ".join(str(tuple(tensor.shape)) for tensor in (query, key, value))
+        raise BadInput("query, key, value", "axes before the last two that broadcast", f"shapes {found}") from None

@@ -14,7 +14,7 @@ from torch import Tensor
 from crossnorm.errors import BadInput
 from crossnorm.functional.masks import Visibility
 from crossnorm.functional.normalise import (
-    exp_sums,
+    log_sum_exp,
     min_max_over_tokens,
     seen_min_max,
     seen_softmax,
@@ -89,9 +89,7 @@ def _signed_seen(weights: Tensor, x: Tensor, visible: Visibility, gain: float) -
 
 
 def _laser(weights: Tensor, x: Tensor, visible: Visibility, gain: float) -> Tensor:
-    above, _, shift = exp_sums(weights, x, visible)
-    empty = above == 0  # a query that sees nothing, or whose weights were all dropped
-    return _times((above.masked_fill(empty, 1.0).log() + shift).masked_fill(empty, 0.0), gain)
+    return _times(log_sum_exp(weights, x, visible), gain)
 
 
 def _batch(x: Tensor, visible: Visibility, gain: float) -> Tensor:

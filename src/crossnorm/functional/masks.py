@@ -48,7 +48,7 @@ EVERYTHING = Visibility()
 
 
 def read_mask(
-    attn_mask: Tensor | None, is_causal: bool, queries: int, keys: int, device: torch.device
+    attn_mask: Tensor | None, is_causal: bool, scores: tuple[int, ...], device: torch.device
 ) -> tuple[Visibility, Tensor | None]:
     """Read torch's mask arguments into (visibility, additive bias or None).
 
@@ -59,8 +59,7 @@ def read_mask(
     Args:
         attn_mask: Broadcastable to (…, q, k), or None.
         is_causal: Whether query i sees tokens 0 … i only.
-        queries: q, the number of queries.
-        keys: k, the number of tokens.
+        scores: The shape (…, q, k) of the scores.
         device: Where a causal mask is made.
 
     Raises:
@@ -69,10 +68,10 @@ def read_mask(
     if is_causal:
         if attn_mask is not None:
             raise BadInput("attn_mask", "None together with is_causal=True", "both", "Put causality into the mask.")
-        return Visibility(pairs=torch.ones(queries, keys, dtype=torch.bool, device=device).tril()), None
+        return Visibility(pairs=torch.ones(scores[-2:], dtype=torch.bool, device=device).tril()), None
     if attn_mask is None:
         return EVERYTHING, None
-    _check_shape(attn_mask, queries, keys)
+    _check_shape(attn_mask, scores)
     if attn_mask.dtype == torch.bool:
         return _simplest(attn_mask), None
     if not attn_mask.is_floating_point():
@@ -81,14 +80,14 @@ def read_mask(
     return _simplest(visible), attn_mask
 
 
-def _check_shape(mask: Tensor, queries: int, keys: int) -> None:
-    tail = (1, *mask.shape)[-2:]
-    if mask.ndim == 0 or tail[0] not in (1, queries) or tail[1] not in (1, keys):
-        raise BadInput(
-            "attn_mask",
-            f"a shape broadcastable to (…, {queries}, {keys}) = (…, queries, tokens)",
-            tuple(mask.shape),
-        )
+def _check_shape(mask: Tensor, scores: tuple[int, ...]) -> None:
+    try:
+        fits = mask.ndim > 0 and torch.broadcast_shapes(mask.shape, scores) == scores  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        fits = False
+    if not fits:
+        expected = f"a shape that broadcasts to (…, queries, tokens) = {scores}"
+        raise BadInput("attn_mask", expected, f"shape {tuple(mask.shape)}")
 
 
 def _simplest(visible: Tensor) -> Visibility:

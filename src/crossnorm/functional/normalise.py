@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from crossnorm.functional.masks import Visibility
 
 __all__ = [
-    "exp_sums",
+    "log_sum_exp",
     "min_max_over_tokens",
     "seen_min_max",
     "seen_softmax",
@@ -71,63 +71,81 @@ def min_max_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
 def seen_min_max(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
     """Σ_j A_ij (2 (X_jd - lo_i) / (hi_i - lo_i) - 1), lo_i and hi_i over what query i sees and all channels."""
     assert visible.pairs is not None
-    x = at_least_float32(x)
-    weights = weights.to(x.dtype)
     hidden = ~visible.pairs
-    low = x.amin(-1).unsqueeze(-2).masked_fill(hidden, torch.inf).amin(-1, keepdim=True)
-    high = x.amax(-1).unsqueeze(-2).masked_fill(hidden, -torch.inf).amax(-1, keepdim=True)
-    flat = ~(high > low)
-    low, span = low.masked_fill(flat, 0.0), (high - low).masked_fill(flat, 1.0)
-    total = weights.sum(-1, keepdim=True)
     with torch.autocast(x.device.type, enabled=False):
+        x = _from_first_seen(at_least_float32(x), visible)
+        weights = weights.to(x.dtype)
+        low = x.amin(-1).unsqueeze(-2).masked_fill(hidden, torch.inf).amin(-1, keepdim=True)
+        high = x.amax(-1).unsqueeze(-2).masked_fill(hidden, -torch.inf).amax(-1, keepdim=True)
+        flat = ~(high > low)
+        low, span = low.masked_fill(flat, 0.0), (high - low).masked_fill(flat, 1.0)
+        total = weights.sum(-1, keepdim=True)
         return (2 * (weights @ x - low * total) / span - total).masked_fill(flat, 0.0)
 
 
+def _from_first_seen(x: Tensor, visible: Visibility) -> Tensor:
+    """X minus one number a head, taken from the first token that any query sees: against cancellation.
+
+    Min-max does not notice the shift; under a causal mask every query sees that token, so it tells of no future.
+    """
+    seen = visible.to_any()
+    assert seen is not None
+    first = seen.int().argmax(-1)[..., None, None].expand(*x.shape[:-2], 1, x.shape[-1])
+    return _seen(x - x.detach().gather(-2, first).amin(-1, keepdim=True), visible)
+
+
 def seen_softmax(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
-    """Σ_j A_ij S_i(X)_jd = (A · e^X)_id / (M · e^X)_id with M the boolean mask; 0 for a query that sees nothing."""
-    above, below, _ = exp_sums(weights, x, visible)
-    return above / below.masked_fill(below == 0, 1.0)
-
-
-def exp_sums(weights: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor, Tensor | float]:
-    """Σ_j A_ij exp(X_jd - c_id), Σ_{l visible to i} exp(X_ld - c_id) and the shift c.
+    """Σ_j A_ij S_i(X)_jd = (A · e^X)_id / (M · e^X)_id with M the boolean mask; 0 for a query that sees nothing.
 
     No shift is needed while |X| is small; then one matrix product does it, and nothing of a token that a query does
     not see enters its sums. Values that spread more are summed in float64, and beyond its range exactly: each query
-    with the maximum of what it sees as its shift, in blocks of queries that are recomputed on the way back.
-
-    Args:
-        weights: A (…, q, k), zero where a token is hidden.
-        x: X (…, k, d).
-        visible: Who sees what.
-
-    Returns:
-        Both sums (…, q, d) in float32 at least, and the shift (…, q, d), or 0.0 where none was needed.
+    with the maximum of what it sees as its shift, in blocks of queries that are recomputed on the way back. Float32
+    at least.
     """
-    x = at_least_float32(x)
-    seen = visible.to_any()
-    if seen is not None:
-        x = x.masked_fill(~seen.unsqueeze(-1), 0.0)
-    bound = float(x.detach().abs().amax()) if x.numel() else 0.0
+    mask = visible.mask()
+    assert mask is not None
     with torch.autocast(x.device.type, enabled=False):
-        for dtype in (x.dtype, torch.float64):
-            if bound <= _LIMIT[dtype] and not (dtype != x.dtype and x.device.type == "mps"):
-                above, below = _plain_sums(weights.to(dtype), x.to(dtype).exp(), visible)
-                return above, below, 0.0
-        return _exact_sums(weights.to(x.dtype), x, visible)
+        x = _seen(at_least_float32(x), visible)
+        dtype = _plain_dtype(x)
+        if dtype is None:
+            above, below, _ = _exact_sums(weights.to(x.dtype), x, mask)
+        else:
+            exp_x = x.to(dtype).exp()
+            above, below = weights.to(dtype) @ exp_x, mask.to(dtype) @ exp_x
+        return above / below.masked_fill(below == 0, 1.0)
 
 
-def _plain_sums(weights: Tensor, exp_x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
-    mask = visible.mask()
-    if mask is None:
-        return weights @ exp_x, exp_x.sum(-2, keepdim=True)
-    return weights @ exp_x, mask.to(exp_x.dtype) @ exp_x
+def log_sum_exp(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
+    """Log Σ_j A_ij exp(X_jd); 0 where all weights are 0. Precise in the same way as `seen_softmax`."""
+    with torch.autocast(x.device.type, enabled=False):
+        x = _seen(at_least_float32(x), visible)
+        dtype = _plain_dtype(x)
+        shift: Tensor | float = 0.0
+        if dtype is None:
+            weights = weights.to(x.dtype)
+            above, _, shift = _exact_sums(weights, x, weights != 0)
+        else:
+            above = weights.to(dtype) @ x.to(dtype).exp()
+        empty = above == 0
+        return (above.masked_fill(empty, 1.0).log() + shift).masked_fill(empty, 0.0)
 
 
-def _exact_sums(weights: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor, Tensor]:
-    mask = visible.mask()
-    if mask is None:
-        mask = torch.ones(weights.shape[-2:], dtype=torch.bool, device=x.device)
+def _seen(x: Tensor, visible: Visibility) -> Tensor:
+    """X with 0 in the place of tokens that no query sees."""
+    seen = visible.to_any()
+    return x if seen is None else x.masked_fill(~seen.unsqueeze(-1), 0.0)
+
+
+def _plain_dtype(x: Tensor) -> torch.dtype | None:
+    """The type in which exp(X) needs no shift: X's own, float64 where the device has it, or None."""
+    bound = float(x.detach().abs().amax()) if x.numel() else 0.0
+    if bound <= _LIMIT[x.dtype]:
+        return x.dtype
+    return torch.float64 if bound <= _LIMIT[torch.float64] and x.device.type != "mps" else None
+
+
+def _exact_sums(weights: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Σ_j A_ij exp(X_jd - c_id), Σ_{l in the mask of i} exp(X_ld - c_id) and the shift c, all (…, q, d)."""
     mask = mask.expand(*mask.shape[:-2], *weights.shape[-2:])
     rows = max(1, _CHUNK // x.numel())
     blocks = [

@@ -66,7 +66,7 @@ def pool(
     """
     _check_shapes(tokens, scores, mask)
     attn_mask = None if mask is None else mask.unsqueeze(-2)
-    visible, _ = read_mask(attn_mask, False, 1, tokens.shape[-2], tokens.device)
+    visible, _ = read_mask(attn_mask, False, (len(tokens), 1, tokens.shape[-2]), tokens.device)
     if visible.keys is None:
         weights = scores.softmax(-1)
     else:

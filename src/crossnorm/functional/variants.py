@@ -14,7 +14,7 @@ from torch import Tensor
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional.catalogue import VARIANTS, Alpha
 from crossnorm.functional.masks import Visibility
-from crossnorm.functional.own import mix_own, own_function
+from crossnorm.functional.own import mix_own
 
 __all__ = ["SITES", "Variant", "as_variant", "mix"]
 
@@ -26,7 +26,7 @@ class Variant:
     """A named change of what attention does with V, and its settings.
 
     Attributes:
-        name: A name of `VARIANTS`, or ``module:function`` of an imported module (see `per_query`).
+        name: A name of `VARIANTS`, or ``module:function`` of a module that is imported when it acts (see `per_query`).
         alpha: The dose α, any finite number; at 0 every variant is plain attention.
         site: Where it acts: ``"attention"``, ``"pool"`` (sequence pooling) or ``"both"``.
         layers: Indices of the attention layers it acts in; None: all of them.
@@ -101,9 +101,10 @@ def mix(
     """
     if variant is None:
         return weights @ value
-    alpha = variant.alpha if alpha is None else alpha
-    if not isinstance(alpha, Tensor) and alpha == 0:
-        return weights @ value
+    if not isinstance(alpha, Tensor):
+        alpha = variant.alpha if alpha is None else _finite("alpha", alpha)
+        if alpha == 0:
+            return weights @ value
     entry = VARIANTS.get(variant.name)
     if entry is None:
         return mix_own(weights, value, visible, variant.name, alpha)
@@ -126,9 +127,8 @@ def _sum(plain: Tensor, keep: Alpha, part: Tensor, alpha: Alpha) -> Tensor:
 
 
 def _check_name(name: object) -> None:
-    if isinstance(name, str) and ":" in name:
-        own_function(name)
-    elif name not in VARIANTS:
+    own = isinstance(name, str) and all(part.strip() for part in name.split(":")) and name.count(":") == 1
+    if not own and name not in VARIANTS:
         raise unknown_name("variant", name, VARIANTS)
 
 

@@ -28,6 +28,7 @@ _TRIES = 2
 _THREADS = 1
 
 Event = dict[str, Any]
+_Events = queue.Queue[tuple["_Worker", Event]]
 
 
 def default_workers() -> int:
@@ -70,7 +71,8 @@ def run_local(
 class _Worker:
     """A process, the cohort it is at, and what it printed."""
 
-    def __init__(self, number: int, job: Event, events: queue.Queue[tuple[int, Event]]) -> None:
+    def __init__(self, number: int, job: Event, events: _Events) -> None:
+        self.number = number
         self.cohort: Cohort | None = None
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         # A session of its own: an interrupt from the keyboard reaches the one who started it, who decides.
@@ -85,13 +87,14 @@ class _Worker:
             start_new_session=True,
         )
         self.send(job)
-        threading.Thread(target=self._read, args=(number, events), daemon=True).start()
+        threading.Thread(target=self._read, args=(events,), daemon=True).start()
 
-    def _read(self, number: int, events: queue.Queue[tuple[int, Event]]) -> None:
+    def _read(self, events: _Events) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            events.put((number, json.loads(line)))
-        events.put((number, {"event": "dead"}))
+            if line.endswith("\n"):  # a line that its writer's death tore is no event
+                events.put((self, json.loads(line)))
+        events.put((self, {"event": "dead"}))
 
     def send(self, order: Event) -> None:
         assert self.process.stdin is not None
@@ -123,54 +126,54 @@ class _Pool:
     ) -> None:
         self.plan, self.folder, self.job, self.listen = plan, folder, job, listen
         self.pending = deque(cohorts)
-        self.events: queue.Queue[tuple[int, Event]] = queue.Queue()
-        self.workers: dict[int, _Worker] = {}
+        self.events: _Events = queue.Queue()
+        self.workers: set[_Worker] = set()
         self.tries: Counter[Run] = Counter()
 
     def run(self, workers: int) -> None:
         try:
             for number in range(min(workers, len(self.pending))):
-                self.workers[number] = _Worker(number, self.job, self.events)
+                self.workers.add(_Worker(number, self.job, self.events))
             while self.workers:
-                number, event = self._next()
-                self._handle(number, event)
+                worker, event = self._next()
+                if worker in self.workers:  # what a worker told before it was dismissed no longer matters
+                    self._handle(worker, event)
         finally:
-            for worker in self.workers.values():
+            for worker in self.workers:
                 worker.stop()
 
-    def _next(self) -> tuple[int, Event]:
+    def _next(self) -> tuple[_Worker, Event]:
         while True:
             try:  # with a timeout, so that an interrupt is noticed on every system
                 return self.events.get(timeout=0.5)
             except queue.Empty:
                 continue
 
-    def _handle(self, number: int, event: Event) -> None:
-        worker = self.workers[number]
+    def _handle(self, worker: _Worker, event: Event) -> None:
         kind = event["event"]
         if kind == "idle":
-            self._give(number, worker)
+            self._give(worker)
         elif kind == "dead":
-            del self.workers[number]
-            self._bury(number, worker)
+            self._bury(worker)
         elif kind == "finished" and event["status"] == "crashed":
-            self._crashed(number, Run(event["arm"], event["seed"]), event["reason"])
+            self._crashed(worker, Run(event["arm"], event["seed"]), event["reason"])
         else:
-            self.listen(number, event)
+            self.listen(worker.number, event)
 
-    def _give(self, number: int, worker: _Worker) -> None:
+    def _give(self, worker: _Worker) -> None:
         worker.cohort = None
         if not self.pending:
-            del self.workers[number]
+            self.workers.remove(worker)
             worker.stop()
             return
         worker.cohort = self.pending.popleft()
         order = {"seed": worker.cohort.seed, "arms": list(worker.cohort.arms)}
         worker.send(order)
-        self.listen(number, {"event": "cohort", **order})
+        self.listen(worker.number, {"event": "cohort", **order})
 
-    def _bury(self, number: int, worker: _Worker) -> None:
+    def _bury(self, worker: _Worker) -> None:
         """Give back the runs of a dead worker and put another in its place."""
+        self.workers.remove(worker)
         reason = worker.last_words()
         worker.stop()
         if worker.cohort is None:
@@ -178,17 +181,17 @@ class _Pool:
         for run in worker.cohort.runs:
             result = store.read_result(self.folder, run)
             if result is None or result["status"] not in store.FINISHED:
-                self._crashed(number, run, reason)
+                self._crashed(worker, run, reason)
         if self.pending:
-            self.workers[number] = _Worker(number, self.job, self.events)
+            self.workers.add(_Worker(worker.number, self.job, self.events))
 
-    def _crashed(self, number: int, run: Run, reason: str) -> None:
+    def _crashed(self, worker: _Worker, run: Run, reason: str) -> None:
         """Try a run again, alone, from its checkpoint; at the last, record that it crashed."""
         self.tries[run] += 1
         if self.tries[run] < _TRIES:
             self.pending.append(Cohort(run.seed, (run.arm,)))
-            self.listen(number, {"event": "note", "text": f"{run.arm}, seed {run.seed}: {reason}; tried again."})
+            self.listen(worker.number, {"event": "note", "text": f"{run.arm}, seed {run.seed}: {reason}; tried again."})
             return
         store.finish(self.folder, run, "crashed", reason, {"tries": self.tries[run]})
         finished = {"event": "finished", "arm": run.arm, "seed": run.seed, "status": "crashed", "reason": reason}
-        self.listen(number, finished)
+        self.listen(worker.number, finished)

@@ -17,9 +17,9 @@ __all__ = ["find_study", "ready_studies", "study_template"]
 
 def ready_studies() -> dict[str, str]:
     """Name → what it asks: the first comment line of each file."""
-    found = sorted(p for p in files("crossnorm.studies").iterdir() if p.name.endswith(".yaml"))
-    texts = {p.name.removesuffix(".yaml"): p.read_text(encoding="utf-8") for p in found}
-    return {name: text.partition("\n")[0].lstrip("# ") for name, text in texts.items() if not name.startswith("_")}
+    found = {p.name: p for p in files("crossnorm.studies").iterdir() if p.name.endswith(".yaml")}
+    texts = {name: found[name].read_text(encoding="utf-8") for name in sorted(found) if not name.startswith("_")}
+    return {name.removesuffix(".yaml"): text.partition("\n")[0].lstrip("# ") for name, text in texts.items()}
 
 
 def study_template() -> str:

@@ -5,12 +5,13 @@ Knows tasks and models by what they refuse; knows nothing of folders or processe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from crossnorm.data import Task, load_task
 from crossnorm.errors import BadInput
-from crossnorm.study.plan import Plan, make_plan
+from crossnorm.functional.own import own_function
+from crossnorm.study.plan import Arm, Plan, make_plan
 from crossnorm.study.runner import build_model, model_keywords
 from crossnorm.study.spec import StudySpec
 from crossnorm.training.cohort import augmentation_of
@@ -28,10 +29,15 @@ def load_study_task(spec: StudySpec, progress: Callable[[int, int], None] | None
     return load_task(spec.task, data=data, train_examples=spec.train_examples, progress=progress)
 
 
-def resolve(spec: StudySpec, task: Task) -> Plan:
+def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
     """The plan of the study with every recipe field and model keyword written out.
 
     Every arm's model is built once, so that whatever does not fit is said before the first step of training.
+
+    Args:
+        spec: The study as it was asked for.
+        task: Its task, loaded.
+        imports: Modules whose functions may act as variants: a study file may name any, its user decides.
 
     Raises:
         BadInput: Anything that `make_plan`, the model, the site or the augmentation refuses.
@@ -45,9 +51,22 @@ def resolve(spec: StudySpec, task: Task) -> Plan:
     }
     plan = make_plan(spec.model_copy(update=settings))
     for arm in plan.arms:
+        _check_own(arm, imports)
         augmentation_of(task, arm.recipe)
         try:
             build_model(arm, plan.spec.model, task, plan.seeds[0])
         except BadInput as error:
             raise error.within(f"arm {arm.name}") from None
     return plan
+
+
+def _check_own(arm: Arm, imports: Sequence[str]) -> None:
+    if arm.variant is None or ":" not in arm.variant.name:
+        return
+    module = arm.variant.name.partition(":")[0]
+    if module not in imports:
+        hint = f"If you trust it, add --import {module}, or imports=[{module!r}] in Python."
+        raise BadInput(
+            f"arm {arm.name}", "a variant of the catalogue or of a module you import", arm.variant.name, hint
+        )
+    own_function(arm.variant.name)

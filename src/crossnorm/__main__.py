@@ -1,0 +1,5 @@
+"""``python -m crossnorm``: the command line."""
+
+from crossnorm.cli import main
+
+main()

@@ -1,0 +1,160 @@
+"""Decoded arrays on disk: written once, whole or not at all, then memory-mapped by every process.
+
+Knows nothing of tasks: it stores the arrays that a builder returns under the key it is given.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from crossnorm.data.arrays import Arrays, array_digest, moments
+from crossnorm.errors import BadInput
+
+__all__ = ["Stored", "cache_folder", "cache_key", "stored"]
+
+_FORMAT = 1  # of the entries; part of every key
+_FIELDS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stored:
+    """An entry of the cache.
+
+    Args:
+        arrays: Memory-mapped, private to the process (copy on write): the files are never written to.
+        digests: SHA-256 of each array, by its name.
+        mean: Per channel, of the training inputs.
+        std: Like ``mean``.
+        root: The cache folder it lies in.
+    """
+
+    arrays: Arrays
+    digests: Mapping[str, str]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    root: Path
+
+
+def cache_folder(given: Path | None = None) -> Path:
+    """Where arrays are kept: the argument, else ``$CROSSNORM_CACHE``, else the platform's cache folder."""
+    named = given or os.environ.get("CROSSNORM_CACHE")
+    if named:
+        return Path(named).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "crossnorm"
+
+
+def cache_key(name: str, identity: Mapping[str, object]) -> str:
+    """The entry's folder name: the task and a hash of what its arrays depend on."""
+    text = json.dumps({**identity, "format": _FORMAT}, sort_keys=True)
+    return f"{name}-{sha256(text.encode()).hexdigest()[:16]}"
+
+
+def stored(key: str, build: Callable[[Path], Arrays], cache: Path | None = None) -> Stored:
+    """The entry ``key``, built and written first where it is not there yet.
+
+    A folder that cannot be written is replaced by one of the user's own under the system's temporary folder.
+    Several processes may do this at once: each builds aside, one rename decides, all read the same entry.
+
+    Args:
+        key: From ``cache_key``.
+        build: Called with an empty scratch folder, returns the arrays.
+        cache: See ``cache_folder``.
+
+    Raises:
+        BadInput: Neither folder can be written, or there is no room.
+    """
+    roots = [cache_folder(cache), _temporary_root()]
+    for root in roots:
+        entry = _read(root, key)
+        if entry is not None:
+            return entry
+    return _write(_first_writable(roots), key, build)
+
+
+def _temporary_root() -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"crossnorm-{user}"
+
+
+def _first_writable(roots: list[Path]) -> Path:
+    reason: OSError | None = None
+    for root in roots:
+        try:
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryDirectory(dir=root):
+                return root
+        except OSError as error:
+            reason = reason or error
+    hint = "Set CROSSNORM_CACHE to a folder of yours."
+    raise BadInput(f"cache folder {roots[0]}", "a folder that can be written", str(reason), hint)
+
+
+def _write(root: Path, key: str, build: Callable[[Path], Arrays]) -> Stored:
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=root, ignore_cleanup_errors=True) as part:
+        scratch, entry = Path(part, "scratch"), Path(part, "entry")
+        scratch.mkdir()
+        arrays = build(scratch)
+        try:
+            entry.mkdir()
+            _save(entry, arrays)
+        except OSError as error:
+            hint = "Set CROSSNORM_CACHE to a folder with more room."
+            raise BadInput(f"cache folder {root}", "room for the arrays", str(error), hint) from None
+        _publish(entry, root, key, aside=Path(part, "broken"))
+    found = _read(root, key)
+    assert found is not None, f"{root / key} was written and cannot be read"
+    return found
+
+
+def _save(entry: Path, arrays: Arrays) -> None:
+    digests = {}
+    for field in _FIELDS:
+        array = getattr(arrays, field)
+        np.save(entry / f"{field}.npy", array)
+        digests[field] = array_digest(array)
+    mean, std = moments(arrays.train_inputs)
+    meta = {"classes": arrays.classes, "digests": digests, "mean": mean, "std": std}
+    (entry / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+
+def _publish(entry: Path, root: Path, key: str, aside: Path) -> None:
+    target = root / key
+    if target.exists() and _read(root, key) is None:  # damaged: move it out of the way
+        target.replace(aside)
+    try:
+        entry.replace(target)
+    except OSError:
+        if _read(root, key) is None:  # otherwise another process was first, with the same arrays
+            raise
+
+
+def _read(root: Path, key: str) -> Stored | None:
+    folder = root / key
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        # "c" rather than "r": private pages, which torch accepts, and which cannot reach the file either.
+        mapped = {field: np.load(folder / f"{field}.npy", mmap_mode="c") for field in _FIELDS}
+        return Stored(
+            arrays=Arrays(**mapped, classes=tuple(meta["classes"])),
+            digests=meta["digests"],
+            mean=tuple(meta["mean"]),
+            std=tuple(meta["std"]),
+            root=root,
+        )
+    except (OSError, ValueError, KeyError, EOFError):
+        return None

@@ -1,0 +1,37 @@
+"""The Compact Transformers for images and text, and a causal language model of the same blocks.
+
+Knows architectures, their published names and weights; knows nothing of data, training or studies.
+"""
+
+from crossnorm.models.compact import CompactTransformer, LanguageModel, TextTransformer
+from crossnorm.models.config import ImageConfig, LanguageConfig, TextConfig
+from crossnorm.models.count import count_macs, count_parameters
+from crossnorm.models.create import create_model
+from crossnorm.models.files import load_model, save_model
+from crossnorm.models.generation import generate
+from crossnorm.models.presets import list_models
+from crossnorm.models.sites import place, set_alpha, sites
+from crossnorm.models.weights import load_weights
+from crossnorm.models.words import load_word_vectors, set_word_vectors
+
+__all__ = [
+    "CompactTransformer",
+    "ImageConfig",
+    "LanguageConfig",
+    "LanguageModel",
+    "TextConfig",
+    "TextTransformer",
+    "count_macs",
+    "count_parameters",
+    "create_model",
+    "generate",
+    "list_models",
+    "load_model",
+    "load_weights",
+    "load_word_vectors",
+    "place",
+    "save_model",
+    "set_alpha",
+    "set_word_vectors",
+    "sites",
+]

@@ -1,0 +1,47 @@
+"""How large a model is and how much it computes: counted, never typed in.
+
+Knows nothing of time.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from crossnorm.models.compact import CompactTransformer, Model, build
+
+__all__ = ["count_macs", "count_parameters"]
+
+
+def count_parameters(model: nn.Module, *, trained_only: bool = False) -> int:
+    """Numbers in the state dict, as the published counts are: a fixed sine table is included.
+
+    Args:
+        model: Any module.
+        trained_only: Count only what an optimiser would change.
+    """
+    if trained_only:
+        return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return sum(tensor.numel() for tensor in model.state_dict().values())
+
+
+def count_macs(model: Model) -> int:
+    """Multiply-adds of one example at full size: convolutions, linears and the products inside attention.
+
+    Half of the floating-point operations that ``torch.utils.flop_counter`` counts in a forward pass of the same
+    architecture without variant on the meta device, so nothing is computed. Elementwise work is not counted, the
+    softmax of a variant therefore neither.
+    """
+    with torch.device("meta"):
+        twin = build(model.config).eval()
+        example = _example(model)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        twin(example)
+    return int(counter.get_total_flops()) // 2
+
+
+def _example(model: Model) -> Tensor:
+    if isinstance(model, CompactTransformer):
+        return torch.zeros(1, model.config.n_input_channels, *model.config.size)
+    return torch.zeros(1, model.config.seq_len, dtype=torch.long)

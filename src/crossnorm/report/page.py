@@ -1,0 +1,176 @@
+"""report.html: one file that holds the answer, its pictures and tables, and all that is needed to repeat it.
+
+Knows a table, a verdict and facts about the study; knows nothing of a study's folder beyond the three files it
+writes there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from crossnorm.errors import unknown_name
+from crossnorm.report.charts import chart_data
+from crossnorm.report.curves import curves_figure
+from crossnorm.report.files import whole_file
+from crossnorm.report.panels import spaced
+from crossnorm.report.style import save
+from crossnorm.report.trend import trend_figure
+from crossnorm.report.words import interval, interval_note, metric_name, number
+from crossnorm.stats import Table, Verdict
+
+__all__ = ["Facts", "render_page", "write_report"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the page says beside the numbers; whatever is empty is left out.
+
+    Args:
+        title: Heading; default the study's name.
+        description: A paragraph under it.
+        command: The exact command that repeats the study.
+        plan_yaml: The resolved plan, as YAML.
+        versions: Name → version.
+        hardware: Name → value.
+        extensions: What was added later, each as text or as a mapping.
+        failures: One mapping per failed run: arm, seed, status ("diverged" or "crashed"), reason.
+        revision: The code's revision.
+    """
+
+    title: str = ""
+    description: str = ""
+    command: str = ""
+    plan_yaml: str = ""
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    hardware: Mapping[str, Any] = field(default_factory=dict)
+    extensions: tuple[Any, ...] = ()
+    failures: tuple[Mapping[str, Any], ...] = ()
+    revision: str = ""
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Facts:
+        """The facts out of a mapping; None counts as absent.
+
+        Raises:
+            BadInput: a key that the page does not know.
+        """
+        known = [entry.name for entry in fields(cls)]
+        for name in facts:
+            if name not in known:
+                raise unknown_name("facts", name, known)
+        lists = {name: tuple(facts.get(name) or ()) for name in ("extensions", "failures")}
+        return cls(**{name: value for name, value in facts.items() if value is not None} | lists)
+
+
+def write_report(directory: Path, *, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> None:
+    """Write ``curves.png``, ``trend.png`` and ``report.html`` into ``directory``, each whole or not at all.
+
+    The same input gives the same bytes.
+
+    Args:
+        directory: An existing folder.
+        table: The runs.
+        verdict: What ``crossnorm.stats.estimate`` says of them.
+        facts: Keys of `Facts`.
+
+    Raises:
+        BadInput: an unknown key among the facts.
+    """
+    html = render_page(table=table, verdict=verdict, facts=facts)
+    save(curves_figure(table, verdict), directory / "curves.png")
+    save(trend_figure(table, verdict), directory / "trend.png")
+    with whole_file(directory / "report.html") as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> str:
+    """The page as text; see `write_report`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    known = Facts.of(facts)
+    templates = Environment(
+        loader=PackageLoader("crossnorm.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters |= {"number": number, "interval": interval, "metric": metric_name, "dose": _dose, "said": _said}
+    data = chart_data(table, verdict)
+    return templates.get_template("report.html").render(
+        title=known.title or verdict.study,
+        facts=known,
+        verdict=verdict,
+        note=interval_note(verdict),
+        values=_values(data),
+        pairing=_pairing(data),
+        trends=[row for row in (verdict.trend, *verdict.trends) if row.slope is not None],
+        failed=sum(row.diverged + row.crashed for row in verdict.arms),
+        data_metric=data["metric"],
+        data_trend=data["trend"],
+        data=Markup(embedded(data)),
+        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+        static={name: Markup(_static(name)) for name in ("report.css", "report.js")},
+    )
+
+
+def embedded(data: Any) -> str:
+    """JSON that can stand inside a script element: no NaN, and no ``<``, ``>`` or ``&`` that HTML could take up."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _static(name: str) -> str:
+    from importlib.resources import files
+
+    return (files("crossnorm.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _dose(alpha: float | None) -> str:
+    return "–" if alpha is None else f"{alpha:g}".replace("-", "−")
+
+
+def _said(extension: Any) -> str:
+    """An extension as one line of text."""
+    if isinstance(extension, Mapping):
+        return ", ".join(f"{key}: {_said(value)}" for key, value in extension.items())
+    if isinstance(extension, list | tuple):
+        return ", ".join(map(_said, extension))
+    return str(extension)
+
+
+def _values(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The curves of the decided metric as a table: at most ten evaluations, a mean per arm and evaluation."""
+    if data["metric"] is None:
+        return {"steps": [], "rows": []}
+    level, axes = data["metrics"][data["metric"]]["level"], data["axes"]
+    axis = axes["epoch"] if "shared" in axes.get("epoch", {}) else axes["step"]
+    last = len(axis["shared"]) - 1
+    places = spaced(last + 1, 10)
+    rows = []
+    for arm in data["arms"]:
+        band = level[arm["name"]]
+        means = dict(zip(band["at"], band["mean"], strict=True))
+        rows.append((arm["name"], band["n"], [means.get(place) for place in places]))
+    return {"label": axis["label"], "steps": [axis["shared"][place] for place in places], "rows": rows}
+
+
+def _pairing(data: Mapping[str, Any]) -> list[tuple[str, float | None, float | None]]:
+    """Arm, correlation and variance ratio at the last evaluation."""
+    found = data["pairing"]
+    if found is None:
+        return []
+    names = [arm["name"] for arm in data["arms"][1:]]
+    return [
+        (name, correlation[-1], ratio[-1])
+        for name, correlation, ratio in zip(names, found["correlation"], found["ratio"], strict=True)
+    ]

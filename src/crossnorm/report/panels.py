@@ -1,0 +1,115 @@
+"""Which arms share a panel, what stands on the horizontal axis, and which curves a metric has.
+
+Knows arms and stored columns; knows nothing of drawing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossnorm.stats import ArmInfo, Table
+
+__all__ = ["POSITIONS", "Panel", "controls_of", "declared", "drawable", "horizontal", "metrics_of", "panels", "spaced"]
+
+Floats = NDArray[np.float64]
+
+POSITIONS = ("epoch", "images", "seconds", "alpha")
+"""Stored columns that say where a run is rather than how well it does."""
+
+_RIBBON = 40  # more evaluations than this in one ribbon cannot be told apart
+_RIBBON_FROM = 10  # pairs
+_LIMIT = 8  # more lines than this in one panel cannot be told apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """A group of arms drawn together with the baseline.
+
+    Args:
+        title: What the arms have in common.
+        arms: Positions in ``table.arms``, the baseline (0) not among them.
+    """
+
+    title: str
+    arms: tuple[int, ...]
+
+
+def controls_of(arms: Sequence[ArmInfo]) -> frozenset[str]:
+    """Names of the arms that serve others as control, the baseline apart."""
+    return frozenset(arm.control for arm in arms if arm.control is not None) - {arms[0].name}
+
+
+def panels(arms: Sequence[ArmInfo]) -> list[Panel]:
+    """One panel per variant and site, variants before their controls; at most eight arms in each."""
+    controls = controls_of(arms)
+    groups: dict[tuple[bool, str | None, str | None], list[int]] = {}
+    for place, arm in enumerate(arms[1:], start=1):
+        groups.setdefault((arm.name in controls, arm.variant, arm.site), []).append(place)
+    several = len({arm.site for arm in arms[1:]}) > 1
+    result = []
+    for (control, variant, site), places in sorted(groups.items(), key=lambda item: item[0][0]):
+        title = variant or ("controls" if control else "arms")
+        title += f" at {site}" if several and site else ""
+        title += ", the control" if control and variant else ""
+        cuts = range(0, len(places), _LIMIT)
+        result += [Panel(title=title, arms=tuple(places[cut : cut + _LIMIT])) for cut in cuts]
+    return result or [Panel(title=arms[0].name, arms=())]
+
+
+def horizontal(table: Table) -> tuple[str, Floats]:
+    """Name and values (steps,) of the horizontal axis: epochs where all runs agree on them, else optimiser steps."""
+    if "epoch" in table.metrics and table.steps:
+        epochs = table.curves("epoch").reshape(-1, len(table.steps))
+        whole = epochs[np.isfinite(epochs).all(axis=1)]
+        if len(whole) and (np.diff(whole[0]) > 0).all() and _agree(epochs, whole[0]):
+            return "epoch", whole[0]
+    return "step", np.asarray(table.steps, dtype=np.float64)
+
+
+def _agree(rows: Floats, one: Floats) -> bool:
+    return bool(((rows == one) | np.isnan(rows)).all())
+
+
+def metrics_of(table: Table) -> list[str]:
+    """The metrics that have a curve: a value at two evaluations or more in some run, and no mere position."""
+    return [
+        name
+        for name, values in table.metrics.items()
+        if name not in POSITIONS and bool((np.isfinite(values).sum(axis=-1) > 1).any())
+    ]
+
+
+def drawable(table: Table, metric: str) -> str:
+    """The metric itself where it has a curve; for a summary such as ``test_loss_auc`` the metric it sums up.
+
+    Raises:
+        BadInput: no such metric.
+    """
+    table.curves(metric)
+    known = metrics_of(table)
+    if metric in known:
+        return metric
+    return max((name for name in known if metric.startswith(f"{name}_")), key=len, default=metric)
+
+
+def declared(table: Table, metric: str) -> tuple[int, ...] | None:
+    """The evaluations at which a ribbon holds together: evenly spread ones where there are more than 40.
+
+    None leaves the choice to `crossnorm.stats.bands`: with few evaluations, and where some arm has too few pairs for
+    a ribbon.
+    """
+    there = (table.status == "complete") & np.isfinite(table.curves(metric)).any(axis=-1)
+    if len(table.steps) <= _RIBBON or (there & there[0]).sum(axis=1).min() < _RIBBON_FROM:
+        return None
+    return tuple(table.steps[k] for k in spaced(len(table.steps), _RIBBON))
+
+
+def spaced(count: int, most: int) -> list[int]:
+    """Positions among ``count``, evenly spread, first and last among them; at most ``most`` (2 or more)."""
+    if count <= most:
+        return list(range(count))
+    return sorted({int(k) for k in np.linspace(0, count - 1, most).round()})

@@ -1,0 +1,138 @@
+"""The answer for a terminal: the sentence, a sparkline of the trend, and a compact table of the arms.
+
+Knows a verdict; knows nothing of pictures or files. Returns rich renderables and prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from crossnorm.report.words import interval, interval_note, metric_name, number
+from crossnorm.stats import ArmResult, Contrast, Verdict
+
+if TYPE_CHECKING:
+    from rich.panel import Panel
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+__all__ = ["answer_panel", "arms_table", "sparkline"]
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_COLORS = {"better": "green", "worse": "red", "same": "cyan", "undecided": "yellow"}
+_MOST = 40  # points in one sparkline
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """One block per value, the lowest ▁ and the highest █; a dot where there is none.
+
+    >>> sparkline([0.0, 0.5, None, 1.0])
+    '▁▅·█'
+    """
+    known = [value for value in values if value is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    span = high - low
+    return "".join(
+        "·" if value is None else _BLOCKS[round((value - low) / span * 7) if span else 3] for value in values
+    )
+
+
+def answer_panel(verdict: Verdict) -> Panel:
+    """The answer's sentence, its number, and the trend over α as a sparkline."""
+    from rich.panel import Panel
+    from rich.text import Text
+
+    answer = verdict.answer
+    text = Text(answer.sentence, style="bold")
+    if answer.estimate is not None:
+        share = f"{100 * verdict.confidence:g} %"
+        unit = "" if verdict.trend.slope is None else ", per unit of α"
+        text.append(f"\n\n{(answer.contrast or '').replace(' - ', ' − ')}{unit}: ", style="not bold")
+        text.append(number(answer.estimate, sign=True))
+        if answer.low is not None:
+            text.append(f"  {share} interval {interval(answer.low, answer.high)}", style="not bold")
+    for name, line in _trends(verdict):
+        text.append(f"\n{line}  {name}", style="not bold")
+    if not verdict.complete:
+        text.append("\n\nProvisional: not every run has ended.", style="yellow")
+    return Panel(text, title=Text(verdict.study), title_align="left", padding=(1, 2))
+
+
+def _trends(verdict: Verdict) -> list[tuple[str, str]]:
+    """Name and sparkline over α of every variant, the baseline's 0 included, and of every contrast."""
+    groups: dict[str, dict[float, float | None]] = {}
+    for row in verdict.arms[1:]:
+        if row.variant is not None and row.alpha:
+            groups.setdefault(_where(verdict, row), {0.0: 0.0}).setdefault(row.alpha, row.difference)
+    by_arm = {row.arm: row for row in verdict.arms}
+    for contrast in verdict.contrasts:
+        if contrast.alpha:
+            names = [_where(verdict, by_arm[name]) for name in (contrast.arm, contrast.against)]
+            groups.setdefault(" − ".join(names), {0.0: 0.0}).setdefault(contrast.alpha, contrast.difference)
+    found = []
+    for name, points in groups.items():
+        doses = sorted(points)[:_MOST]
+        found.append(
+            (f"{name}, α {doses[0]:g} to {doses[-1]:g}".replace("-", "−"), sparkline([points[d] for d in doses]))
+        )
+    return found
+
+
+def _where(verdict: Verdict, row: ArmResult) -> str:
+    several = len({arm.site for arm in verdict.arms[1:]}) > 1
+    name = row.variant or row.arm
+    return f"{name} at {row.site}" if several and row.site else name
+
+
+def arms_table(verdict: Verdict) -> RichTable:
+    """Arms, then contrasts: mean, difference, interval, verdict, pairs needed, failed runs."""
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    better = "lower is better" if verdict.direction == "lower" else "higher is better"
+    table = RichTable(
+        title=Text(f"{metric_name(verdict.metric)} at the last evaluation, {better}", style="bold"),
+        caption=Text(interval_note(verdict), style="dim"),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("arm", overflow="fold")
+    for name in ("n", "mean", "difference", "interval"):
+        table.add_column(name, justify="right", no_wrap=name != "interval")
+    for name in ("verdict", "pairs needed", "failed"):
+        table.add_column(name)
+    for row in verdict.arms:
+        table.add_row(*_row(row.arm, row))
+    if verdict.contrasts:
+        table.add_section()
+    for contrast in verdict.contrasts:
+        table.add_row(*_row(f"{contrast.arm} − {contrast.against}", contrast))
+    return table
+
+
+def _row(name: str, row: ArmResult | Contrast) -> list[str | Text]:
+    """The cells of one row, as text that rich does not read as markup."""
+    from rich.text import Text
+
+    failed = ""
+    needed = "–"
+    mean: float | None = None
+    if isinstance(row, ArmResult):
+        mean = row.mean
+        parts = [f"{count} {word}" for count, word in ((row.diverged, "diverged"), (row.crashed, "crashed")) if count]
+        failed = ", ".join(parts)
+        needed = "–" if row.pairs_needed is None else "{} ({}–{})".format(*row.pairs_needed)
+    word = row.verdict or "–"
+    return [
+        Text(name),
+        str(row.n),
+        number(mean, digits=4),
+        number(row.difference, sign=True),
+        interval(row.low, row.high),
+        Text(word, style=_COLORS.get(word, "")),
+        needed,
+        failed,
+    ]

@@ -1,0 +1,66 @@
+"""Statistics of paired runs: differences, bands, trend, sequential verdicts, power. numpy and scipy only.
+
+Knows nothing of torch, studies or files: everything is a pure function of a `Table`.
+"""
+
+from __future__ import annotations
+
+from crossnorm.stats.bands import ArmBand, Bands, bands
+from crossnorm.stats.divergence import mcnemar_e_value, mcnemar_exact
+from crossnorm.stats.estimate import estimate
+from crossnorm.stats.power import (
+    achieved_power,
+    detectable_difference,
+    pairs_for_difference,
+    pairs_for_difference_range,
+    pairs_needed,
+    sd_interval,
+)
+from crossnorm.stats.records import table_from_records
+from crossnorm.stats.sequential import confidence_sequence, e_value
+from crossnorm.stats.settled import settled
+from crossnorm.stats.summaries import (
+    Noise,
+    PairingDiagnostics,
+    area_under_curve,
+    noise,
+    pairing_diagnostics,
+    steps_to_target,
+    summary_metrics,
+)
+from crossnorm.stats.table import ArmInfo, Table
+from crossnorm.stats.verdict import Answer, ArmResult, Contrast, Pairing, Trend, Verdict
+
+__all__ = [
+    "Answer",
+    "ArmBand",
+    "ArmInfo",
+    "ArmResult",
+    "Bands",
+    "Contrast",
+    "Noise",
+    "Pairing",
+    "PairingDiagnostics",
+    "Table",
+    "Trend",
+    "Verdict",
+    "achieved_power",
+    "area_under_curve",
+    "bands",
+    "confidence_sequence",
+    "detectable_difference",
+    "e_value",
+    "estimate",
+    "mcnemar_e_value",
+    "mcnemar_exact",
+    "noise",
+    "pairing_diagnostics",
+    "pairs_for_difference",
+    "pairs_for_difference_range",
+    "pairs_needed",
+    "sd_interval",
+    "settled",
+    "steps_to_target",
+    "summary_metrics",
+    "table_from_records",
+]

@@ -1,0 +1,160 @@
+"""The table of runs that every statistic reads: arms × seeds × evaluations, checked once.
+
+Knows nothing of studies, files or training; where the numbers come from is the caller's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossnorm.errors import BadInput, unknown_name
+
+__all__ = ["STATUSES", "ArmInfo", "Floats", "Table"]
+
+Floats = NDArray[np.float64]
+
+_LARGEST = 1e150
+"""Beyond it squares overflow; float32 ends at 3e38, so nothing that trained is lost."""
+
+STATUSES = ("complete", "diverged", "crashed", "missing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmInfo:
+    """What the statistics need to know of an arm.
+
+    Args:
+        name: The arm's name, unique in its table.
+        variant: The variant it belongs to; None: a free-form arm that takes part in no trend.
+        alpha: Its dose; None: none.
+        site: Where the variant acts; None: unsaid.
+        control: Name of the arm it is compared with beside the baseline; None: the baseline alone.
+    """
+
+    name: str
+    variant: str | None = None
+    alpha: float | None = None
+    site: str | None = None
+    control: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table:
+    """Metrics of every run at every evaluation. The first arm is the baseline.
+
+    Args:
+        arms: The arms, baseline first.
+        seeds: The seeds, in the order in which pairs enter sequential tests.
+        steps: The evaluations, strictly increasing.
+        metrics: name → float64 (arms, seeds, steps), nan where there is no value.
+        status: (arms, seeds) of "complete", "diverged", "crashed" (for good) or "missing" (not yet run).
+
+    Raises:
+        BadInput: Shapes that disagree, repeated names, an unknown control or status.
+    """
+
+    arms: tuple[ArmInfo, ...]
+    seeds: tuple[int, ...]
+    steps: tuple[int, ...]
+    metrics: Mapping[str, Floats]
+    status: NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        """Check everything once and freeze the arrays, so that nothing downstream has to."""
+        _check_arms(self.arms)
+        _check_axis("seeds", self.seeds, increasing=False)
+        _check_axis("steps", self.steps, increasing=True)
+        runs = (len(self.arms), len(self.seeds))
+        status = _frozen("status", np.asarray(self.status, dtype=np.str_), runs)
+        if unknown := set(np.unique(status).tolist()) - set(STATUSES):
+            raise unknown_name("status", sorted(unknown)[0], STATUSES)
+        shape = (*runs, len(self.steps))
+        metrics = {
+            name: _frozen(f"metric {name}", np.asarray(values, dtype=np.float64), shape)
+            for name, values in self.metrics.items()
+        }
+        object.__setattr__(self, "status", status)
+        object.__setattr__(self, "metrics", MappingProxyType(metrics))
+
+    @property
+    def baseline(self) -> ArmInfo:
+        """The first arm."""
+        return self.arms[0]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run has an outcome: complete, diverged or crashed for good."""
+        return not bool((self.status == "missing").any())
+
+    def curves(self, metric: str) -> Floats:
+        """Values of one metric, (arms, seeds, steps).
+
+        Raises:
+            BadInput: No such metric.
+        """
+        if metric not in self.metrics:
+            raise unknown_name("metric", metric, self.metrics)
+        return self.metrics[metric]
+
+    def final(self, metric: str) -> Floats:
+        """Each complete run's last recorded value, (arms, seeds); nan for other runs and beyond ± 1e150."""
+        curves = self.curves(metric)
+        if not self.steps:
+            return np.full(self.status.shape, np.nan)
+        recorded = ~np.isnan(curves)
+        last = len(self.steps) - 1 - np.argmax(recorded[..., ::-1], axis=-1)
+        value = np.take_along_axis(curves, last[..., None], axis=-1)[..., 0]
+        return np.where((self.status == "complete") & (np.abs(value) <= _LARGEST), value, np.nan)
+
+    def index(self, name: str) -> int:
+        """Position of an arm.
+
+        Raises:
+            BadInput: No such arm.
+        """
+        names = [arm.name for arm in self.arms]
+        if name not in names:
+            raise unknown_name("arm", name, names)
+        return names.index(name)
+
+    def control(self, arm: int) -> int:
+        """Position of the arm's control: 0, the baseline, where it names none."""
+        name = self.arms[arm].control
+        return 0 if name is None else self.index(name)
+
+
+def _check_arms(arms: tuple[ArmInfo, ...]) -> None:
+    names = [arm.name for arm in arms]
+    if not arms:
+        raise BadInput("arms", "at least the baseline", "none")
+    if len(set(names)) < len(names):
+        raise BadInput("arms", "names that differ", sorted(n for n in set(names) if names.count(n) > 1))
+    for arm in arms:
+        if arm.alpha is not None and not np.isfinite(arm.alpha):
+            raise BadInput(f"arm {arm.name}: alpha", "a finite number", arm.alpha)
+        if arm.control is not None and arm.control not in names:
+            raise unknown_name(f"arm {arm.name}: control", arm.control, names)
+        if arm.control == arm.name:
+            raise BadInput(f"arm {arm.name}: control", "another arm", "itself")
+    if arms[0].control is not None:
+        raise BadInput(f"arm {arms[0].name}: control", "none, for it is the baseline", arms[0].control)
+
+
+def _check_axis(name: str, values: tuple[int, ...], *, increasing: bool) -> None:
+    if len(set(values)) < len(values):
+        raise BadInput(name, "values that differ", values)
+    if increasing and list(values) != sorted(values):
+        raise BadInput(name, "values in increasing order", values)
+
+
+def _frozen(name: str, values: NDArray, shape: tuple[int, ...]) -> NDArray:  # type: ignore[type-arg]
+    if values.shape != shape:
+        raise BadInput(name, f"shape {shape} (arms, seeds[, steps])", f"shape {values.shape}")
+    values = values.copy()
+    values.flags.writeable = False
+    return values

@@ -1,0 +1,143 @@
+"""The verdict as a value and as a file; knows nothing of how its numbers come about."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from crossnorm.stats.comparison import Direction, Outcome
+from crossnorm.stats.intervals import Kind
+
+__all__ = ["Answer", "ArmResult", "Contrast", "Pairing", "Trend", "Verdict"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The headline: the declared trend over α of (variant - its control), at an error level of its own.
+
+    Args:
+        contrast: What is compared, "convex - attenuated"; None without one declared comparison.
+        estimate: Mean slope per unit α; for a study of one free-form arm its mean difference.
+        low: Lower bound; None for fewer than 3 pairs or an interval that is still infinite.
+        high: Upper bound, likewise.
+        p_value: Against 0.
+        sentence: The answer in one English sentence, with its scope.
+    """
+
+    contrast: str | None
+    estimate: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmResult:
+    """An arm against the baseline; `difference` = arm - baseline in the metric's unit, None for the baseline."""
+
+    arm: str
+    variant: str | None
+    alpha: float | None
+    site: str | None
+    n: int
+    mean: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    verdict: Outcome | None
+    pairs_needed: tuple[int, int, int] | None
+    diverged: int
+    crashed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """An arm against a control that is not the baseline; one family with the arms."""
+
+    arm: str
+    against: str
+    alpha: float | None
+    n: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    verdict: Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """Slope of a variant per unit α against the baseline; all None where the table has no doses."""
+
+    variant: str | None = None
+    slope: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """Whether pairing helps at the last evaluation; the median over arms, None below 3 pairs.
+
+    Args:
+        correlation: Between an arm's and the baseline's values over seeds.
+        variance_ratio: Var(arm - baseline) / (Var(arm) + Var(baseline)); below 1 pairing helps.
+    """
+
+    correlation: float | None
+    variance_ratio: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Everything a study concludes: a pure function of its table.
+
+    Args:
+        study: The study's name.
+        metric: The metric decided on.
+        direction: Whether lower or higher is better.
+        margin: In the metric's unit; None: no arm is "same" unless identical.
+        confidence: Of the family of arms and contrasts together, and of each trend.
+        n_pairs: Seeds in which the baseline and at least one other arm are complete.
+        complete: Whether every run has an outcome.
+        interval: Which intervals.
+        answer: The headline.
+        arms: Baseline first.
+        contrasts: Arms against controls other than the baseline.
+        trend: The first variant's slope against the baseline.
+        trends: The other variants' slopes.
+        pairing: How much pairing helped.
+    """
+
+    study: str
+    metric: str
+    direction: Direction
+    margin: float | None
+    confidence: float
+    n_pairs: int
+    complete: bool
+    interval: Kind
+    answer: Answer
+    arms: tuple[ArmResult, ...]
+    contrasts: tuple[Contrast, ...]
+    trend: Trend
+    trends: tuple[Trend, ...]
+    pairing: Pairing
+
+    def to_json(self) -> str:
+        """Canonical JSON (write it as UTF-8): sorted keys, 10 significant digits, null for what does not exist."""
+        return json.dumps(_plain(asdict(self)), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.10g}") + 0.0 if math.isfinite(value) else None  # + 0.0: no negative zero
+    return value

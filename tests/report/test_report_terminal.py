@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from report_studies import grid, judged, troubled
+from rich.console import Console
+
+from crossnorm.report import answer_panel, arms_table
+from crossnorm.report.terminal import sparkline
+from crossnorm.report.words import interval, number
+from crossnorm.stats import Table, Verdict
+
+
+def shown(thing: object, width: int = 150) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(thing)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_every_state_prints(state: tuple[Table, Verdict]) -> None:
+    _, verdict = state
+    text = " ".join(shown(answer_panel(verdict), 79).replace("│", " ").split())
+    assert " ".join(verdict.answer.sentence.split()) in text
+    lines = shown(arms_table(verdict), 79)
+    assert max(map(len, lines.splitlines())) <= 79
+
+
+def test_the_table_shows_the_verdicts_values() -> None:
+    verdict = judged(grid())
+    text = shown(arms_table(verdict))
+    for row in (*verdict.arms[1:], *verdict.contrasts):
+        line = next(
+            line
+            for line in text.splitlines()
+            if line.strip().startswith(row.arm) and number(row.difference, sign=True) in line
+        )
+        assert interval(row.low, row.high) in line
+        assert row.verdict is not None
+        assert row.verdict in line
+    failed = shown(arms_table(judged(troubled())))
+    assert "1 diverged" in failed
+    assert "1 crashed" in failed
+
+
+def test_names_are_not_markup() -> None:
+    table = grid()
+    arms = list(table.arms)
+    arms[3] = type(arms[3])(name="[bold]x[/bold]", variant="attenuated", alpha=0.5, site="attention")
+    arms[1] = type(arms[1])(name="convex-0.5", variant="convex", alpha=0.5, site="attention", control="[bold]x[/bold]")
+    other = Table(arms=tuple(arms), seeds=table.seeds, steps=table.steps, metrics=table.metrics, status=table.status)
+    assert "[bold]x[/bold]" in shown(arms_table(judged(other, study="[red]s")))
+    assert "[red]s" in shown(answer_panel(judged(other, study="[red]s")))
+
+
+def test_sparkline_has_a_block_per_value() -> None:
+    assert sparkline([0.0, 0.5, None, 1.0]) == "▁▅·█"
+    assert sparkline([2.0, 2.0]) == "▄▄"
+    assert sparkline([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.012345, "0.0123"),
+        (-1234.5, "−1234"),
+        (0.0, "0"),
+        (None, "–"),
+        (float("nan"), "–"),
+        (1e-9, "1.00e−09"),
+        (float("inf"), "+∞"),
+    ],
+)
+def test_numbers_for_readers(value: float | None, text: str) -> None:
+    assert number(value) == text
+    assert interval(None, 1.0) == "–"
+    assert interval(-0.5, 0.25) == "[−0.500, +0.250]"

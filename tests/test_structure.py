@@ -1,0 +1,101 @@
+"""The shape of the package: data flows one way, statistics know no torch, every module says what it is."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import crossnorm
+
+PACKAGE = Path(crossnorm.__file__).parent
+ROWS = (
+    ("_version", "errors", "seeds"),
+    ("stats",),
+    ("functional",),
+    ("models",),
+    ("adapters",),
+    ("data",),
+    ("training",),
+    ("study", "studies"),
+    ("report",),
+    ("api",),
+    ("cli",),
+    ("__main__",),
+)
+RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(module: Path) -> str:
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(source: str) -> set[str]:
+    """First components of what a module imports from crossnorm, wherever in the file the import stands."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    parts = (name.split(".") for name in names)
+    return {p[1] for p in parts if p[0] == "crossnorm" and len(p) > 1 and p[1] in RANK}
+
+
+def against_the_flow(own: str, source: str) -> set[str]:
+    return {other for other in imported_rooms(source) if other != own and RANK[other] >= RANK[own]}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_one_way(module):
+    if module == PACKAGE / "__init__.py":
+        return  # the front door: resolves names on first use
+    assert against_the_flow(room(module), module.read_text(encoding="utf-8")) == set()
+
+
+def test_the_flow_test_can_fail():
+    assert against_the_flow("stats", "from crossnorm.models import create_model") == {"models"}
+    assert against_the_flow("training", "def f():\n    import crossnorm.study.plan") == {"study"}
+    assert against_the_flow("study", "from crossnorm.training.cohort import x") == set()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_every_module_says_what_it_is(module):
+    assert ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
+
+
+def test_every_room_is_in_the_flow():
+    assert {room(module) for module in MODULES} - {"__init__"} <= set(RANK)
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_statistics_need_no_torch():
+    loaded = loaded_after("import crossnorm.stats")
+    assert "numpy" in loaded
+    assert "torch" not in loaded
+
+
+def test_importing_crossnorm_is_light():
+    assert loaded_after("import crossnorm.cli") & {"torch", "numpy", "matplotlib", "plotly", "transformers"} == set()
+
+
+def test_no_subpackage_has_the_name_of_a_public_function():
+    rooms = {path.name.removesuffix(".py") for path in PACKAGE.iterdir()}
+    assert rooms & set(crossnorm.__all__) == set()
+
+
+def test_every_public_name_resolves_and_is_documented():
+    for name in crossnorm.__all__:
+        thing = getattr(crossnorm, name)
+        assert name == "__version__" or thing.__doc__
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        _ = crossnorm.no_such_name

@@ -1,0 +1,43 @@
+"""A tiny task, made without files; makes ``training_cases`` importable wherever pytest is started."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).resolve().parent
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))
+
+from training_cases import Listener, split  # noqa: E402
+
+from crossnorm.data import Task  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def task() -> Task:
+    draws = np.random.default_rng(11)
+    return Task(
+        name="tiny",
+        kind="image",
+        train=split(53, draws),
+        test=split(31, draws),
+        n_classes=3,
+        classes=("a", "b", "c"),
+        mean=(0.4, 0.5),
+        std=(0.3, 0.2),
+        image_size=(7, 5),
+        n_channels=2,
+        digest="none",
+        augmentation="crop-flip",
+        model={"name": "cct_2_3x2_32"},
+        notes="",
+    )
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
