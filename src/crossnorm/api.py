@@ -259,7 +259,7 @@ def _table(folder: Path, plan: Plan) -> Table:
     )
     place = {step: i for i, step in enumerate(steps)}
     shape = (len(plan.arms), len(plan.seeds), len(steps))
-    metrics = {name: np.full(shape, np.nan) for name in ({plan.spec.metric, *names})}
+    metrics = {name: np.full(shape, np.nan) for name in sorted({plan.spec.metric, *names})}
     status = np.full(shape[:2], "missing", dtype="<U8")
     for a, arm in enumerate(plan.arms):
         for s, seed in enumerate(plan.seeds):

@@ -42,10 +42,10 @@ def test_images_and_classes_are_in_the_order_of_names(class_folders, zipped, for
 
 def test_one_colour_image_among_grey_ones_makes_all_rgb(class_folders):
     root = class_folders(channels=1)
-    colour = pixels("test", "cat", 0, (5, 7), 3)
-    Image.fromarray(colour).save(root / "test/cat/0.png")
+    colour = pixels("train", "ape", 1, (5, 7), 3)
+    Image.fromarray(colour).save(root / "train/ape/1.png")
     arrays = read_class_folders(root)
-    assert np.array_equal(arrays.test_inputs[2], colour.transpose(2, 0, 1))
+    assert np.array_equal(arrays.train_inputs[1], colour.transpose(2, 0, 1))
     assert np.array_equal(arrays.train_inputs[0], np.repeat(chw("train", "ape", 0, channels=1), 3, axis=0))
 
 
@@ -55,7 +55,8 @@ def test_other_modes_are_what_pillow_converts_them_to(class_folders, mode):
     image = Image.fromarray(pixels("train", "ape", 0, (5, 7), 3)).convert(mode)
     suffix = "tiff" if mode == "CMYK" else "png"
     (root / "train/ape/0.png").unlink()
-    image.save(root / f"train/ape/0.{suffix}")
+    transparency = {"transparency": bytes(range(256))} if mode == "P" else {}
+    image.save(root / f"train/ape/0.{suffix}", **transparency)
     got = read_class_folders(root).train_inputs[0]
     assert np.array_equal(got.transpose(1, 2, 0), np.asarray(image.convert("RGB")))
 

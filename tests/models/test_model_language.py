@@ -48,12 +48,12 @@ def test_cached_generation_equals_uncached(variant, positions):
     model = language_model(variant, positional_embedding=positions, seq_len=7)
     with torch.no_grad():
         model.classifier.fc.weight.mul_(50)
-    prompt = words(2, 5)
+    opening = words(2, 5)
     for settings in ({"temperature": 0.0}, {"temperature": 0.8, "top_k": 11}):
         texts = [
             generate(
                 model,
-                prompt,
+                opening,
                 new_tokens=11,
                 use_cache=use_cache,
                 generator=torch.Generator().manual_seed(19),
@@ -63,14 +63,14 @@ def test_cached_generation_equals_uncached(variant, positions):
         ]
         assert torch.equal(*texts)
         assert texts[0].shape == (2, 16)
-        assert torch.equal(texts[0][:, :5], prompt)
+        assert torch.equal(texts[0][:, :5], opening)
 
 
-def test_a_long_prompt_is_seen_through_the_window():
+def test_a_long_opening_is_seen_through_the_window():
     model = language_model("convex")
-    prompt = words(2, 3 * WORDS)
-    next_token = generate(model, prompt, new_tokens=1, temperature=0.0)[:, -1]
-    assert torch.equal(next_token, model(prompt[:, -WORDS:])[:, -1].argmax(-1))
+    opening = words(2, 3 * WORDS)
+    next_token = generate(model, opening, new_tokens=1, temperature=0.0)[:, -1]
+    assert torch.equal(next_token, model(opening[:, -WORDS:])[:, -1].argmax(-1))
 
 
 def test_generation_leaves_the_mode_and_the_top_k():

@@ -39,11 +39,10 @@ def estimate(
     interval: Kind = "bonferroni-t",
     prior: float = 1.0,
 ) -> Verdict:
-    """What a table of runs says about one metric: differences, contrasts, trend, answer.
+    """What a table of runs says about one metric; None for everything that does not exist.
 
-    Each comparison is the mean of within-seed differences with the interval mean ± critical · s/√n. The arms and
-    the contrasts are one family of m comparisons, each at error level (1 - confidence)/m; each trend has an error
-    level of its own.
+    Each comparison is mean ± critical · s/√n of within-seed differences. Arms and contrasts are one family of m
+    comparisons, each at error level (1 - confidence)/m; each trend has an error level of its own.
 
     Args:
         table: The runs; its first arm is the baseline.
@@ -55,9 +54,6 @@ def estimate(
         interval: "bonferroni-t" for a number of pairs fixed before looking, "sequential" wherever pairs were or
             will be added after looking.
         prior: c² of the sequential test: prior effect μ/σ ~ N(0, 1/c²).
-
-    Returns:
-        The verdict, with None (null) for everything that does not exist.
 
     Raises:
         BadInput: An unknown metric; a direction, margin, confidence, interval or prior out of range.
