@@ -85,7 +85,11 @@ def _where(verdict: Verdict, row: ArmResult) -> str:
 
 
 def arms_table(verdict: Verdict) -> RichTable:
-    """Arms, then contrasts: mean, difference, interval, verdict, pairs needed, failed runs."""
+    """Arms, then arms against their controls: mean, difference, interval, verdict; within 80 columns.
+
+    Columns that say nothing are left out: the number of pairs where it is the same for all (the caption has it), pairs
+    needed without a margin, failed runs where there are none.
+    """
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -98,41 +102,50 @@ def arms_table(verdict: Verdict) -> RichTable:
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("arm", overflow="fold")
-    for name in ("n", "mean", "difference", "interval"):
-        table.add_column(name, justify="right", no_wrap=name != "interval")
-    for name in ("verdict", "pairs needed", "failed"):
-        table.add_column(name)
+    shown = {
+        "n": len({row.n for row in verdict.arms} | {row.n for row in verdict.contrasts}) > 1,
+        "pairs needed": verdict.margin is not None,
+        "failed": any(row.diverged or row.crashed for row in verdict.arms),
+    }
+    columns = [name for name in _COLUMNS if shown.get(name, True)]
+    for name in columns:
+        number_like = name in ("n", "mean", "difference", "interval")
+        table.add_column(name, justify="right" if number_like else "left", no_wrap=number_like, overflow="fold")
     for row in verdict.arms:
-        table.add_row(*_row(row.arm, row))
+        cells = _cells(row.arm, row)
+        table.add_row(*(cells[name] for name in columns))
     if verdict.contrasts:
         table.add_section()
+        table.add_row(Text("minus its control:", style="italic"))
     for contrast in verdict.contrasts:
-        table.add_row(*_row(f"{contrast.arm} − {contrast.against}", contrast))
+        cells = _cells(contrast.arm, contrast)
+        table.add_row(*(cells[name] for name in columns))
     return table
 
 
-def _row(name: str, row: ArmResult | Contrast) -> list[str | Text]:
-    """The cells of one row, as text that rich does not read as markup."""
+_COLUMNS = ("arm", "n", "mean", "difference", "interval", "verdict", "pairs needed", "failed")
+
+
+def _cells(name: str, row: ArmResult | Contrast) -> dict[str, str | Text]:
+    """The cells of one row by column, as text that rich does not read as markup."""
     from rich.text import Text
 
-    failed = ""
-    needed = "–"
-    mean: float | None = None
-    if isinstance(row, ArmResult):
-        mean = row.mean
-        parts = [f"{count} {word}" for count, word in ((row.diverged, "diverged"), (row.crashed, "crashed")) if count]
-        failed = ", ".join(parts)
-        needed = "–" if row.pairs_needed is None else "{} ({}–{})".format(*row.pairs_needed)
     word = row.verdict or "–"
-    return [
-        Text(name),
-        str(row.n),
-        number(mean, digits=4),
-        number(row.difference, sign=True),
-        interval(row.low, row.high),
-        Text(word, style=_COLORS.get(word, "")),
-        needed,
-        failed,
-    ]
+    cells: dict[str, str | Text] = {
+        "arm": Text(name),
+        "n": str(row.n),
+        "mean": "",
+        "difference": number(row.difference, sign=True),
+        "interval": interval(row.low, row.high, digits=2),
+        "verdict": Text(word, style=_COLORS.get(word, "")),
+        "pairs needed": "",
+        "failed": "",
+    }
+    if isinstance(row, ArmResult):
+        failures = ((row.diverged, "diverged"), (row.crashed, "crashed"))
+        cells["mean"] = number(row.mean, digits=4)
+        cells["pairs needed"] = "–" if row.pairs_needed is None else "{} ({}–{})".format(*row.pairs_needed)
+        cells["failed"] = ", ".join(f"{count} {what}" for count, what in failures if count)
+    return cells
