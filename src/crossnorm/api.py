@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,9 @@ import numpy as np
 
 from crossnorm.errors import BadInput
 from crossnorm.report import curves_figure, trend_figure, write_report
-from crossnorm.stats import ArmInfo, Bands, Table, Trend, Verdict, bands, estimate, table_from_records
+from crossnorm.stats import Bands, Table, Trend, Verdict, bands, estimate, settled, table_from_records
 from crossnorm.study import store
+from crossnorm.study.collect import collect
 from crossnorm.study.files import write_atomically
 from crossnorm.study.folder import Record, locked, open_folder, read_folder
 from crossnorm.study.local import default_workers, run_local
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Result", "Study", "compare", "read_result"]
-
-NOT_METRICS = ("step", "epoch", "images", "seconds", "alpha")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,19 +128,22 @@ class Study(StudySpec):
             folder = Path(out) if out is not None else default_folder(self.name)
             with locked(folder):
                 record = open_folder(folder, plan, task.digest)
-                todo = [run for run in plan.runs if not _stands(folder, run)]
                 count = workers or default_workers()
-                steps = bars.begin(plan, todo, len(task.train), count)
-                run_local(
-                    plan,
-                    cut(plan, todo, count),
-                    folder,
-                    workers=count,
-                    device=chosen.type,
-                    imports=imports,
-                    listen=steps,
-                )
-                result = _result(folder, plan, record)
+
+                def carry_out(runs: Sequence[Run]) -> None:
+                    todo = [run for run in runs if not store.stands(folder, run)]
+                    run_local(
+                        plan,
+                        cut(plan, todo, count),
+                        folder,
+                        workers=count,
+                        device=chosen.type,
+                        imports=imports,
+                        listen=bars.begin(plan, runs, todo, len(task.train)),
+                    )
+
+                planned = _carry_out_until_decided(folder, plan, record, carry_out)
+                result = _result(folder, plan, record, planned)
                 result.save(folder)
         return result
 
@@ -163,7 +165,8 @@ def read_result(folder: Path | str) -> Result:
     found = read_folder(folder)
     if found is None:
         raise BadInput(str(folder), "a study's folder", "no study.yaml in it")
-    return _result(folder, *found)
+    plan, record = found
+    return _result(folder, plan, record, _carry_out_until_decided(folder, plan, record, lambda runs: None))
 
 
 def compare(
@@ -229,62 +232,54 @@ def report_table(file: Path, metric: str, direction: str, margin: float | str | 
         raise error.within(str(file)) from None
 
 
-def _stands(folder: Path, run: Run) -> bool:
-    result = store.read_result(folder, run)
-    return result is not None and result["status"] in store.FINISHED
+def _carry_out_until_decided(
+    folder: Path, plan: Plan, record: Record, carry_out: Callable[[Sequence[Run]], None]
+) -> list[Run]:
+    """Carry out the study's runs, batch by batch of seeds, and give back those that were called for.
+
+    A study of fixed size is one batch. In an open-ended one an arm whose comparisons the sequential test has settled
+    gets no further seeds. What is called for follows from the runs of earlier batches alone, so a resumed study asks
+    for the same.
+    """
+    runs: list[Run] = []
+    open_arms = {arm.name for arm in plan.arms}
+    for seeds in plan.batches:
+        runs += [run for run in plan.runs if run.seed in seeds and run.arm in open_arms]
+        carry_out(runs)
+        if plan.spec.stop == "fixed":
+            continue
+        table = collect(folder, plan, runs)
+        if not table.complete:
+            break  # only drawing what is there so far
+        open_arms = {arm for arm, done in settled(table, _verdict(plan, record, table)).items() if not done}
+        if not open_arms:
+            break
+    return runs
 
 
-def _result(folder: Path, plan: Plan, record: Record) -> Result:
-    table = _table(folder, plan)
+def _result(folder: Path, plan: Plan, record: Record, runs: Sequence[Run]) -> Result:
+    table = collect(folder, plan, runs)
+    return Result(
+        table=table,
+        verdict=_verdict(plan, record, table),
+        facts=_facts(folder, plan, record),
+        folder=folder,
+    )
+
+
+def _verdict(plan: Plan, record: Record, table: Table) -> Verdict:
     spec = plan.spec
     assert spec.direction is not None
-    verdict = estimate(
+    looked = record.looked or spec.stop == "decided"
+    return estimate(
         table,
         study=spec.name,
         metric=spec.metric,
         direction=spec.direction,
         margin=spec.margin,
         confidence=spec.confidence,
-        interval="sequential" if record.looked else "bonferroni-t",
+        interval="sequential" if looked else "bonferroni-t",
     )
-    return Result(table=table, verdict=verdict, facts=_facts(folder, plan, record), folder=folder)
-
-
-def _table(folder: Path, plan: Plan) -> Table:
-    """Every run's stored curve as one array a metric."""
-    curves = {run: store.read_metrics(folder, run) for run in plan.runs}
-    steps = sorted({row["step"] for rows in curves.values() for row in rows})
-    names = sorted(
-        {key for rows in curves.values() for row in rows for key, value in row.items() if _is_metric(key, value)}
-    )
-    place = {step: i for i, step in enumerate(steps)}
-    shape = (len(plan.arms), len(plan.seeds), len(steps))
-    metrics = {name: np.full(shape, np.nan) for name in sorted({plan.spec.metric, *names})}
-    status = np.full(shape[:2], "missing", dtype="<U8")
-    for a, arm in enumerate(plan.arms):
-        for s, seed in enumerate(plan.seeds):
-            run = Run(arm.name, seed)
-            result = store.read_result(folder, run)
-            status[a, s] = "missing" if result is None else result["status"]
-            for row in curves[run]:
-                for name in metrics:
-                    if row.get(name) is not None:
-                        metrics[name][a, s, place[row["step"]]] = row[name]
-    arms = tuple(
-        ArmInfo(
-            name=arm.name,
-            variant=arm.family,
-            alpha=arm.dose,
-            site=None if arm.variant is None else arm.variant.site,
-            control=arm.control,
-        )
-        for arm in plan.arms
-    )
-    return Table(arms=arms, seeds=plan.seeds, steps=tuple(steps), metrics=metrics, status=status)
-
-
-def _is_metric(key: str, value: object) -> bool:
-    return key != "step" and isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _facts(folder: Path, plan: Plan, record: Record) -> dict[str, Any]:
