@@ -8,20 +8,38 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.report import curves_figure, trend_figure, write_report
-from crossnorm.stats import ArmInfo, Bands, Table, Trend, Verdict, bands, estimate, table_from_records
+from crossnorm.stats import (
+    ArmInfo,
+    Bands,
+    Outlook,
+    Table,
+    Trend,
+    Verdict,
+    bands,
+    estimate,
+    noise,
+    outlook,
+    table_from_records,
+)
 from crossnorm.study import store
+from crossnorm.study.cost import Curves, Estimate, Like, Source, cost_of, elsewhere, seconds_per_seed
+from crossnorm.study.environment import describe_environment
 from crossnorm.study.files import write_atomically
 from crossnorm.study.folder import Record, locked, open_folder, read_folder
 from crossnorm.study.local import default_workers, run_local
+from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
 from crossnorm.study.plan import Plan, Run, cut
 from crossnorm.study.progress import Progress
 from crossnorm.study.resolve import load_study_task, resolve
@@ -145,6 +163,64 @@ class Study(StudySpec):
                 result.save(folder)
         return result
 
+    def estimate(
+        self,
+        out: Path | str | None = None,
+        *,
+        pilot: bool = False,
+        difference: float | None = None,
+        like: Like | None = None,
+        workers: int | None = None,
+        device: str = "auto",
+        imports: Sequence[str] = (),
+        progress: bool = True,
+    ) -> Estimate:
+        """What the study would cost and what it could show; the study's folder is only read.
+
+        Hours come from the folder's runs, else from a pilot, else from a few steps measured now; standard deviations
+        from the folder's runs, else from a pilot, else they are unknown.
+
+        Args:
+            out: The study's folder; default ``crossnorm/<name>``.
+            pilot: Train three pairs of one epoch, in a temporary folder, where the folder has no three pairs.
+            difference: A true difference to detect: how many seeds does it need?
+            like: Another size of the study to estimate the hours of.
+            workers: Worker processes that would share the runs; default one per core.
+            device: "auto", "cpu", "cuda" or "mps".
+            imports: Modules that define variants of one's own.
+            progress: Whether bars are shown on the error stream.
+
+        Raises:
+            BadInput: Anything that does not fit.
+        """
+        if workers is not None and workers < 1:
+            raise BadInput("workers", "at least 1", workers)
+        chosen, count = pick_device(device), workers or default_workers()
+        with Progress(shown=progress) as bars, tempfile.TemporaryDirectory(prefix="crossnorm-plan-") as scratch:
+            task = load_study_task(self, bars.loading)
+            plan = resolve(self, task, imports)
+            basis = _stored_basis(Path(out) if out is not None else default_folder(self.name), plan, task)
+            ask = partial(_outlook, plan, difference=difference)
+            ask(basis)  # whatever does not fit is said before anything is trained
+            if pilot and basis.noise is None:
+                trial = pilot_plan(plan)
+                listen = bars.begin(trial, trial.runs, len(task.train), count)
+                run_pilot(trial, Path(scratch), workers=count, device=chosen.type, imports=imports, listen=listen)
+                basis = basis.with_pilot(Path(scratch), trial)
+            if not basis.curves:
+                curves = time_steps(plan, task, Path(scratch), chosen)
+                basis = replace(basis, source="measured steps", curves=curves)
+            cost = cost_of(plan, task, basis.curves, source=basis.source, done=basis.done, workers=count)
+            there = None if like is None else elsewhere(plan, task, cost, like)
+        return Estimate(
+            study=plan.spec.name,
+            cost=cost,
+            outlook=ask(basis),
+            noise=basis.noise,
+            elsewhere=there,
+            notes=basis.notes,
+        )
+
 
 def default_folder(name: str) -> Path:
     """``crossnorm/<name>`` below the working directory."""
@@ -229,6 +305,99 @@ def report_table(file: Path, metric: str, direction: str, margin: float | str | 
         raise error.within(str(file)) from None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Basis:
+    """The runs that an estimate rests on.
+
+    Attributes:
+        source: Where the curves come from.
+        curves: Learning curves of arms of the plan, for the time they took.
+        done: Runs of the plan that have an outcome.
+        table: Runs with at least three pairs, for their scatter; None: there are none.
+        noise: Where these come from.
+        record: The folder's, if its study can become the plan.
+        seen: Whether its verdict has been written.
+        extends: Whether the plan has arms or seeds that the folder's study has not.
+        notes: For the reader.
+    """
+
+    source: Source = "stored runs"
+    curves: Curves = field(default_factory=dict)
+    done: tuple[Run, ...] = ()
+    table: Table | None = None
+    noise: Source | None = None
+    record: Record | None = None
+    seen: bool = False
+    extends: bool = False
+    notes: tuple[str, ...] = ()
+
+    def with_pilot(self, folder: Path, trial: Plan) -> _Basis:
+        """With a pilot's runs for what the folder's could not tell."""
+        table = _table(folder, trial)
+        measured = noise(table, trial.spec.metric).sd is not None
+        note = "The standard deviations are those after one epoch of a pilot; those at the end of training may differ."
+        if not measured:
+            note = "The pilot left fewer than 3 complete pairs."
+        timed = {} if self.curves else {"source": "pilot", "curves": _curves(folder, trial)}
+        return replace(
+            self,
+            table=table if measured else None,
+            noise="pilot" if measured else None,
+            notes=(*self.notes, note),
+            **timed,  # type: ignore[arg-type]
+        )
+
+
+def _stored_basis(folder: Path, plan: Plan, task: Task) -> _Basis:
+    """What a folder's runs can tell of a plan: nothing unless they are of the same data, model and arms."""
+    found = read_folder(folder)
+    if found is None:
+        return _Basis()
+    before, record = found
+    names = {arm.name for arm in plan.arms}
+    shared = replace(before, arms=tuple(arm for arm in before.arms if arm.name in names))
+    same_arms = all(plan.arm(arm.name) == arm for arm in shared.arms)
+    if not same_arms or record.digest != task.digest or before.spec.model != plan.spec.model:
+        note = f"The runs in {folder} are of other data, another model or another recipe: they are not used."
+        return _Basis(notes=(note,))
+    table = _table(folder, replace(shared, spec=plan.spec))
+    known = noise(table, plan.spec.metric).sd is not None
+    machine = describe_environment()
+    elsewhere_run = any(record.environment.get(key) != machine.get(key) for key in ("processor", "gpu"))
+    note = f"The runs in {folder} began on another machine ({record.environment.get('processor')}); so are their hours."
+    runs = set(plan.runs)
+    return _Basis(
+        curves={run: rows for run, rows in _curves(folder, shared).items() if len(rows) > 1},
+        done=tuple(run for run in shared.runs if run in runs and _stands(folder, run)),
+        table=table if known else None,
+        noise="stored runs" if known else None,
+        record=record,
+        seen=(folder / "verdict.json").exists(),
+        extends=not runs <= set(before.runs),
+        notes=(note,) if elsewhere_run else (),
+    )
+
+
+def _outlook(plan: Plan, basis: _Basis, *, difference: float | None) -> Outlook:
+    """Intervals are sequential wherever pairs are, or would be, added after looking."""
+    spec = plan.spec
+    looks = spec.stop != "fixed" or (basis.record is not None and basis.record.looked)
+    return outlook(
+        _planned(plan),
+        basis.table,
+        metric=spec.metric,
+        confidence=spec.confidence,
+        margin=spec.margin,
+        difference=difference,
+        interval="sequential" if looks or (basis.seen and basis.extends) else "bonferroni-t",
+        later="sequential" if looks or basis.seen else "bonferroni-t",
+    )
+
+
+def _curves(folder: Path, plan: Plan) -> Curves:
+    return {run: store.read_metrics(folder, run) for run in plan.runs}
+
+
 def _stands(folder: Path, run: Run) -> bool:
     result = store.read_result(folder, run)
     return result is not None and result["status"] in store.FINISHED
@@ -270,7 +439,17 @@ def _table(folder: Path, plan: Plan) -> Table:
                 for name in metrics:
                     if row.get(name) is not None:
                         metrics[name][a, s, place[row["step"]]] = row[name]
-    arms = tuple(
+    return Table(arms=_arm_infos(plan), seeds=plan.seeds, steps=tuple(steps), metrics=metrics, status=status)
+
+
+def _planned(plan: Plan) -> Table:
+    """The table of a plan of which nothing has run."""
+    status = np.full((len(plan.arms), len(plan.seeds)), "missing")
+    return Table(arms=_arm_infos(plan), seeds=plan.seeds, steps=(), metrics={}, status=status)
+
+
+def _arm_infos(plan: Plan) -> tuple[ArmInfo, ...]:
+    return tuple(
         ArmInfo(
             name=arm.name,
             variant=arm.family,
@@ -280,7 +459,6 @@ def _table(folder: Path, plan: Plan) -> Table:
         )
         for arm in plan.arms
     )
-    return Table(arms=arms, seeds=plan.seeds, steps=tuple(steps), metrics=metrics, status=status)
 
 
 def _is_metric(key: str, value: object) -> bool:
@@ -306,6 +484,7 @@ def _facts(folder: Path, plan: Plan, record: Record) -> dict[str, Any]:
         "revision": revision,
         "extensions": list(record.extensions),
         "failures": failures,
+        "seconds_per_seed": seconds_per_seed(plan, results),
     }
 
 
