@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crossnorm.report.words import interval, interval_note, metric_name, number
+from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost
 from crossnorm.stats import ArmResult, Contrast, Verdict
 
 if TYPE_CHECKING:
@@ -84,11 +84,15 @@ def _where(verdict: Verdict, row: ArmResult) -> str:
     return f"{name} at {row.site}" if several and row.site else name
 
 
-def arms_table(verdict: Verdict) -> RichTable:
+def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichTable:
     """Arms, then arms against their controls: mean, difference, interval, verdict; within 80 columns.
 
     Columns that say nothing are left out: the number of pairs where it is the same for all (the caption has it), pairs
     needed without a margin, failed runs where there are none.
+
+    Args:
+        verdict: What is shown.
+        seconds_per_seed: What one more seed of every arm takes one worker: the caption then prices the pairs needed.
     """
     from rich import box
     from rich.table import Table as RichTable
@@ -97,7 +101,7 @@ def arms_table(verdict: Verdict) -> RichTable:
     better = "lower is better" if verdict.direction == "lower" else "higher is better"
     table = RichTable(
         title=Text(f"{metric_name(verdict.metric)} at the last evaluation, {better}", style="bold"),
-        caption=Text(interval_note(verdict), style="dim"),
+        caption=Text(interval_note(verdict) + _price(verdict, seconds_per_seed), style="dim"),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -123,6 +127,16 @@ def arms_table(verdict: Verdict) -> RichTable:
         cells = _cells(contrast.arm, contrast)
         table.add_row(*(cells[name] for name in columns))
     return table
+
+
+def _price(verdict: Verdict, seconds_per_seed: float | None) -> str:
+    """A sentence with the cost of the pairs that the arm in need of the most still lacks."""
+    rows = [row for row in verdict.arms if row.pairs_needed is not None]
+    most = max(rows, key=lambda row: (row.pairs_needed or (0,))[0] - row.n, default=None)
+    cost = "" if most is None else pairs_cost(most, seconds_per_seed)
+    if most is None or most.pairs_needed is None or not cost:
+        return ""
+    return f". The {most.pairs_needed[0] - most.n} pairs that {most.arm} still needs: {cost} on one worker, all arms"
 
 
 _COLUMNS = ("arm", "n", "mean", "difference", "interval", "verdict", "pairs needed", "failed")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from crossnorm.stats.bands import ArmBand, Bands, bands
 from crossnorm.stats.divergence import mcnemar_e_value, mcnemar_exact
 from crossnorm.stats.estimate import estimate
+from crossnorm.stats.outlook import Outlook, Prospect, outlook
 from crossnorm.stats.power import (
     achieved_power,
     detectable_difference,
@@ -39,8 +40,10 @@ __all__ = [
     "Bands",
     "Contrast",
     "Noise",
+    "Outlook",
     "Pairing",
     "PairingDiagnostics",
+    "Prospect",
     "Table",
     "Trend",
     "Verdict",
@@ -54,6 +57,7 @@ __all__ = [
     "mcnemar_e_value",
     "mcnemar_exact",
     "noise",
+    "outlook",
     "pairing_diagnostics",
     "pairs_for_difference",
     "pairs_for_difference_range",
