@@ -7,7 +7,7 @@ results.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from crossnorm.errors import BadInput, unknown_name
@@ -159,18 +159,22 @@ def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe) -> Arm:
             known = (set(Recipe.model_fields) | {"variant", *_VARIANT_FIELDS, *_ARM_FIELDS}) - {"name"}
             raise unknown_name(f"arms.{arm.name} (setting)", field, known)
     own = make_recipe(recipe.name, **(recipe.model_dump(exclude={"name"}) | settings))
-    chance = {"nuisance": arm.nuisance, "seed_offset": arm.seed_offset}
-    if variant is None:
-        return Arm(name=arm.name, recipe=own, dose=arm.dose, control=arm.control, **chance)
-    return Arm(
+    plain = Arm(
         name=arm.name,
         recipe=own,
+        dose=arm.dose,
+        control=arm.control,
+        nuisance=arm.nuisance,
+        seed_offset=arm.seed_offset,
+    )
+    if variant is None:
+        return plain
+    return replace(
+        plain,
         variant=variant,
         dose=variant.alpha if arm.dose is None else arm.dose,
-        control=arm.control,
         schedule=_schedule(arm.alpha_schedule or spec.alpha_schedule, variant.alpha),
-        family=_family(arm, variant, own == recipe and not any(chance.values())),
-        **chance,
+        family=_family(arm, variant, own == recipe and not arm.nuisance and not arm.seed_offset),
     )
 
 
