@@ -30,7 +30,7 @@ from crossnorm.study.environment import describe_environment
 from crossnorm.study.folder import Record
 from crossnorm.study.local import run_local
 from crossnorm.study.plan import Arm, Cohort, Plan, Run
-from crossnorm.study.ready import find_study
+from crossnorm.study.ready import ready_study
 from crossnorm.study.resolve import load_study_task
 from crossnorm.study.spec import StudySpec, parse_spec
 from crossnorm.training.devices import pick_device
@@ -150,7 +150,7 @@ class Audit:
 
 def audit_study() -> StudySpec:
     """The A/A study an audit trains by itself: the ready study `aa` on digits, a minute's work."""
-    fields = find_study("aa") | {"name": "audit", "task": "digits", "epochs": 5}
+    fields = ready_study("aa") | {"name": "audit", "task": "digits", "epochs": 5}
     return parse_spec(fields, "audit")
 
 
