@@ -21,10 +21,11 @@ from crossnorm.errors import BadInput
 from crossnorm.report import curves_figure, trend_figure, write_report
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands, estimate, settled, table_from_records
 from crossnorm.study import store
+from crossnorm.study.audit import Audit, audit_kinds, audit_study, repeat_runs
 from crossnorm.study.basis import outlook_of, stored_basis
 from crossnorm.study.collect import collect
 from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, seconds_per_seed
-from crossnorm.study.files import write_atomically
+from crossnorm.study.files import write_atomically, write_json
 from crossnorm.study.folder import Record, locked, open_folder, read_folder
 from crossnorm.study.local import default_workers, run_local
 from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
@@ -37,7 +38,7 @@ from crossnorm.training.devices import pick_device
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Result", "Study", "compare", "read_result"]
+__all__ = ["Result", "Study", "audit", "compare", "read_result"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -230,6 +231,54 @@ def read_result(folder: Path | str) -> Result:
         raise BadInput(str(folder), "a study's folder", "no study.yaml in it")
     plan, record = found
     return _result(folder, plan, record, _carry_out_until_decided(folder, plan, record, lambda runs: None))
+
+
+def audit(
+    folder: Path | str | None = None,
+    *,
+    out: Path | str | None = None,
+    workers: int | None = None,
+    imports: Sequence[str] = (),
+    progress: bool = True,
+) -> Audit:
+    """Whether runs repeat to the bit, and how often verdicts err where nothing differs.
+
+    Args:
+        folder: A study's folder, whose runs are audited; None: train an A/A study on digits, about a minute's work.
+        out: Where audit.json is written; default the folder, or ``crossnorm/audit``.
+        workers: Worker processes of the A/A study; default one per core.
+        imports: Modules that define variants of one's own.
+        progress: Whether bars are shown on the error stream.
+
+    Raises:
+        BadInput: There is no study in the folder, none of its runs is complete, or its data have changed.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="crossnorm-audit-") as scratch:
+            study = Study.model_validate(audit_study().model_dump())
+            study.run(scratch, workers=workers, device="cpu", imports=imports, progress=progress)
+            found = _audited(Path(scratch), imports)
+    else:
+        found = _audited(Path(folder), imports)
+    target = Path(out if out is not None else folder or default_folder("audit"))
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(target / "audit.json", found.to_dict())
+    return found
+
+
+def _audited(folder: Path, imports: Sequence[str]) -> Audit:
+    result, stored = read_result(folder), read_folder(folder)
+    assert stored is not None
+    plan, record = stored
+    verdict = result.verdict
+    return Audit(
+        study=verdict.study,
+        metric=verdict.metric,
+        confidence=verdict.confidence,
+        seeds=len(plan.seeds),
+        repeats=repeat_runs(folder, plan, record, imports),
+        kinds=audit_kinds(plan, result.table, verdict),
+    )
 
 
 def compare(

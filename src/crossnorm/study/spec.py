@@ -94,6 +94,19 @@ class ArmSpec(BaseModel):
 
     Settings are a variant's (`variant`, `alpha`, `site`, `layers`, `gain`, `temperature`), `alpha_schedule`, or any
     field of the recipe.
+
+    Two more settings make A/A arms, treated alike and different by chance alone; a study of them shows how often its
+    verdicts err. An arm that has one of them, or both, and nothing else is trained exactly as the baseline.
+
+    Attributes:
+        name: Unique in the study.
+        dose: Puts the arm on the trend of its variant; default the variant's α.
+        control: The arm it is compared with beside the baseline.
+        alpha_schedule: How α rises; default the study's.
+        nuisance: From 1: dropout draws from a stream of its own of that number, while initialisation, order and
+            augmentation stay those of the seed; 0: dropout is paired too.
+        seed_offset: From 1: the arm trains on seed + offset, so that it shares no draw with its pair; it still stands
+            beside the baseline's run of the seed itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
@@ -102,6 +115,8 @@ class ArmSpec(BaseModel):
     dose: Finite | None = None
     control: Name | None = None
     alpha_schedule: ScheduleSpec | None = None
+    nuisance: int = Field(default=0, ge=0)
+    seed_offset: int = Field(default=0, ge=0)
 
 
 class StudySpec(_Strict):
