@@ -8,38 +8,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.report import curves_figure, trend_figure, write_report
-from crossnorm.stats import (
-    ArmInfo,
-    Bands,
-    Outlook,
-    Table,
-    Trend,
-    Verdict,
-    bands,
-    estimate,
-    noise,
-    outlook,
-    table_from_records,
-)
+from crossnorm.stats import Bands, Table, Trend, Verdict, bands, estimate, settled, table_from_records
 from crossnorm.study import store
-from crossnorm.study.cost import Curves, Estimate, Like, Source, cost_of, elsewhere, seconds_per_seed
-from crossnorm.study.environment import describe_environment
+from crossnorm.study.collect import collect
+from crossnorm.study.cost import Like, seconds_per_seed
+from crossnorm.study.estimate import Estimate, estimate_study
 from crossnorm.study.files import write_atomically
 from crossnorm.study.folder import Record, locked, open_folder, read_folder
 from crossnorm.study.local import default_workers, run_local
-from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
 from crossnorm.study.plan import Plan, Run, cut
 from crossnorm.study.progress import Progress
 from crossnorm.study.resolve import load_study_task, resolve
@@ -50,8 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Result", "Study", "compare", "read_result"]
-
-NOT_METRICS = ("step", "epoch", "images", "seconds", "alpha")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -147,19 +130,22 @@ class Study(StudySpec):
             folder = Path(out) if out is not None else default_folder(self.name)
             with locked(folder):
                 record = open_folder(folder, plan, task.digest)
-                todo = [run for run in plan.runs if not _stands(folder, run)]
                 count = workers or default_workers()
-                steps = bars.begin(plan, todo, len(task.train), count)
-                run_local(
-                    plan,
-                    cut(plan, todo, count),
-                    folder,
-                    workers=count,
-                    device=chosen.type,
-                    imports=imports,
-                    listen=steps,
-                )
-                result = _result(folder, plan, record)
+
+                def carry_out(runs: Sequence[Run]) -> None:
+                    todo = [run for run in runs if not store.stands(folder, run)]
+                    run_local(
+                        plan,
+                        cut(plan, todo, count),
+                        folder,
+                        workers=count,
+                        device=chosen.type,
+                        imports=imports,
+                        listen=bars.begin(plan, runs, todo, len(task.train)),
+                    )
+
+                planned = _carry_out_until_decided(folder, plan, record, carry_out)
+                result = _result(folder, plan, record, planned)
                 result.save(folder)
         return result
 
@@ -175,14 +161,14 @@ class Study(StudySpec):
         imports: Sequence[str] = (),
         progress: bool = True,
     ) -> Estimate:
-        """What the study would cost and what it could show; the study's folder is only read.
+        """What the study would cost and what it could show; its folder is only read.
 
         Hours come from the folder's runs, else from a pilot, else from a few steps measured now; standard deviations
         from the folder's runs, else from a pilot, else they are unknown.
 
         Args:
             out: The study's folder; default ``crossnorm/<name>``.
-            pilot: Train three pairs of one epoch, in a temporary folder, where the folder has no three pairs.
+            pilot: Where the folder has no three pairs: train three of one epoch, in a temporary folder.
             difference: A true difference to detect: how many seeds does it need?
             like: Another size of the study to estimate the hours of.
             workers: Worker processes that would share the runs; default one per core.
@@ -195,31 +181,21 @@ class Study(StudySpec):
         """
         if workers is not None and workers < 1:
             raise BadInput("workers", "at least 1", workers)
-        chosen, count = pick_device(device), workers or default_workers()
-        with Progress(shown=progress) as bars, tempfile.TemporaryDirectory(prefix="crossnorm-plan-") as scratch:
+        chosen = pick_device(device)
+        with Progress(shown=progress) as bars:
             task = load_study_task(self, bars.loading)
-            plan = resolve(self, task, imports)
-            basis = _stored_basis(Path(out) if out is not None else default_folder(self.name), plan, task)
-            ask = partial(_outlook, plan, difference=difference)
-            ask(basis)  # whatever does not fit is said before anything is trained
-            if pilot and basis.noise is None:
-                trial = pilot_plan(plan)
-                listen = bars.begin(trial, trial.runs, len(task.train), count)
-                run_pilot(trial, Path(scratch), workers=count, device=chosen.type, imports=imports, listen=listen)
-                basis = basis.with_pilot(Path(scratch), trial)
-            if not basis.curves:
-                curves = time_steps(plan, task, Path(scratch), chosen)
-                basis = replace(basis, source="measured steps", curves=curves)
-            cost = cost_of(plan, task, basis.curves, source=basis.source, done=basis.done, workers=count)
-            there = None if like is None else elsewhere(plan, task, cost, like)
-        return Estimate(
-            study=plan.spec.name,
-            cost=cost,
-            outlook=ask(basis),
-            noise=basis.noise,
-            elsewhere=there,
-            notes=basis.notes,
-        )
+            return estimate_study(
+                resolve(self, task, imports),
+                task,
+                Path(out) if out is not None else default_folder(self.name),
+                pilot=pilot,
+                difference=difference,
+                like=like,
+                workers=workers or default_workers(),
+                device=chosen,
+                imports=imports,
+                bars=bars,
+            )
 
 
 def default_folder(name: str) -> Path:
@@ -239,7 +215,8 @@ def read_result(folder: Path | str) -> Result:
     found = read_folder(folder)
     if found is None:
         raise BadInput(str(folder), "a study's folder", "no study.yaml in it")
-    return _result(folder, *found)
+    plan, record = found
+    return _result(folder, plan, record, _carry_out_until_decided(folder, plan, record, lambda runs: None))
 
 
 def compare(
@@ -305,164 +282,54 @@ def report_table(file: Path, metric: str, direction: str, margin: float | str | 
         raise error.within(str(file)) from None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Basis:
-    """The runs that an estimate rests on.
+def _carry_out_until_decided(
+    folder: Path, plan: Plan, record: Record, carry_out: Callable[[Sequence[Run]], None]
+) -> list[Run]:
+    """Carry out the study's runs, batch by batch of seeds, and give back those that were called for.
 
-    Attributes:
-        source: Where the curves come from.
-        curves: Learning curves of arms of the plan, for the time they took.
-        done: Runs of the plan that have an outcome.
-        table: Runs with at least three pairs, for their scatter; None: there are none.
-        noise: Where these come from.
-        record: The folder's, if its study can become the plan.
-        seen: Whether its verdict has been written.
-        extends: Whether the plan has arms or seeds that the folder's study has not.
-        notes: For the reader.
+    A study of fixed size is one batch. In an open-ended one an arm whose comparisons the sequential test has settled
+    gets no further seeds. What is called for follows from the runs of earlier batches alone, so a resumed study asks
+    for the same.
     """
-
-    source: Source = "stored runs"
-    curves: Curves = field(default_factory=dict)
-    done: tuple[Run, ...] = ()
-    table: Table | None = None
-    noise: Source | None = None
-    record: Record | None = None
-    seen: bool = False
-    extends: bool = False
-    notes: tuple[str, ...] = ()
-
-    def with_pilot(self, folder: Path, trial: Plan) -> _Basis:
-        """With a pilot's runs for what the folder's could not tell."""
-        table = _table(folder, trial)
-        measured = noise(table, trial.spec.metric).sd is not None
-        note = "The standard deviations are those after one epoch of a pilot; those at the end of training may differ."
-        if not measured:
-            note = "The pilot left fewer than 3 complete pairs."
-        timed = {} if self.curves else {"source": "pilot", "curves": _curves(folder, trial)}
-        return replace(
-            self,
-            table=table if measured else None,
-            noise="pilot" if measured else None,
-            notes=(*self.notes, note),
-            **timed,  # type: ignore[arg-type]
-        )
+    runs: list[Run] = []
+    open_arms = {arm.name for arm in plan.arms}
+    for seeds in plan.batches:
+        runs += [run for run in plan.runs if run.seed in seeds and run.arm in open_arms]
+        carry_out(runs)
+        if plan.spec.stop == "fixed":
+            continue
+        table = collect(folder, plan, runs)
+        if not table.complete:
+            break  # only drawing what is there so far
+        open_arms = {arm for arm, done in settled(table, _verdict(plan, record, table)).items() if not done}
+        if not open_arms:
+            break
+    return runs
 
 
-def _stored_basis(folder: Path, plan: Plan, task: Task) -> _Basis:
-    """What a folder's runs can tell of a plan: nothing unless they are of the same data, model and arms."""
-    found = read_folder(folder)
-    if found is None:
-        return _Basis()
-    before, record = found
-    names = {arm.name for arm in plan.arms}
-    shared = replace(before, arms=tuple(arm for arm in before.arms if arm.name in names))
-    same_arms = all(plan.arm(arm.name) == arm for arm in shared.arms)
-    if not same_arms or record.digest != task.digest or before.spec.model != plan.spec.model:
-        note = f"The runs in {folder} are of other data, another model or another recipe: they are not used."
-        return _Basis(notes=(note,))
-    table = _table(folder, replace(shared, spec=plan.spec))
-    known = noise(table, plan.spec.metric).sd is not None
-    machine = describe_environment()
-    elsewhere_run = any(record.environment.get(key) != machine.get(key) for key in ("processor", "gpu"))
-    note = f"The runs in {folder} began on another machine ({record.environment.get('processor')}); so are their hours."
-    runs = set(plan.runs)
-    return _Basis(
-        curves={run: rows for run, rows in _curves(folder, shared).items() if len(rows) > 1},
-        done=tuple(run for run in shared.runs if run in runs and _stands(folder, run)),
-        table=table if known else None,
-        noise="stored runs" if known else None,
-        record=record,
-        seen=(folder / "verdict.json").exists(),
-        extends=not runs <= set(before.runs),
-        notes=(note,) if elsewhere_run else (),
+def _result(folder: Path, plan: Plan, record: Record, runs: Sequence[Run]) -> Result:
+    table = collect(folder, plan, runs)
+    return Result(
+        table=table,
+        verdict=_verdict(plan, record, table),
+        facts=_facts(folder, plan, record),
+        folder=folder,
     )
 
 
-def _outlook(plan: Plan, basis: _Basis, *, difference: float | None) -> Outlook:
-    """Intervals are sequential wherever pairs are, or would be, added after looking."""
-    spec = plan.spec
-    looks = spec.stop != "fixed" or (basis.record is not None and basis.record.looked)
-    return outlook(
-        _planned(plan),
-        basis.table,
-        metric=spec.metric,
-        confidence=spec.confidence,
-        margin=spec.margin,
-        difference=difference,
-        interval="sequential" if looks or (basis.seen and basis.extends) else "bonferroni-t",
-        later="sequential" if looks or basis.seen else "bonferroni-t",
-    )
-
-
-def _curves(folder: Path, plan: Plan) -> Curves:
-    return {run: store.read_metrics(folder, run) for run in plan.runs}
-
-
-def _stands(folder: Path, run: Run) -> bool:
-    result = store.read_result(folder, run)
-    return result is not None and result["status"] in store.FINISHED
-
-
-def _result(folder: Path, plan: Plan, record: Record) -> Result:
-    table = _table(folder, plan)
+def _verdict(plan: Plan, record: Record, table: Table) -> Verdict:
     spec = plan.spec
     assert spec.direction is not None
-    verdict = estimate(
+    looked = record.looked or spec.stop == "decided"
+    return estimate(
         table,
         study=spec.name,
         metric=spec.metric,
         direction=spec.direction,
         margin=spec.margin,
         confidence=spec.confidence,
-        interval="sequential" if record.looked else "bonferroni-t",
+        interval="sequential" if looked else "bonferroni-t",
     )
-    return Result(table=table, verdict=verdict, facts=_facts(folder, plan, record), folder=folder)
-
-
-def _table(folder: Path, plan: Plan) -> Table:
-    """Every run's stored curve as one array a metric."""
-    curves = {run: store.read_metrics(folder, run) for run in plan.runs}
-    steps = sorted({row["step"] for rows in curves.values() for row in rows})
-    names = sorted(
-        {key for rows in curves.values() for row in rows for key, value in row.items() if _is_metric(key, value)}
-    )
-    place = {step: i for i, step in enumerate(steps)}
-    shape = (len(plan.arms), len(plan.seeds), len(steps))
-    metrics = {name: np.full(shape, np.nan) for name in sorted({plan.spec.metric, *names})}
-    status = np.full(shape[:2], "missing", dtype="<U8")
-    for a, arm in enumerate(plan.arms):
-        for s, seed in enumerate(plan.seeds):
-            run = Run(arm.name, seed)
-            result = store.read_result(folder, run)
-            status[a, s] = "missing" if result is None else result["status"]
-            for row in curves[run]:
-                for name in metrics:
-                    if row.get(name) is not None:
-                        metrics[name][a, s, place[row["step"]]] = row[name]
-    return Table(arms=_arm_infos(plan), seeds=plan.seeds, steps=tuple(steps), metrics=metrics, status=status)
-
-
-def _planned(plan: Plan) -> Table:
-    """The table of a plan of which nothing has run."""
-    status = np.full((len(plan.arms), len(plan.seeds)), "missing")
-    return Table(arms=_arm_infos(plan), seeds=plan.seeds, steps=(), metrics={}, status=status)
-
-
-def _arm_infos(plan: Plan) -> tuple[ArmInfo, ...]:
-    return tuple(
-        ArmInfo(
-            name=arm.name,
-            variant=arm.family,
-            alpha=arm.dose,
-            site=None if arm.variant is None else arm.variant.site,
-            control=arm.control,
-        )
-        for arm in plan.arms
-    )
-
-
-def _is_metric(key: str, value: object) -> bool:
-    return key != "step" and isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _facts(folder: Path, plan: Plan, record: Record) -> dict[str, Any]:

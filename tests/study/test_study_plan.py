@@ -122,3 +122,10 @@ def test_cohorts_share_one_stream_of_batches():
 def test_nothing_to_do_is_no_cohort():
     assert cut(plan(), [], 2) == []
     assert cut(plan(seeds=2), [Run("baseline", 1)], 5)[0].arms == ("baseline",)
+
+
+def test_an_open_ended_study_calls_for_seeds_two_by_two():
+    made = plan(seeds=[0, 2, 5], stop="decided", max_seeds=8)
+    assert made.seeds == (0, 2, 5, 1, 3, 4, 6, 7)
+    assert made.batches == ((0, 2, 5), (1, 3), (4, 6), (7,))
+    assert plan(seeds=4).batches == ((0, 1, 2, 3),)

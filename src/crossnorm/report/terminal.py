@@ -122,7 +122,7 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
         table.add_row(*(cells[name] for name in columns))
     if verdict.contrasts:
         table.add_section()
-        table.add_row(Text("minus its control:", style="italic"))
+        table.add_row(Text("− control:", style="italic"))
     for contrast in verdict.contrasts:
         cells = _cells(contrast.arm, contrast)
         table.add_row(*(cells[name] for name in columns))

@@ -6,6 +6,7 @@ results.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,6 +21,8 @@ __all__ = ["Arm", "Cohort", "Plan", "Run", "cut", "make_plan"]
 
 # More members than this in one process would hold more models and optimisers than it is worth.
 _MOST_MEMBERS = 16
+# Seeds added at a time to an open-ended study: a number of its own, since what is decided must not depend on workers.
+_BATCH = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +82,13 @@ class Plan:
         """Every run, seed by seed."""
         return tuple(Run(arm.name, seed) for seed in self.seeds for arm in self.arms)
 
+    @property
+    def batches(self) -> tuple[tuple[int, ...], ...]:
+        """Seeds in the order they are called for: all at once, or, open-ended, the first ones and then two by two."""
+        first = len(self.spec.seeds)
+        later = range(first, len(self.seeds), _BATCH)
+        return (self.seeds[:first], *(self.seeds[i : i + _BATCH] for i in later))
+
     def arm(self, name: str) -> Arm:
         """The arm of that name."""
         return next(arm for arm in self.arms if arm.name == name)
@@ -99,7 +109,14 @@ def make_plan(spec: StudySpec) -> Plan:
         _add(arms, _grid(spec, variant, recipe))
     _add(arms, [_further(arm, spec, recipe) for arm in spec.arms])
     _check(arms, spec)
-    return Plan(spec=spec, arms=tuple(arms), seeds=tuple(spec.seeds))
+    return Plan(spec=spec, arms=tuple(arms), seeds=_seeds(spec))
+
+
+def _seeds(spec: StudySpec) -> tuple[int, ...]:
+    """The study's seeds; open-ended ones go on with the smallest unused numbers."""
+    unused = (seed for seed in itertools.count() if seed not in spec.seeds)
+    more = (spec.max_seeds or 0) - len(spec.seeds) if spec.stop == "decided" else 0
+    return (*spec.seeds, *itertools.islice(unused, more))
 
 
 def _add(arms: list[Arm], new: Iterable[Arm]) -> None:

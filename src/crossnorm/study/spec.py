@@ -131,7 +131,7 @@ class StudySpec(_Strict):
     direction: Literal["lower", "higher"] | None = None
     margin: Finite | str | None = None
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    stop: Literal["fixed"] = "fixed"
+    stop: Literal["fixed", "decided"] = "fixed"
     max_seeds: int | None = Field(default=None, ge=1)
     alpha_schedule: ScheduleSpec | None = None
 
@@ -183,6 +183,10 @@ class StudySpec(_Strict):
             object.__setattr__(self, "direction", natural)
         else:
             raise ValueError(f"metric one of {', '.join(METRICS)}")
+        if (self.stop == "decided") != (self.max_seeds is not None):
+            raise ValueError("max_seeds together with stop: decided, and only then")
+        if self.max_seeds is not None and self.max_seeds < len(self.seeds):
+            raise ValueError("max_seeds of at least the number of seeds")
         if not self.name:
             object.__setattr__(self, "name", "-".join([self.task, *(v.label for v in self.variants[:1])]))
         return self

@@ -28,6 +28,7 @@ __all__ = [
     "read_result",
     "rewind_metrics",
     "run_folder",
+    "stands",
 ]
 
 FINISHED = ("complete", "diverged")
@@ -96,3 +97,9 @@ def read_result(folder: Path, run: Run) -> Row | None:
     """The outcome, ``{"status": …, "reason": …, …}``; None while there is none."""
     result = read_json(run_folder(folder, run) / "result.json")
     return result if isinstance(result, dict) and isinstance(result.get("status"), str) else None
+
+
+def stands(folder: Path, run: Run) -> bool:
+    """Whether the run has an outcome that need not be computed again."""
+    result = read_result(folder, run)
+    return result is not None and result["status"] in FINISHED

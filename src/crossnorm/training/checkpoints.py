@@ -64,7 +64,7 @@ def load_checkpoint(member: Member, path: Path) -> None:
 
 
 def _optimizer_state(tensors: dict[str, Tensor], member: Member) -> dict[int, dict[str, Tensor]]:
-    """The optimiser's tensors, each laid out in memory like its parameter: a fused step goes by memory, not by index."""
+    """The optimiser's tensors, each laid out like its parameter: a fused step goes by memory, not by index."""
     parameters = [p for group in member.optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
