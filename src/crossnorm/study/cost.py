@@ -9,14 +9,13 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.models import count_macs, count_parameters, create_model
 from crossnorm.models.compact import Model
-from crossnorm.stats import Outlook
 from crossnorm.study.plan import Arm, Plan, Run, cut
 from crossnorm.study.runner import build_model
 from crossnorm.training.batches import steps_per_epoch
@@ -25,7 +24,6 @@ __all__ = [
     "Cost",
     "Curves",
     "Elsewhere",
-    "Estimate",
     "Like",
     "Source",
     "cost_of",
@@ -110,31 +108,6 @@ class Elsewhere:
     macs_here: int
     hours_per_run: float
     hours: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """What a study would cost and what it could show, before it is run.
-
-    Attributes:
-        study: Its name.
-        cost: Runs, hours, disk.
-        outlook: Detectable differences and needed seeds.
-        noise: Where the outlook's standard deviations come from; None: not measured.
-        elsewhere: Another size of it, if asked for.
-        notes: What a reader must know to read the numbers right.
-    """
-
-    study: str
-    cost: Cost
-    outlook: Outlook
-    noise: Source | None
-    elsewhere: Elsewhere | None
-    notes: tuple[str, ...]
-
-    def to_json(self) -> str:
-        """All of it as JSON, keys sorted, null for what does not exist."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def seconds_by_arm(plan: Plan, curves: Curves, task: Task) -> dict[str, float]:

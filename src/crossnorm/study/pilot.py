@@ -31,7 +31,9 @@ _PASSES = 3  # the first warms up
 def pilot_plan(plan: Plan, *, epochs: int = 1, pairs: int = _PAIRS) -> Plan:
     """The study's strongest arm beside its control and the baseline, for a few epochs and seeds."""
     arms = [ArmSpec(**{k: v for k, v in arm.model_dump().items() if k != "epochs"}) for arm in plan.spec.arms]
-    spec = plan.spec.model_copy(update={"epochs": epochs, "seeds": list(range(pairs)), "arms": arms})
+    spec = plan.spec.model_copy(
+        update={"epochs": epochs, "seeds": list(range(pairs)), "arms": arms, "stop": "fixed", "max_seeds": None}
+    )
     whole = make_plan(spec)
     strongest = _strongest(whole)
     kept = (whole.arms[0].name, strongest, whole.arm(strongest).control)
