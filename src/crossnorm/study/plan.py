@@ -212,7 +212,8 @@ def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
     groups: dict[tuple[object, ...], list[str]] = {}
     for run in runs:
         recipe = plan.arm(run.arm).recipe
-        stream = (run.seed, recipe.epochs, recipe.batch_size, recipe.augmentation)
+        mixing = (recipe.mixup, recipe.cutmix, recipe.mix_epochs)
+        stream = (run.seed, recipe.epochs, recipe.batch_size, recipe.augmentation, *mixing)
         groups.setdefault(stream, []).append(run.arm)
     if not groups:
         return []
