@@ -354,6 +354,8 @@ def _settings(pairs: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
             value = json.loads(text)
         except ValueError:
             value = text
+        if key in ("model.variant", "model.pretrained", "model.name"):
+            raise BadInput("--set", f"the option --{key.removeprefix('model.')} for it", repr(pair))
         target = keywords if key.startswith("model.") else fields
         target[key.removeprefix("model.")] = value
     return fields, keywords

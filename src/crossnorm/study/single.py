@@ -109,6 +109,7 @@ def run_single(
         stepped(run.steps(task))
         return outcome
     member = _start(run, task, folder, device, world)
+    world.wait()  # nobody writes before everybody has read
     if world.first:
         store.rewind_rows(folder, member.step or None)
     stepped(member.step)
@@ -150,7 +151,7 @@ class _Keeper:
 
     def __init__(self, folder: Path, world: World, stepped: Stepped) -> None:
         self.folder, self.world, self._stepped = folder, world, stepped
-        self.row: dict[str, float | int | None] = {}
+        self.row: dict[str, float | int | None] = (store.read_rows(folder) or [{}])[-1]
 
     def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None:
         self.row = row

@@ -34,6 +34,11 @@ class World:
         """Whether this is the process that writes and prints."""
         return self.rank == 0
 
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.size > 1:
+            dist.barrier()
+
 
 ALONE = World()
 
