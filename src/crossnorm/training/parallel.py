@@ -123,7 +123,7 @@ def average_gradients(parameters: Iterable[nn.Parameter], loss: Tensor, world: W
     pieces = [*(g.flatten() for g in gradients), loss.reshape(1)]
     flat = torch.cat(pieces)
     dist.all_reduce(flat)
-    *summed, total = flat.split([len(piece) for piece in pieces])
+    *summed, total = torch.split(flat, [len(piece) for piece in pieces])
     for gradient, value in zip(gradients, summed, strict=True):
         gradient.copy_(value.view_as(gradient))
-    return total[0]
+    return total.squeeze(0)
