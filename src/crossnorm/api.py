@@ -10,14 +10,17 @@ import io
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossnorm.data import load_task
 from crossnorm.errors import BadInput
-from crossnorm.report import curves_figure, trend_figure, write_report
+from crossnorm.models import load_model
+from crossnorm.report import confusion_figure, curves_figure, save, trend_figure, write_report
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands, estimate, settled, table_from_records
 from crossnorm.study import store
 from crossnorm.study.audit import Audit, audit_kinds, audit_study, repeat_runs
@@ -30,13 +33,18 @@ from crossnorm.study.local import default_workers, run_local
 from crossnorm.study.plan import Plan, Run, cut
 from crossnorm.study.progress import Progress
 from crossnorm.study.resolve import load_study_task, resolve
+from crossnorm.study.single import SingleRun, run_single
 from crossnorm.study.spec import StudySpec
+from crossnorm.training.assess import assess
 from crossnorm.training.devices import pick_device
+from crossnorm.training.parallel import joined
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Result", "Study", "audit", "compare", "read_result"]
+    from crossnorm.training.assess import Assessment
+
+__all__ = ["Result", "Study", "audit", "compare", "evaluate_checkpoint", "read_result", "train_model"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -198,6 +206,71 @@ class Study(StudySpec):
                 imports=imports,
                 bars=bars,
             )
+
+
+def train_model(
+    run: SingleRun,
+    task: str,
+    out: Path | str,
+    *,
+    data: Path | str | None = None,
+    train_examples: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train one model in a folder, or go on with it; under ``torchrun`` all its processes share the one run.
+
+    Args:
+        run: What to train.
+        task: A task's name.
+        out: The run's folder.
+        data: Where the task's data are.
+        train_examples: Use so many training examples.
+        device: "auto", "cpu", "cuda" or "mps".
+        progress: Whether a bar is shown on the error stream.
+
+    Returns:
+        ``{"status", "reason", "metrics"}``, and in the key ``"first"`` whether this process speaks for the run.
+
+    Raises:
+        BadInput: Anything that does not fit.
+    """
+    with joined(pick_device(device)) as (world, chosen), Progress(shown=progress and world.first) as bars:
+        loaded = load_task(task, data=data, train_examples=train_examples, progress=bars.loading)
+        with locked(Path(out)) if world.first else nullcontext():
+            stepped = bars.steps(f"{run.model.get('name', loaded.model['name'])} on {task}", run.steps(loaded))
+            outcome = run_single(run, loaded, Path(out), device=chosen, world=world, stepped=stepped)
+    return {**outcome, "first": world.first}
+
+
+def evaluate_checkpoint(
+    checkpoint: Path | str,
+    task: str,
+    *,
+    data: Path | str | None = None,
+    out: Path | str | None = None,
+    device: str = "auto",
+) -> Assessment:
+    """Evaluate a model that `train_model` or `save_model` wrote, and write evaluation.json and confusion.png.
+
+    Args:
+        checkpoint: A ``.safetensors`` file with its configuration.
+        task: A task's name.
+        data: Where the task's data are.
+        out: Folder of the two files; default: the checkpoint's.
+        device: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        BadInput: No such checkpoint or data, or a model that does not take the task.
+    """
+    model = load_model(checkpoint)
+    found = assess(model, load_task(task, data=data), pick_device(device))
+    folder = Path(checkpoint).parent if out is None else Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = confusion_figure(found.confusion, found.classes)
+    save(figure, folder / "confusion.png")
+    write_json(folder / "evaluation.json", {"task": task, "checkpoint": Path(checkpoint).name, **asdict(found)})
+    return found
 
 
 def default_folder(name: str) -> Path:

@@ -142,6 +142,8 @@ def _initialise(model: nn.Module) -> None:
     Convolutions Kaiming-normal, linears trunc-normal 0.02, learnable positions trunc-normal 0.2, word vectors
     N(0, 1), the padding word's zero; biases and class token 0, LayerNorm 1 and 0 (already so).
     """
+    if any(parameter.is_meta for parameter in model.parameters()):
+        return  # only shapes: nothing to draw
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)

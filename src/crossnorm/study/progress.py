@@ -58,6 +58,13 @@ class Progress:
             self._load = self.bars.add_task("reading the data", total=total, note="")
         self.bars.update(self._load, completed=done, total=total)
 
+    def steps(self, description: str, total: int) -> Callable[[int], None]:
+        """Start the bar of one run; give back what advances it."""
+        if self._load is not None:
+            self.bars.remove_task(self._load)
+        bar = self.bars.add_task(f"[bold]{escape(description)}[/]", total=total, note="")
+        return lambda steps: self.bars.advance(bar, steps)
+
     def begin(
         self, plan: Plan, runs: Sequence[Run], todo: Sequence[Run], examples: int
     ) -> Callable[[int, dict[str, Any]], None]:

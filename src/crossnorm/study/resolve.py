@@ -14,7 +14,8 @@ from crossnorm.functional.own import own_function
 from crossnorm.study.plan import Arm, Plan, make_plan
 from crossnorm.study.runner import build_model, model_keywords
 from crossnorm.study.spec import StudySpec
-from crossnorm.training.cohort import augmentation_of
+from crossnorm.training.cohort import augmentation_of, check_mixing
+from crossnorm.training.parallel import check_parts
 
 __all__ = ["load_study_task", "resolve"]
 
@@ -53,8 +54,10 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
     for arm in plan.arms:
         _check_own(arm, imports)
         augmentation_of(task, arm.recipe)
+        check_mixing(task, arm.recipe)
         try:
-            build_model(arm, plan.spec.model, task, plan.seeds[0])
+            model = build_model(arm, plan.spec.model, task, plan.seeds[0])
+            check_parts(model, arm.recipe, examples=len(task.train))
         except BadInput as error:
             raise error.within(f"arm {arm.name}") from None
     return plan

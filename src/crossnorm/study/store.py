@@ -22,11 +22,15 @@ from crossnorm.study.plan import Run
 __all__ = [
     "FINISHED",
     "append_metrics",
+    "append_row",
     "checkpoint_path",
     "finish",
     "read_metrics",
+    "read_outcome",
     "read_result",
+    "read_rows",
     "rewind_metrics",
+    "rewind_rows",
     "run_folder",
     "stands",
 ]
@@ -49,15 +53,25 @@ def checkpoint_path(folder: Path, run: Run) -> Path:
 
 def append_metrics(folder: Path, run: Run, row: Row) -> None:
     """Add an evaluation to the learning curve, in one write."""
+    append_row(run_folder(folder, run), row)
+
+
+def append_row(own: Path, row: Row) -> None:
+    """`append_metrics` of the run whose own folder this is."""
     line = json.dumps(row, allow_nan=False) + "\n"
-    with (run_folder(folder, run) / "metrics.jsonl").open("a", encoding="utf-8") as file:
+    with (own / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write(line)
 
 
 def read_metrics(folder: Path, run: Run) -> list[Row]:
     """The learning curve by increasing step; torn or damaged lines are left out, the last line of a step wins."""
+    return read_rows(run_folder(folder, run))
+
+
+def read_rows(own: Path) -> list[Row]:
+    """`read_metrics` of the run whose own folder this is."""
     try:
-        text = (run_folder(folder, run) / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
+        text = (own / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     rows: dict[int, Row] = {}
@@ -79,10 +93,15 @@ def _row(line: str) -> Row | None:
 
 def rewind_metrics(folder: Path, run: Run, step: int | None) -> None:
     """Rewrite the learning curve up to and with `step`, where the run resumes; None: it starts anew."""
-    run_folder(folder, run).mkdir(parents=True, exist_ok=True)
-    kept = [row for row in read_metrics(folder, run) if step is not None and row["step"] <= step]
+    rewind_rows(run_folder(folder, run), step)
+
+
+def rewind_rows(own: Path, step: int | None) -> None:
+    """`rewind_metrics` of the run whose own folder this is."""
+    own.mkdir(parents=True, exist_ok=True)
+    kept = [row for row in read_rows(own) if step is not None and row["step"] <= step]
     text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in kept)
-    write_atomically(run_folder(folder, run) / "metrics.jsonl", text)
+    write_atomically(own / "metrics.jsonl", text)
 
 
 def finish(folder: Path, run: Run, status: str, reason: str | None, details: Row) -> None:
@@ -95,7 +114,12 @@ def finish(folder: Path, run: Run, status: str, reason: str | None, details: Row
 
 def read_result(folder: Path, run: Run) -> Row | None:
     """The outcome, ``{"status": …, "reason": …, …}``; None while there is none."""
-    result = read_json(run_folder(folder, run) / "result.json")
+    return read_outcome(run_folder(folder, run))
+
+
+def read_outcome(own: Path) -> Row | None:
+    """`read_result` of the run whose own folder this is."""
+    result = read_json(own / "result.json")
     return result if isinstance(result, dict) and isinstance(result.get("status"), str) else None
 
 

@@ -26,6 +26,9 @@ _FORMAT = "crossnorm-checkpoint-1"
 def save_checkpoint(member: Member, path: Path) -> None:
     """Write model, optimiser and progress of a member, atomically: the old file stands until the new is whole."""
     tensors = {f"model.{key}": value.detach().cpu().contiguous() for key, value in member.model.state_dict().items()}
+    if member.average is not None:
+        averaged = member.average.state_dict().items()
+        tensors |= {f"average.{key}": value.detach().cpu().contiguous() for key, value in averaged}
     for index, state in member.optimizer.state_dict()["state"].items():
         for key, value in state.items():
             tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).detach().cpu().contiguous()
@@ -53,14 +56,19 @@ def load_checkpoint(member: Member, path: Path) -> None:
     if state.get("format") != _FORMAT or state.get("digest") != _digest(tensors):
         raise BadInput(str(path), f"an intact {_FORMAT}", "a damaged or foreign file")
     try:
-        model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
-        member.model.load_state_dict(model)
+        member.model.load_state_dict(_below(tensors, "model."))
+        if member.average is not None:
+            member.average.load_state_dict(_below(tensors, "average."))
     except RuntimeError as error:
         raise BadInput(str(path), "a checkpoint of this model", str(error)) from None
     member.optimizer.load_state_dict(
         {"state": _optimizer_state(tensors, member), "param_groups": member.optimizer.state_dict()["param_groups"]}
     )
     member.step, member.seconds = state["step"], state["seconds"]
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _optimizer_state(tensors: dict[str, Tensor], member: Member) -> dict[int, dict[str, Tensor]]:

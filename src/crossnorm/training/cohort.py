@@ -12,18 +12,23 @@ import traceback
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from crossnorm.data import Task
+from crossnorm.data.mixing import mix_batch
 from crossnorm.errors import BadInput
+from crossnorm.seeds import address
 from crossnorm.training.batches import steps_per_epoch, test_batches, train_batch
 from crossnorm.training.devices import autocast
 from crossnorm.training.diagnostics import site_diagnostics
 from crossnorm.training.evaluation import evaluate
 from crossnorm.training.member import Member
+from crossnorm.training.parallel import ALONE, World, check_parts
 from crossnorm.training.recipes import Recipe
 
-__all__ = ["Observer", "augmentation_of", "train_cohort"]
+__all__ = ["Observer", "augmentation_of", "check_mixing", "mixed", "train_cohort"]
 
 # Test examples on which the sites are looked at.
 _PROBE = 64
@@ -57,22 +62,60 @@ def augmentation_of(task: Task, recipe: Recipe) -> str:
     return policy
 
 
-def train_cohort(members: Sequence[Member], task: Task, *, seed: int, device: torch.device, observer: Observer) -> None:
+def check_mixing(task: Task, recipe: Recipe) -> None:
+    """Refuse Mixup and CutMix where there are no images to mix.
+
+    Raises:
+        BadInput: CutMix for anything but images, Mixup for text.
+    """
+    hint = "Set it to 0 in the recipe."
+    if recipe.mixup and task.kind == "text":
+        raise BadInput("recipe.mixup", f"0 for {task.name}, whose inputs are words", recipe.mixup, hint)
+    if recipe.cutmix and task.kind != "image":
+        raise BadInput("recipe.cutmix", f"0 for {task.name}, which has no images", recipe.cutmix, hint)
+
+
+def mixed(
+    inputs: Tensor, targets: Tensor, task: Task, recipe: Recipe, *, seed: int, step: int, epoch: int
+) -> tuple[Tensor, Tensor]:
+    """The batch after Mixup or CutMix as the recipe wants it, drawn at (seed, "mix", step)."""
+    if not (recipe.mixup or recipe.cutmix) or (recipe.mix_epochs is not None and epoch >= recipe.mix_epochs):
+        return inputs, targets
+    draws = np.random.default_rng(address(seed, "mix", step))
+    return mix_batch(inputs, targets, task.n_classes, mixup=recipe.mixup, cutmix=recipe.cutmix, draws=draws)
+
+
+def train_cohort(
+    members: Sequence[Member],
+    task: Task,
+    *,
+    seed: int,
+    device: torch.device,
+    observer: Observer,
+    world: World = ALONE,
+) -> None:
     """Train every member to its end, evaluating before training and after every epoch.
 
     Members may stand at different steps (after a resume): each joins when the stream reaches its own.
 
     Args:
-        members: Of one seed, alike in `batch_size`, `epochs` and `augmentation`.
+        members: Of one seed, alike in `batch_size`, `epochs`, `augmentation`, `mixup`, `cutmix` and `mix_epochs`.
         task: What they learn.
         seed: Addresses the stream.
         device: Where the members' models are.
         observer: Is told of every evaluation, failure and step.
+        world: The processes that share every step; each makes the same calls and evaluates for itself.
+
+    Raises:
+        BadInput: An augmentation that the task has no use for, or the variant `batch` in parts.
     """
     recipe = members[0].recipe
     per_epoch = steps_per_epoch(task.train, recipe.batch_size)
     total = per_epoch * recipe.epochs
     augmentation = augmentation_of(task, recipe)
+    check_mixing(task, recipe)
+    for member in members:
+        check_parts(member.model, member.recipe, world, len(task.train))
     _evaluate_all([m for m in members if m.step == 0], task, per_epoch, total, device, observer)
     for step in range(min(m.step for m in members), total):
         present = [m for m in members if m.failure is None and m.step == step]
@@ -82,11 +125,12 @@ def train_cohort(members: Sequence[Member], task: Task, *, seed: int, device: to
         inputs, targets = train_batch(
             task, step, seed=seed, batch_size=recipe.batch_size, augmentation=augmentation, device=device
         )
+        inputs, targets = mixed(inputs, targets, task, recipe, seed=seed, step=step, epoch=step // per_epoch)
         share = (time.perf_counter() - started) / len(present)
         for member in present:
             member.seconds += share
             try:
-                member.train_step(inputs, targets, seed=seed, total_steps=total, steps_per_epoch=per_epoch)
+                member.train_step(inputs, targets, seed=seed, total_steps=total, steps_per_epoch=per_epoch, world=world)
             except Exception as error:
                 _crash(member, error, observer)
         observer.stepped(len(present))
@@ -117,6 +161,8 @@ def _evaluate_all(
             **metrics,
             **seen,
         }
+        if member.average is not None:
+            row["averaged"] = True
         bad = [key for key in ("train_loss", *metrics) if not math.isfinite(row[key] or 0.0)]
         observer.evaluated(member, {key: _finite_or_none(value) for key, value in row.items()})
         if bad:
@@ -129,7 +175,8 @@ def _look(member: Member, task: Task, device: torch.device) -> dict[str, float]:
     started = time.perf_counter()
     inputs = next(test_batches(task, device))[0][:_PROBE]
     with autocast(member.recipe, device):
-        found = site_diagnostics(member.model, lambda: member.model(inputs))
+        model = member.evaluated_model
+        found = site_diagnostics(model, lambda: model(inputs))
     member.seconds += time.perf_counter() - started
     return found
 

@@ -25,12 +25,12 @@ def evaluate(members: Sequence[Member], task: Task, device: torch.device) -> lis
     losses = [torch.zeros((), dtype=torch.float64) for _ in members]
     hits = [torch.zeros((), dtype=torch.int64) for _ in members]
     for member in members:
-        member.model.eval()
+        member.evaluated_model.eval()
     for inputs, targets in test_batches(task, device):
         for i, member in enumerate(members):
             started = time.perf_counter()
             with autocast(member.recipe, device):
-                logits = member.model(inputs).float()
+                logits = member.evaluated_model(inputs).float()
             losses[i] += F.cross_entropy(logits, targets, reduction="sum").cpu().double()
             hits[i] += (logits.argmax(-1) == targets).sum().cpu()
             member.seconds += time.perf_counter() - started

@@ -5,16 +5,19 @@ Knows nothing of the other members or of where batches come from.
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from crossnorm.models import set_alpha
 from crossnorm.seeds import addressed
 from crossnorm.training.devices import autocast
+from crossnorm.training.parallel import ALONE, World, average_gradients, parts, stream_of
 from crossnorm.training.recipes import Recipe
 from crossnorm.training.schedules import AlphaSchedule, learning_rate
 
@@ -32,6 +35,7 @@ class Member:
         name: Names the run to whoever listens.
         model: On the device it trains on.
         optimizer: Over the model's parameters.
+        average: The model with the moving average of the weights; None without `recipe.ema`.
         recipe: Its own; `batch_size`, `epochs` and `augmentation` are the same for the whole cohort.
         schedule: The dose over training; None: the variant's own dose throughout.
         nuisance: 0, or a number that gives dropout a stream of its own while all else stays paired.
@@ -47,6 +51,7 @@ class Member:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     recipe: Recipe
+    average: nn.Module | None = None
     schedule: AlphaSchedule | None = None
     nuisance: int = 0
     step: int = 0
@@ -56,36 +61,83 @@ class Member:
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
     loss_steps: int = 0
 
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """What is tested and kept: the average where there is one, else the model."""
+        return self.model if self.average is None else self.average
+
     def set_dose(self, total_steps: int) -> None:
         """Put the dose of the present step in force."""
         if self.schedule is not None:
             self.alpha = self.schedule.at(self.step / total_steps)
             set_alpha(self.model, self.alpha)
+            if self.average is not None:
+                set_alpha(self.average, self.alpha)
 
-    def train_step(self, inputs: Tensor, targets: Tensor, *, seed: int, total_steps: int, steps_per_epoch: int) -> None:
+    def train_step(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        seed: int,
+        total_steps: int,
+        steps_per_epoch: int,
+        world: World = ALONE,
+    ) -> None:
         """One optimisation step on a batch that is already on the device.
 
         The loss is added up without being read, so that nothing waits for the device.
+
+        Args:
+            inputs: The whole batch, also where several processes share it.
+            targets: Classes (b,), or their probabilities (b, classes).
+            seed: Addresses dropout.
+            total_steps: Steps of the whole training.
+            steps_per_epoch: Steps of one pass.
+            world: The processes that share the step.
         """
         started = time.perf_counter()
         self.set_dose(total_steps)
         rate = learning_rate(self.step, total_steps, steps_per_epoch, self.recipe)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        stream = f"dropout/{self.nuisance}" if self.nuisance else "dropout"
         self.model.train()
-        with addressed(seed, stream, self.step), autocast(self.recipe, inputs.device):
-            logits = self.model(inputs)
-        loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._backward(inputs, targets, seed, world)
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
-        self.loss_sum = self.loss_sum.to(loss.device) + loss.detach()
+        self._update_average()
+        self.loss_sum = self.loss_sum.to(loss.device) + loss
         self.loss_steps += 1
         self.step += 1
         self.seconds += time.perf_counter() - started
+
+    def _backward(self, inputs: Tensor, targets: Tensor, seed: int, world: World) -> Tensor:
+        """Gradients of the batch's mean loss, part by part; gives back that loss."""
+        total = torch.zeros((), device=inputs.device)
+        stream = f"dropout/{self.nuisance}" if self.nuisance else "dropout"
+        accumulate = self.recipe.accumulate
+        for (number, part), (_, wanted) in zip(
+            parts(inputs, accumulate, world), parts(targets, accumulate, world), strict=True
+        ):
+            with addressed(seed, stream_of(stream, number), self.step), autocast(self.recipe, inputs.device):
+                logits = self.model(part)
+            loss = F.cross_entropy(logits.float(), wanted, label_smoothing=self.recipe.label_smoothing)
+            weighted = loss * (len(part) / len(inputs))
+            weighted.backward()  # type: ignore[no-untyped-call]
+            total += weighted.detach()
+        return average_gradients(self.model.parameters(), total, world)
+
+    def _update_average(self) -> None:
+        """Average ← decay · average + (1 - decay) · weights, of what is trained; the rest never changes."""
+        if self.average is None:
+            return
+        assert self.recipe.ema is not None
+        pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
+        trained = [(kept, new) for kept, new in pairs if new.requires_grad]
+        update = get_ema_multi_avg_fn(self.recipe.ema)  # type: ignore[no-untyped-call]
+        update([kept.data for kept, _ in trained], [new.data for _, new in trained], self.step)
 
     def take_train_loss(self) -> float | None:
         """Mean training loss since the last call; None if no step was made."""
@@ -121,6 +173,7 @@ def make_member(
         model=model,
         optimizer=optimizer,
         recipe=recipe,
+        average=None if recipe.ema is None else copy.deepcopy(model),
         schedule=schedule,
         nuisance=nuisance,
         alpha=alpha,

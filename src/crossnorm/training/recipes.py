@@ -29,7 +29,13 @@ class Recipe(BaseModel):
         beta2: Second-moment decay of AdamW (the first is 0.9).
         label_smoothing: Share of the target spread over all classes; the test loss is without it.
         augmentation: A policy of `crossnorm.data.AUGMENTATIONS`, or "task": what suits the task.
+        mixup: Parameter of Mixup's Beta distribution; 0: none. One draw a batch.
+        cutmix: Parameter of CutMix's Beta distribution; 0: none. With both, each batch gets one of the two.
+        mix_epochs: Mixup and CutMix act in the first so many epochs; null: in all.
         clip_norm: Largest norm of the gradient; null: no clipping.
+        ema: Decay of an exponential moving average of the weights, which then is what is evaluated and kept;
+            null: none.
+        accumulate: Micro-batches that a batch is cut into, one after the other; the step is that of the whole batch.
         precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes with it natively.
     """
 
@@ -46,7 +52,12 @@ class Recipe(BaseModel):
     beta2: float = Field(default=0.999, gt=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     augmentation: Literal["task", "none", "crop-flip", "autoaugment", "randaugment"] = "task"
+    mixup: float = Field(default=0.0, ge=0)
+    cutmix: float = Field(default=0.0, ge=0)
+    mix_epochs: int | None = Field(default=None, ge=0)
     clip_norm: float | None = Field(default=None, gt=0)
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    accumulate: int = Field(default=1, ge=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
@@ -60,8 +71,40 @@ RECIPES: dict[str, Recipe] = {
         label_smoothing=0.1,
         augmentation="autoaugment",
     ),
+    "paper-long": Recipe(
+        name="paper-long",
+        epochs=300,
+        lr=5.5e-4,
+        min_lr=1e-5,
+        warmup_lr=1e-5,
+        warmup_epochs=10.0,
+        weight_decay=6e-2,
+        label_smoothing=0.1,
+        augmentation="randaugment",
+        mixup=0.8,
+        cutmix=1.0,
+        mix_epochs=175,
+    ),
+    "finetune": Recipe(
+        name="finetune",
+        epochs=30,
+        batch_size=96,
+        lr=1e-5,
+        warmup_epochs=0.0,
+        weight_decay=0.0,
+        label_smoothing=0.1,
+        augmentation="randaugment",
+        mixup=0.8,
+        cutmix=1.0,
+    ),
 }
-"""Recipes by name. `paper`: Compact Transformers' simple training script (arXiv 2104.05704); `quick`: ours."""
+"""Recipes by name.
+
+`paper`: Compact Transformers' simple training script (arXiv 2104.05704). `paper-long`: their configuration
+cct_7-3x1_cifar10_300epochs, without its random resized crops and its ten epochs of cooldown. `finetune`: their
+configuration cct_14-7x2_imagenet384 (from weights trained at 224), without random resized crops, random erasing and
+cooldown. `quick`: ours.
+"""
 
 
 def make_recipe(name: str = "quick", **changes: object) -> Recipe:
