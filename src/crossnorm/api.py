@@ -8,9 +8,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +22,16 @@ from crossnorm.data import load_task
 from crossnorm.errors import BadInput
 from crossnorm.models import load_model
 from crossnorm.report import confusion_figure, curves_figure, save, trend_figure, write_report
-from crossnorm.stats import ArmInfo, Bands, Table, Trend, Verdict, bands, estimate, table_from_records
+from crossnorm.stats import Bands, Table, Trend, Verdict, bands, estimate, settled, table_from_records
 from crossnorm.study import store
+from crossnorm.study.audit import Audit, audit_kinds, audit_study, repeat_runs
+from crossnorm.study.basis import outlook_of, stored_basis
+from crossnorm.study.collect import collect
+from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, seconds_per_seed
 from crossnorm.study.files import write_atomically, write_json
 from crossnorm.study.folder import Record, locked, open_folder, read_folder
 from crossnorm.study.local import default_workers, run_local
+from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
 from crossnorm.study.plan import Plan, Run, cut
 from crossnorm.study.progress import Progress
 from crossnorm.study.resolve import load_study_task, resolve
@@ -39,9 +46,7 @@ if TYPE_CHECKING:
 
     from crossnorm.training.assess import Assessment
 
-__all__ = ["Result", "Study", "compare", "evaluate_checkpoint", "read_result", "train_model"]
-
-NOT_METRICS = ("step", "epoch", "images", "seconds", "alpha")
+__all__ = ["Result", "Study", "audit", "compare", "evaluate_checkpoint", "read_result", "train_model"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,21 +142,82 @@ class Study(StudySpec):
             folder = Path(out) if out is not None else default_folder(self.name)
             with locked(folder):
                 record = open_folder(folder, plan, task.digest)
-                todo = [run for run in plan.runs if not _stands(folder, run)]
                 count = workers or default_workers()
-                steps = bars.begin(plan, todo, len(task.train), count)
-                run_local(
-                    plan,
-                    cut(plan, todo, count),
-                    folder,
-                    workers=count,
-                    device=chosen.type,
-                    imports=imports,
-                    listen=steps,
-                )
-                result = _result(folder, plan, record)
+
+                def carry_out(runs: Sequence[Run]) -> None:
+                    todo = [run for run in runs if not store.stands(folder, run)]
+                    run_local(
+                        plan,
+                        cut(plan, todo, count),
+                        folder,
+                        workers=count,
+                        device=chosen.type,
+                        imports=imports,
+                        listen=bars.begin(plan, runs, todo, len(task.train)),
+                    )
+
+                planned = _carry_out_until_decided(folder, plan, record, carry_out)
+                result = _result(folder, plan, record, planned)
                 result.save(folder)
         return result
+
+    def estimate(
+        self,
+        out: Path | str | None = None,
+        *,
+        pilot: bool = False,
+        difference: float | None = None,
+        like: Like | None = None,
+        workers: int | None = None,
+        device: str = "auto",
+        imports: Sequence[str] = (),
+        progress: bool = True,
+    ) -> Estimate:
+        """What the study would cost and what it could show; the study's folder is only read.
+
+        Hours come from the folder's runs, else from a pilot, else from a few steps measured now; standard deviations
+        from the folder's runs, else from a pilot, else they are unknown.
+
+        Args:
+            out: The study's folder; default ``crossnorm/<name>``.
+            pilot: Train three pairs of one epoch, in a temporary folder, where the folder has no three pairs.
+            difference: A true difference to detect: how many seeds does it need?
+            like: Another size of the study to estimate the hours of.
+            workers: Worker processes that would share the runs; default one per core.
+            device: "auto", "cpu", "cuda" or "mps".
+            imports: Modules that define variants of one's own.
+            progress: Whether bars are shown on the error stream.
+
+        Raises:
+            BadInput: Anything that does not fit.
+        """
+        if workers is not None and workers < 1:
+            raise BadInput("workers", "at least 1", workers)
+        chosen, count = pick_device(device), workers or default_workers()
+        with Progress(shown=progress) as bars, tempfile.TemporaryDirectory(prefix="crossnorm-plan-") as scratch:
+            task = load_study_task(self, bars.loading)
+            plan = resolve(self, task, imports)
+            basis = stored_basis(Path(out) if out is not None else default_folder(self.name), plan, task)
+            ask = partial(outlook_of, plan, difference=difference)
+            ask(basis)  # whatever does not fit is said before anything is trained
+            if pilot and basis.noise is None:
+                trial = pilot_plan(plan)
+                listen = bars.begin(trial, trial.runs, trial.runs, len(task.train))
+                run_pilot(trial, Path(scratch), workers=count, device=chosen.type, imports=imports, listen=listen)
+                basis = basis.with_pilot(Path(scratch), trial)
+            if not basis.curves:
+                curves = time_steps(plan, task, Path(scratch), chosen)
+                basis = replace(basis, source="measured steps", curves=curves)
+            cost = cost_of(plan, task, basis.curves, source=basis.source, done=basis.done, workers=count)
+            there = None if like is None else elsewhere(plan, task, cost, like)
+        return Estimate(
+            study=plan.spec.name,
+            cost=cost,
+            outlook=ask(basis),
+            noise=basis.noise,
+            elsewhere=there,
+            notes=basis.notes,
+        )
 
 
 def train_model(
@@ -236,7 +302,56 @@ def read_result(folder: Path | str) -> Result:
     found = read_folder(folder)
     if found is None:
         raise BadInput(str(folder), "a study's folder", "no study.yaml in it")
-    return _result(folder, *found)
+    plan, record = found
+    return _result(folder, plan, record, _carry_out_until_decided(folder, plan, record, lambda runs: None))
+
+
+def audit(
+    folder: Path | str | None = None,
+    *,
+    out: Path | str | None = None,
+    workers: int | None = None,
+    imports: Sequence[str] = (),
+    progress: bool = True,
+) -> Audit:
+    """Whether runs repeat to the bit, and how often verdicts err where nothing differs.
+
+    Args:
+        folder: A study's folder, whose runs are audited; None: train an A/A study on digits, about a minute's work.
+        out: Where audit.json is written; default the folder, or ``crossnorm/audit``.
+        workers: Worker processes of the A/A study; default one per core.
+        imports: Modules that define variants of one's own.
+        progress: Whether bars are shown on the error stream.
+
+    Raises:
+        BadInput: There is no study in the folder, none of its runs is complete, or its data have changed.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="crossnorm-audit-") as scratch:
+            study = Study.model_validate(audit_study().model_dump())
+            study.run(scratch, workers=workers, device="cpu", imports=imports, progress=progress)
+            found = _audited(Path(scratch), imports)
+    else:
+        found = _audited(Path(folder), imports)
+    target = Path(out if out is not None else folder or default_folder("audit"))
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(target / "audit.json", found.to_dict())
+    return found
+
+
+def _audited(folder: Path, imports: Sequence[str]) -> Audit:
+    result, stored = read_result(folder), read_folder(folder)
+    assert stored is not None
+    plan, record = stored
+    verdict = result.verdict
+    return Audit(
+        study=verdict.study,
+        metric=verdict.metric,
+        confidence=verdict.confidence,
+        seeds=len(plan.seeds),
+        repeats=repeat_runs(folder, plan, record, imports),
+        kinds=audit_kinds(plan, result.table, verdict),
+    )
 
 
 def compare(
@@ -302,62 +417,54 @@ def report_table(file: Path, metric: str, direction: str, margin: float | str | 
         raise error.within(str(file)) from None
 
 
-def _stands(folder: Path, run: Run) -> bool:
-    result = store.read_result(folder, run)
-    return result is not None and result["status"] in store.FINISHED
+def _carry_out_until_decided(
+    folder: Path, plan: Plan, record: Record, carry_out: Callable[[Sequence[Run]], None]
+) -> list[Run]:
+    """Carry out the study's runs, batch by batch of seeds, and give back those that were called for.
+
+    A study of fixed size is one batch. In an open-ended one an arm whose comparisons the sequential test has settled
+    gets no further seeds. What is called for follows from the runs of earlier batches alone, so a resumed study asks
+    for the same.
+    """
+    runs: list[Run] = []
+    open_arms = {arm.name for arm in plan.arms}
+    for seeds in plan.batches:
+        runs += [run for run in plan.runs if run.seed in seeds and run.arm in open_arms]
+        carry_out(runs)
+        if plan.spec.stop == "fixed":
+            continue
+        table = collect(folder, plan, runs)
+        if not table.complete:
+            break  # only drawing what is there so far
+        open_arms = {arm for arm, done in settled(table, _verdict(plan, record, table)).items() if not done}
+        if not open_arms:
+            break
+    return runs
 
 
-def _result(folder: Path, plan: Plan, record: Record) -> Result:
-    table = _table(folder, plan)
+def _result(folder: Path, plan: Plan, record: Record, runs: Sequence[Run]) -> Result:
+    table = collect(folder, plan, runs)
+    return Result(
+        table=table,
+        verdict=_verdict(plan, record, table),
+        facts=_facts(folder, plan, record),
+        folder=folder,
+    )
+
+
+def _verdict(plan: Plan, record: Record, table: Table) -> Verdict:
     spec = plan.spec
     assert spec.direction is not None
-    verdict = estimate(
+    looked = record.looked or spec.stop == "decided"
+    return estimate(
         table,
         study=spec.name,
         metric=spec.metric,
         direction=spec.direction,
         margin=spec.margin,
         confidence=spec.confidence,
-        interval="sequential" if record.looked else "bonferroni-t",
+        interval="sequential" if looked else "bonferroni-t",
     )
-    return Result(table=table, verdict=verdict, facts=_facts(folder, plan, record), folder=folder)
-
-
-def _table(folder: Path, plan: Plan) -> Table:
-    """Every run's stored curve as one array a metric."""
-    curves = {run: store.read_metrics(folder, run) for run in plan.runs}
-    steps = sorted({row["step"] for rows in curves.values() for row in rows})
-    names = sorted(
-        {key for rows in curves.values() for row in rows for key, value in row.items() if _is_metric(key, value)}
-    )
-    place = {step: i for i, step in enumerate(steps)}
-    shape = (len(plan.arms), len(plan.seeds), len(steps))
-    metrics = {name: np.full(shape, np.nan) for name in sorted({plan.spec.metric, *names})}
-    status = np.full(shape[:2], "missing", dtype="<U8")
-    for a, arm in enumerate(plan.arms):
-        for s, seed in enumerate(plan.seeds):
-            run = Run(arm.name, seed)
-            result = store.read_result(folder, run)
-            status[a, s] = "missing" if result is None else result["status"]
-            for row in curves[run]:
-                for name in metrics:
-                    if row.get(name) is not None:
-                        metrics[name][a, s, place[row["step"]]] = row[name]
-    arms = tuple(
-        ArmInfo(
-            name=arm.name,
-            variant=arm.family,
-            alpha=arm.dose,
-            site=None if arm.variant is None else arm.variant.site,
-            control=arm.control,
-        )
-        for arm in plan.arms
-    )
-    return Table(arms=arms, seeds=plan.seeds, steps=tuple(steps), metrics=metrics, status=status)
-
-
-def _is_metric(key: str, value: object) -> bool:
-    return key != "step" and isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _facts(folder: Path, plan: Plan, record: Record) -> dict[str, Any]:
@@ -379,6 +486,7 @@ def _facts(folder: Path, plan: Plan, record: Record) -> dict[str, Any]:
         "revision": revision,
         "extensions": list(record.extensions),
         "failures": failures,
+        "seconds_per_seed": seconds_per_seed(plan, results),
     }
 
 

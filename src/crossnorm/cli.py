@@ -20,7 +20,7 @@ from crossnorm._version import __version__
 from crossnorm.errors import BadInput
 
 if TYPE_CHECKING:
-    from crossnorm.api import Result
+    from crossnorm.api import Result, Study
 
 __all__ = ["app", "main"]
 
@@ -68,25 +68,39 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
         raise typer.Exit
 
 
+StudyName = Annotated[str, typer.Argument(help="A study file, a study's folder, or the name of a ready study.")]
+Alphas = Annotated[str | None, typer.Option(help="Doses, separated by commas: 0,0.5,1")]
+Seeds = Annotated[int | None, typer.Option(help="Number of paired seeds.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training set.")]
+TrainExamples = Annotated[int | None, typer.Option(help="Use so many training examples.")]
+Variants = Annotated[str | None, typer.Option(help="Variants, separated by commas: convex,matched")]
+Metric = Annotated[str | None, typer.Option(help="test_loss or test_accuracy.")]
+Direction = Annotated[str | None, typer.Option(help="Which is better: lower or higher.")]
+Margin = Annotated[str | None, typer.Option(help='Differences up to it count as "same": 0.02, or 1%.')]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Workers = Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")]
+Out = Annotated[Path | None, typer.Option(help="The study's folder; default: crossnorm/<name>.")]
+Data = Annotated[Path | None, typer.Option(help="Folder or zip with train/CLASS/* and test/CLASS/*.")]
+Imports = Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")]
+
+
 @app.command()
 @_guarded
 def plot(
-    study: Annotated[
-        str, typer.Argument(help="A study file, a study's folder, or the name of a ready study.")
-    ] = "quick",
-    alphas: Annotated[str | None, typer.Option(help="Doses, separated by commas: 0,0.5,1")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Number of paired seeds.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
-    train_examples: Annotated[int | None, typer.Option(help="Use so many training examples.")] = None,
-    variants: Annotated[str | None, typer.Option(help="Variants, separated by commas: convex,matched")] = None,
-    metric: Annotated[str | None, typer.Option(help="test_loss or test_accuracy.")] = None,
-    direction: Annotated[str | None, typer.Option(help="Which is better: lower or higher.")] = None,
-    margin: Annotated[str | None, typer.Option(help='Differences up to it count as "same": 0.02, or 1%.')] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The study's folder; default: crossnorm/<name>.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder or zip with train/CLASS/* and test/CLASS/*.")] = None,
-    imports: Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")] = None,
+    study: StudyName = "quick",
+    alphas: Alphas = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    train_examples: TrainExamples = None,
+    variants: Variants = None,
+    metric: Metric = None,
+    direction: Direction = None,
+    margin: Margin = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    out: Out = None,
+    data: Data = None,
+    imports: Imports = None,
 ) -> None:
     """Run, resume or extend a study and draw its answer.
 
@@ -95,29 +109,67 @@ def plot(
     crossnorm plot cifar10 --seeds 3            a ready study, with fewer seeds
     crossnorm plot my-study.yaml --out results  your own (crossnorm new my-study.yaml)
     """  # noqa: D301 (\b keeps the lines apart)
-    from crossnorm.api import Study
-    from crossnorm.study.ready import find_study
-    from crossnorm.study.spec import parse_spec
+    _import_all(imports or [])
+    shape = (alphas, seeds, epochs, train_examples, variants, metric, direction, margin, data)
+    asked = _shaped(study, *shape)
+    _show(asked.run(out, workers=workers, device=device, imports=imports or []))
+
+
+@app.command()
+@_guarded
+def plan(
+    study: StudyName,
+    alphas: Alphas = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    train_examples: TrainExamples = None,
+    variants: Variants = None,
+    metric: Metric = None,
+    direction: Direction = None,
+    margin: Margin = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    out: Out = None,
+    data: Data = None,
+    imports: Imports = None,
+    pilot: Annotated[bool, typer.Option("--pilot", help="Train 3 pairs of one epoch where none are stored.")] = False,
+    difference: Annotated[float | None, typer.Option(help="A true difference to detect: seeds it needs.")] = None,
+    like: Annotated[str | None, typer.Option(help="Estimate the hours of this model instead.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels a side (with --like).")] = None,
+    examples: Annotated[int | None, typer.Option(help="Training examples (with --like).")] = None,
+    devices: Annotated[int | None, typer.Option(help="Devices that share the work (with --like).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a study takes and what it can show, before it is run; its folder is only read.
+
+    \b
+    crossnorm plan quick                               runs, hours, disk
+    crossnorm plan quick --pilot --difference 0.01     seeds that a difference needs
+    crossnorm plan cifar10 --epochs 300 --like cct_14_7x2_224 --examples 1281167 --devices 8
+    """  # noqa: D301
+    from rich.console import Console
+
+    from crossnorm.report.planned import plan_summary
+    from crossnorm.study.cost import Like
 
     _import_all(imports or [])
-    changes: dict[str, Any] = {
-        "alphas": None if alphas is None else _numbers("--alphas", alphas),
-        "seeds": seeds,
-        "epochs": epochs,
-        "train_examples": train_examples,
-        "variants": None if variants is None else [name.strip() for name in variants.split(",")],
-        "metric": metric,
-        "direction": direction,
-        "margin": None if margin is None else _margin(margin),
-        "data": None if data is None else str(data),
-    }
-    fields = find_study(study)
-    given = {key: value for key, value in changes.items() if value is not None}
-    if "metric" in given:
-        fields.pop("direction", None)
-    checked = parse_spec(fields | given, study)
-    result = Study.model_validate(checked.model_dump()).run(out, workers=workers, device=device, imports=imports or [])
-    _show(result)
+    if like is None and (image_size, examples, devices) != (None, None, None):
+        raise BadInput("--like", "a model beside --image-size, --examples and --devices", "none")
+    shape = (alphas, seeds, epochs, train_examples, variants, metric, direction, margin, data)
+    there = None if like is None else Like(like, image_size, examples, 1 if devices is None else devices)
+    found = _shaped(study, *shape).estimate(
+        out or (Path(study) if Path(study).is_dir() else None),
+        pilot=pilot,
+        difference=difference,
+        like=there,
+        workers=workers,
+        device=device,
+        imports=imports or [],
+    )
+    if as_json:
+        typer.echo(found.to_json(), nl=False)
+    else:
+        Console().print(plan_summary(found))
 
 
 @app.command()
@@ -152,6 +204,36 @@ def report(
         result = report_table(table, metric, direction, None if margin is None else _margin(margin))
         result.save(out)
     _show(result, out or folder)
+
+
+@app.command()
+@_guarded
+def audit(
+    folder: Annotated[Path | None, typer.Argument(help="A study's folder; none: trains an A/A study.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where audit.json goes; else the folder, or crossnorm/audit.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None,
+    imports: Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")] = None,
+) -> None:
+    """Check that runs repeat to the bit and that verdicts stay quiet where nothing differs.
+
+    Exit code 0 if so; 1 if repeated bits differ or an A/A comparison errs more often than the confidence allows.
+
+    \b
+    crossnorm audit                    trains a small A/A study, about a minute
+    crossnorm audit crossnorm/quick    repeats stored runs; the baseline's seeds are its A/A comparisons
+    """  # noqa: D301
+    from rich.console import Console
+
+    from crossnorm import api
+    from crossnorm.report.audit import audit_summary
+
+    _import_all(imports or [])
+    found = api.audit(folder, out=out, workers=workers, imports=imports or [])
+    Console().print(audit_summary(found))
+    if not found.passed:
+        raise typer.Exit(1)
 
 
 class Listable(str, Enum):
@@ -333,6 +415,41 @@ _LISTS: dict[str, Callable[[], dict[str, str]]] = {
 }
 
 
+def _shaped(
+    study: str,
+    alphas: str | None,
+    seeds: int | None,
+    epochs: int | None,
+    train_examples: int | None,
+    variants: str | None,
+    metric: str | None,
+    direction: str | None,
+    margin: str | None,
+    data: Path | None,
+) -> Study:
+    """The study of that name or file, with what the flags change."""
+    from crossnorm.api import Study
+    from crossnorm.study.ready import find_study
+    from crossnorm.study.spec import parse_spec
+
+    changes: dict[str, Any] = {
+        "alphas": None if alphas is None else _numbers("--alphas", alphas),
+        "seeds": seeds,
+        "epochs": epochs,
+        "train_examples": train_examples,
+        "variants": None if variants is None else [name.strip() for name in variants.split(",")],
+        "metric": metric,
+        "direction": direction,
+        "margin": None if margin is None else _margin(margin),
+        "data": None if data is None else str(data),
+    }
+    fields = find_study(study)
+    given = {key: value for key, value in changes.items() if value is not None}
+    if "metric" in given:
+        fields.pop("direction", None)
+    return Study.model_validate(parse_spec(fields | given, study).model_dump())
+
+
 def _numbers(name: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
@@ -396,7 +513,7 @@ def _show(result: Result, folder: Path | None = None) -> None:
     from crossnorm.report import answer_panel, arms_table
 
     console = Console()
-    console.print(arms_table(result.verdict))
+    console.print(arms_table(result.verdict, result.facts.get("seconds_per_seed")))
     console.print(answer_panel(result.verdict))
     where = folder or result.folder
     if where is not None:

@@ -35,9 +35,10 @@ def test_the_table_shows_the_verdicts_values() -> None:
             for line in text.splitlines()
             if line.strip().startswith(row.arm) and number(row.difference, sign=True) in line
         )
-        assert interval(row.low, row.high) in line
+        assert interval(row.low, row.high, digits=2) in line
         assert row.verdict is not None
         assert row.verdict in line
+    assert "failed" not in text
     failed = shown(arms_table(judged(troubled())))
     assert "1 diverged" in failed
     assert "1 crashed" in failed

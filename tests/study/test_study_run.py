@@ -235,3 +235,25 @@ def test_python_gives_the_same_answer(answered, tmp_path, monkeypatch):
     assert [band.arm for band in result.curves().arms] == ["baseline", "convex-1", "attenuated-1"]
     assert len(result.plot()) == 2
     assert str(result).startswith("Result(tiny: ")
+
+
+@pytest.mark.slow
+def test_an_open_ended_study_stops_when_decided_and_is_the_same_after_a_kill(tmp_path):
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        write_study(tmp_path / name, stop="decided", max_seeds=24, epochs=1)
+    done = crossnorm("plot", "tiny.yaml", "--out", "out", cwd=tmp_path / "whole")
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads((tmp_path / "whole" / "out" / "verdict.json").read_text())
+    assert verdict["interval"] == "sequential"
+    assert verdict["complete"]
+    assert 3 < verdict["n_pairs"] < 24
+    assert {row["verdict"] for row in verdict["arms"][1:]} == {"same"}
+    process = start(tmp_path / "killed")
+    wait_for_lines(tmp_path / "killed", 30, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    done = crossnorm("plot", "tiny.yaml", "--out", "out", cwd=tmp_path / "killed")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (tmp_path / name / "out" / "verdict.json" for name in ("whole", "killed"))
+    assert ours.read_bytes() == theirs.read_bytes()

@@ -80,11 +80,11 @@ def prepare(inputs: Tensor, task: Task) -> Tensor:
         task: Holds the mean and the standard deviation of the training set.
 
     Returns:
-        A new float32 tensor of the same shape, on the inputs' device.
+        A new float32 tensor of the same shape, channels-last in memory, on the inputs' device.
     """
     full = 255.0 if inputs.dtype == torch.uint8 else 1.0
     mean = torch.tensor(task.mean, dtype=torch.float64)
     std = torch.tensor(task.std, dtype=torch.float64)
     # One multiplication and one subtraction: the constants are folded in float64.
     scale, shift = (x.to(inputs.device, torch.float32).view(-1, 1, 1) for x in ((1 / (full * std)), mean / std))
-    return inputs.to(torch.float32).mul(scale).sub_(shift)
+    return inputs.to(torch.float32, memory_format=torch.channels_last).mul(scale).sub_(shift)

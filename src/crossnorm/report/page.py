@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from crossnorm.report.files import whole_file
 from crossnorm.report.panels import spaced
 from crossnorm.report.style import save
 from crossnorm.report.trend import trend_figure
-from crossnorm.report.words import interval, interval_note, metric_name, number
-from crossnorm.stats import Table, Verdict
+from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost
+from crossnorm.stats import Table, Verdict, standings
 
 __all__ = ["Facts", "render_page", "write_report"]
 
@@ -39,6 +40,7 @@ class Facts:
         extensions: What was added later, each as text or as a mapping.
         failures: One mapping per failed run: arm, seed, status ("diverged" or "crashed"), reason.
         revision: The code's revision.
+        seconds_per_seed: What one more seed of every arm takes one worker; prices the pairs needed.
     """
 
     title: str = ""
@@ -50,6 +52,7 @@ class Facts:
     extensions: tuple[Any, ...] = ()
     failures: tuple[Mapping[str, Any], ...] = ()
     revision: str = ""
+    seconds_per_seed: float | None = None
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Facts:
@@ -103,6 +106,7 @@ def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> 
         keep_trailing_newline=True,
     )
     templates.filters |= {"number": number, "interval": interval, "metric": metric_name, "dose": _dose, "said": _said}
+    templates.filters["cost"] = partial(pairs_cost, seconds_per_seed=known.seconds_per_seed)
     data = chart_data(table, verdict)
     return templates.get_template("report.html").render(
         title=known.title or verdict.study,
@@ -111,6 +115,7 @@ def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> 
         note=interval_note(verdict),
         values=_values(data),
         pairing=_pairing(data),
+        standings=standings(verdict),
         trends=[row for row in (verdict.trend, *verdict.trends) if row.slope is not None],
         failed=sum(row.diverged + row.crashed for row in verdict.arms),
         data_metric=data["metric"],

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crossnorm.report.words import interval, interval_note, metric_name, number
-from crossnorm.stats import ArmResult, Contrast, Verdict
+from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost
+from crossnorm.stats import ArmResult, Contrast, Verdict, standings
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -53,6 +53,8 @@ def answer_panel(verdict: Verdict) -> Panel:
             text.append(f"  {share} interval {interval(answer.low, answer.high)}", style="not bold")
     for name, line in _trends(verdict):
         text.append(f"\n{line}  {name}", style="not bold")
+    for standing in standings(verdict):
+        text.append(f"\n\n{standing.sentence}", style="not bold")
     if not verdict.complete:
         text.append("\n\nProvisional: not every run has ended.", style="yellow")
     return Panel(text, title=Text(verdict.study), title_align="left", padding=(1, 2))
@@ -84,8 +86,16 @@ def _where(verdict: Verdict, row: ArmResult) -> str:
     return f"{name} at {row.site}" if several and row.site else name
 
 
-def arms_table(verdict: Verdict) -> RichTable:
-    """Arms, then contrasts: mean, difference, interval, verdict, pairs needed, failed runs."""
+def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichTable:
+    """Arms, then arms against their controls: mean, difference, interval, verdict; within 80 columns.
+
+    Columns that say nothing are left out: the number of pairs where it is the same for all (the caption has it), pairs
+    needed without a margin, failed runs where there are none.
+
+    Args:
+        verdict: What is shown.
+        seconds_per_seed: What one more seed of every arm takes one worker: the caption then prices the pairs needed.
+    """
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -93,46 +103,65 @@ def arms_table(verdict: Verdict) -> RichTable:
     better = "lower is better" if verdict.direction == "lower" else "higher is better"
     table = RichTable(
         title=Text(f"{metric_name(verdict.metric)} at the last evaluation, {better}", style="bold"),
-        caption=Text(interval_note(verdict), style="dim"),
+        caption=Text(interval_note(verdict) + _price(verdict, seconds_per_seed), style="dim"),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("arm", overflow="fold")
-    for name in ("n", "mean", "difference", "interval"):
-        table.add_column(name, justify="right", no_wrap=name != "interval")
-    for name in ("verdict", "pairs needed", "failed"):
-        table.add_column(name)
+    shown = {
+        "n": len({row.n for row in verdict.arms} | {row.n for row in verdict.contrasts}) > 1,
+        "pairs needed": verdict.margin is not None,
+        "failed": any(row.diverged or row.crashed for row in verdict.arms),
+    }
+    columns = [name for name in _COLUMNS if shown.get(name, True)]
+    for name in columns:
+        number_like = name in ("n", "mean", "difference", "interval")
+        table.add_column(name, justify="right" if number_like else "left", no_wrap=number_like, overflow="fold")
     for row in verdict.arms:
-        table.add_row(*_row(row.arm, row))
+        cells = _cells(row.arm, row)
+        table.add_row(*(cells[name] for name in columns))
     if verdict.contrasts:
         table.add_section()
+        table.add_row(Text("− control:", style="italic"))
     for contrast in verdict.contrasts:
-        table.add_row(*_row(f"{contrast.arm} − {contrast.against}", contrast))
+        cells = _cells(contrast.arm, contrast)
+        table.add_row(*(cells[name] for name in columns))
     return table
 
 
-def _row(name: str, row: ArmResult | Contrast) -> list[str | Text]:
-    """The cells of one row, as text that rich does not read as markup."""
+def _price(verdict: Verdict, seconds_per_seed: float | None) -> str:
+    """A sentence with the cost of the pairs that the arm in need of the most still lacks."""
+    rows = [row for row in verdict.arms if row.pairs_needed is not None]
+    most = max(rows, key=lambda row: (row.pairs_needed or (0,))[0] - row.n, default=None)
+    cost = "" if most is None else pairs_cost(most, seconds_per_seed)
+    if most is None or most.pairs_needed is None or not cost:
+        return ""
+    return f". The {most.pairs_needed[0] - most.n} pairs that {most.arm} still needs: {cost} on one worker, all arms"
+
+
+_COLUMNS = ("arm", "n", "mean", "difference", "interval", "verdict", "pairs needed", "failed")
+
+
+def _cells(name: str, row: ArmResult | Contrast) -> dict[str, str | Text]:
+    """The cells of one row by column, as text that rich does not read as markup."""
     from rich.text import Text
 
-    failed = ""
-    needed = "–"
-    mean: float | None = None
-    if isinstance(row, ArmResult):
-        mean = row.mean
-        parts = [f"{count} {word}" for count, word in ((row.diverged, "diverged"), (row.crashed, "crashed")) if count]
-        failed = ", ".join(parts)
-        needed = "–" if row.pairs_needed is None else "{} ({}–{})".format(*row.pairs_needed)
     word = row.verdict or "–"
-    return [
-        Text(name),
-        str(row.n),
-        number(mean, digits=4),
-        number(row.difference, sign=True),
-        interval(row.low, row.high),
-        Text(word, style=_COLORS.get(word, "")),
-        needed,
-        failed,
-    ]
+    cells: dict[str, str | Text] = {
+        "arm": Text(name),
+        "n": str(row.n),
+        "mean": "",
+        "difference": number(row.difference, sign=True),
+        "interval": interval(row.low, row.high, digits=2),
+        "verdict": Text(word, style=_COLORS.get(word, "")),
+        "pairs needed": "",
+        "failed": "",
+    }
+    if isinstance(row, ArmResult):
+        failures = ((row.diverged, "diverged"), (row.crashed, "crashed"))
+        cells["mean"] = number(row.mean, digits=4)
+        cells["pairs needed"] = "–" if row.pairs_needed is None else "{} ({}–{})".format(*row.pairs_needed)
+        cells["failed"] = ", ".join(f"{count} {what}" for count, what in failures if count)
+    return cells

@@ -9,7 +9,18 @@ import math
 
 from crossnorm.stats import ArmResult, Contrast, Verdict
 
-__all__ = ["axis_name", "better_side", "dose", "family", "interval", "interval_note", "metric_name", "number"]
+__all__ = [
+    "axis_name",
+    "better_side",
+    "dose",
+    "duration",
+    "family",
+    "interval",
+    "interval_note",
+    "metric_name",
+    "number",
+    "pairs_cost",
+]
 
 _AXES = {
     "step": "optimiser steps",
@@ -48,6 +59,20 @@ def dose(alpha: float | None) -> str:
 def metric_name(metric: str) -> str:
     """``test_loss`` as ``test loss``."""
     return metric.replace("_", " ")
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min`` or ``3.4 h``."""
+    if seconds < 90:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{number(seconds / 3600, digits=2)} h"
+
+
+def pairs_cost(row: ArmResult, seconds_per_seed: float | None) -> str:
+    """What the pairs that an arm lacks cost one worker, all arms trained: ``2.5 h``; empty if unknown or none."""
+    if row.pairs_needed is None or seconds_per_seed is None or row.pairs_needed[0] <= row.n:
+        return ""
+    return f"{number((row.pairs_needed[0] - row.n) * seconds_per_seed / 3600, digits=2)} h"
 
 
 def axis_name(axis: str) -> str:

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 _LARGEST = 1e150
 """Beyond it squares overflow; float32 ends at 3e38, so nothing that trained is lost."""
 
-STATUSES = ("complete", "diverged", "crashed", "missing")
+STATUSES = ("complete", "diverged", "crashed", "settled", "missing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,8 @@ class Table:
         seeds: The seeds, in the order in which pairs enter sequential tests.
         steps: The evaluations, strictly increasing.
         metrics: name → float64 (arms, seeds, steps), nan where there is no value.
-        status: (arms, seeds) of "complete", "diverged", "crashed" (for good) or "missing" (not yet run).
+        status: (arms, seeds) of "complete", "diverged", "crashed" (for good), "settled" (not run, its
+            comparisons being decided) or "missing" (not yet run).
 
     Raises:
         BadInput: Shapes that disagree, repeated names, an unknown control or status.
@@ -88,7 +89,7 @@ class Table:
 
     @property
     def complete(self) -> bool:
-        """Whether every run has an outcome: complete, diverged or crashed for good."""
+        """Whether every run that was called for has an outcome: complete, diverged or crashed for good."""
         return not bool((self.status == "missing").any())
 
     def curves(self, metric: str) -> Floats:

@@ -25,7 +25,7 @@ from crossnorm.study.spec import RECORD, StudySpec, parse_spec
 
 __all__ = ["Record", "locked", "open_folder", "read_folder"]
 
-_GROWS = ("alphas", "arms", "control", "seeds", "variants")
+_GROWS = ("alphas", "arms", "control", "max_seeds", "seeds", "variants")
 _FREE = ("data",)  # the digest says whether the data are the same, wherever they lie
 _HEADER = "# A crossnorm study, resolved. `crossnorm plot` on the same study and folder continues or extends it.\n"
 

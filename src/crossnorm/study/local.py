@@ -179,8 +179,7 @@ class _Pool:
         if worker.cohort is None:
             raise RuntimeError(f"A worker could not start: {reason}")
         for run in worker.cohort.runs:
-            result = store.read_result(self.folder, run)
-            if result is None or result["status"] not in store.FINISHED:
+            if not store.stands(self.folder, run):
                 self._crashed(worker, run, reason)
         if self.pending:
             self.workers.add(_Worker(worker.number, self.job, self.events))

@@ -6,8 +6,9 @@ results.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from crossnorm.errors import BadInput, unknown_name
@@ -20,6 +21,8 @@ __all__ = ["Arm", "Cohort", "Plan", "Run", "cut", "make_plan"]
 
 # More members than this in one process would hold more models and optimisers than it is worth.
 _MOST_MEMBERS = 16
+# Seeds added at a time to an open-ended study: a number of its own, since what is decided must not depend on workers.
+_BATCH = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,8 @@ class Arm:
         control: Name of the arm that is its control; None: the baseline is.
         schedule: How the dose rises; None: constant.
         family: Label of the variant whose trend the arm belongs to; None for an arm outside any trend.
+        nuisance: Number of its own dropout stream; 0: the seed's.
+        seed_offset: Added to the seed it trains on; 0: it is paired.
     """
 
     name: str
@@ -43,6 +48,8 @@ class Arm:
     control: str | None = None
     schedule: AlphaSchedule | None = None
     family: str | None = None
+    nuisance: int = 0
+    seed_offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,13 @@ class Plan:
         """Every run, seed by seed."""
         return tuple(Run(arm.name, seed) for seed in self.seeds for arm in self.arms)
 
+    @property
+    def batches(self) -> tuple[tuple[int, ...], ...]:
+        """Seeds in the order they are called for: all at once, or, open-ended, the first ones and then two by two."""
+        first = len(self.spec.seeds)
+        later = range(first, len(self.seeds), _BATCH)
+        return (self.seeds[:first], *(self.seeds[i : i + _BATCH] for i in later))
+
     def arm(self, name: str) -> Arm:
         """The arm of that name."""
         return next(arm for arm in self.arms if arm.name == name)
@@ -99,7 +113,14 @@ def make_plan(spec: StudySpec) -> Plan:
         _add(arms, _grid(spec, variant, recipe))
     _add(arms, [_further(arm, spec, recipe) for arm in spec.arms])
     _check(arms, spec)
-    return Plan(spec=spec, arms=tuple(arms), seeds=tuple(spec.seeds))
+    return Plan(spec=spec, arms=tuple(arms), seeds=_seeds(spec))
+
+
+def _seeds(spec: StudySpec) -> tuple[int, ...]:
+    """The study's seeds; open-ended ones go on with the smallest unused numbers."""
+    unused = (seed for seed in itertools.count() if seed not in spec.seeds)
+    more = (spec.max_seeds or 0) - len(spec.seeds) if spec.stop == "decided" else 0
+    return (*spec.seeds, *itertools.islice(unused, more))
 
 
 def _add(arms: list[Arm], new: Iterable[Arm]) -> None:
@@ -152,31 +173,38 @@ def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe) -> Arm:
     variant = _variant_of(arm, settings, spec.site)
     for field in settings:
         if field == "name" or field not in Recipe.model_fields:
-            known = (set(Recipe.model_fields) | {"variant", "alpha_schedule", *_VARIANT_FIELDS}) - {"name"}
+            known = (set(Recipe.model_fields) | {"variant", *_VARIANT_FIELDS, *_ARM_FIELDS}) - {"name"}
             raise unknown_name(f"arms.{arm.name} (setting)", field, known)
     own = make_recipe(recipe.name, **(recipe.model_dump(exclude={"name"}) | settings))
-    if variant is None:
-        return Arm(name=arm.name, recipe=own, dose=arm.dose, control=arm.control)
-    return Arm(
+    plain = Arm(
         name=arm.name,
         recipe=own,
+        dose=arm.dose,
+        control=arm.control,
+        nuisance=arm.nuisance,
+        seed_offset=arm.seed_offset,
+    )
+    if variant is None:
+        return plain
+    return replace(
+        plain,
         variant=variant,
         dose=variant.alpha if arm.dose is None else arm.dose,
-        control=arm.control,
         schedule=_schedule(arm.alpha_schedule or spec.alpha_schedule, variant.alpha),
-        family=_family(arm, variant, own == recipe),
+        family=_family(arm, variant, own == recipe and not arm.nuisance and not arm.seed_offset),
     )
 
 
-def _family(arm: ArmSpec, variant: Variant, same_recipe: bool) -> str | None:
-    """The trend a further arm belongs to: its variant's if it was given a dose; none if its recipe is its own."""
+def _family(arm: ArmSpec, variant: Variant, alike: bool) -> str | None:
+    """The trend a further arm belongs to: its variant's if it was given a dose; none if its training is its own."""
     if arm.dose is not None:
         return variant.name
     layers = None if variant.layers is None else list(variant.layers)
     label = VariantSpec(name=variant.name, gain=variant.gain, temperature=variant.temperature, layers=layers).label
-    return label if same_recipe else None
+    return label if alike else None
 
 
+_ARM_FIELDS = ("alpha_schedule", "nuisance", "seed_offset")
 _VARIANT_FIELDS = ("alpha", "site", "layers", "gain", "temperature")
 
 
@@ -199,6 +227,10 @@ def _check(arms: Sequence[Arm], spec: StudySpec) -> None:
     for arm in arms:
         if arm.control is not None and (arm.control not in names or arm.control == arm.name):
             raise unknown_name(f"arms.{arm.name}.control", arm.control, set(names) - {arm.name})
+        shared = {seed + arm.seed_offset for seed in spec.seeds} & set(spec.seeds)
+        if arm.seed_offset and shared:
+            expected = "an offset that leads to seeds outside the study's, such as 1000"
+            raise BadInput(f"arms.{arm.name}.seed_offset", expected, f"{arm.seed_offset}, which meets {min(shared)}")
     if len(arms) == 1:
         raise BadInput("alphas", "a dose other than 0, or further arms, to compare with the baseline", spec.alphas)
 
@@ -211,9 +243,10 @@ def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
     """
     groups: dict[tuple[object, ...], list[str]] = {}
     for run in runs:
-        recipe = plan.arm(run.arm).recipe
+        arm = plan.arm(run.arm)
+        recipe = arm.recipe
         mixing = (recipe.mixup, recipe.cutmix, recipe.mix_epochs)
-        stream = (run.seed, recipe.epochs, recipe.batch_size, recipe.augmentation, *mixing)
+        stream = (run.seed, arm.seed_offset, recipe.epochs, recipe.batch_size, recipe.augmentation, *mixing)
         groups.setdefault(stream, []).append(run.arm)
     if not groups:
         return []

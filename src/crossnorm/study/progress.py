@@ -6,6 +6,7 @@ still coming in.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
@@ -28,7 +29,7 @@ class Progress:
     """
 
     def __init__(self, *, shown: bool = True) -> None:
-        self.console = Console(stderr=True)
+        self.console, self.shown = Console(stderr=True), shown
         self.bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -65,22 +66,22 @@ class Progress:
         return lambda steps: self.bars.advance(bar, steps)
 
     def begin(
-        self, plan: Plan, todo: Sequence[Run], examples: int, workers: int
+        self, plan: Plan, runs: Sequence[Run], todo: Sequence[Run], examples: int
     ) -> Callable[[int, dict[str, Any]], None]:
         """Start the bars of the runs that are to be done; give back what listens to the executor."""
-        if self._load is not None:
-            self.bars.remove_task(self._load)
+        for bar in self.bars.task_ids:
+            self.bars.remove_task(bar)
         steps = {arm.name: max(1, examples // arm.recipe.batch_size) * arm.recipe.epochs for arm in plan.arms}
-        return _Listener(self, steps, plan, todo)
+        return _Listener(self, steps, plan.spec.name, len(runs), todo)
 
 
 class _Listener:
-    def __init__(self, progress: Progress, steps: dict[str, int], plan: Plan, todo: Sequence[Run]) -> None:
+    def __init__(self, progress: Progress, steps: dict[str, int], study: str, count: int, todo: Sequence[Run]) -> None:
         self.bars, self.console, self.steps = progress.bars, progress.console, steps
-        self.done, self.count = len(plan.runs) - len(todo), len(plan.runs)
-        self.total = self.bars.add_task(
-            f"[bold]{escape(plan.spec.name)}[/]", total=sum(steps[run.arm] for run in todo) or 1, note=self._runs()
-        )
+        self.plain, self.started = not progress.console.is_terminal and progress.shown, time.monotonic()
+        self.done, self.count, self.begun_with = count - len(todo), count, count - len(todo)
+        total = sum(steps[run.arm] for run in todo) or 1
+        self.total = self.bars.add_task(f"[bold]{escape(study)}[/]", total=total, note=self._runs())
         if self.done and todo:
             self.console.print(f"{self.done} of {self.count} runs are done already.", style="dim", highlight=False)
         self.workers: dict[int, TaskID] = {}
@@ -98,11 +99,22 @@ class _Listener:
         elif kind == "finished":
             self.done += 1
             self.bars.update(self.total, note=self._runs())
+            if self.plain:
+                self._print_line()
             if event["status"] != "complete":
                 text = f"{event['arm']}, seed {event['seed']} {event['status']}: {event['reason']}"
                 self.console.print(escape(text), style="yellow", highlight=False)
         elif kind == "note":
             self.console.print(escape(event["text"]), style="yellow", highlight=False)
+
+    def _print_line(self) -> None:
+        """Where no bar can be drawn: a line at about every tenth of the runs, with the time left."""
+        tenth = max(1, (self.count - self.begun_with) // 10)
+        if (self.done - self.begun_with) % tenth and self.done < self.count:
+            return
+        elapsed = time.monotonic() - self.started
+        left = elapsed / (self.done - self.begun_with) * (self.count - self.done)
+        self.console.print(f"{self._runs()} done, about {left / 60:.1f} minutes left", highlight=False)
 
     def _cohort(self, number: int, event: dict[str, Any]) -> None:
         arms = event["arms"]

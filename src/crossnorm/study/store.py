@@ -32,6 +32,7 @@ __all__ = [
     "rewind_metrics",
     "rewind_rows",
     "run_folder",
+    "stands",
 ]
 
 FINISHED = ("complete", "diverged")
@@ -120,3 +121,9 @@ def read_outcome(own: Path) -> Row | None:
     """`read_result` of the run whose own folder this is."""
     result = read_json(own / "result.json")
     return result if isinstance(result, dict) and isinstance(result.get("status"), str) else None
+
+
+def stands(folder: Path, run: Run) -> bool:
+    """Whether the run has an outcome that need not be computed again."""
+    result = read_result(folder, run)
+    return result is not None and result["status"] in FINISHED

@@ -62,7 +62,7 @@ def load_checkpoint(member: Member, path: Path) -> None:
     except RuntimeError as error:
         raise BadInput(str(path), "a checkpoint of this model", str(error)) from None
     member.optimizer.load_state_dict(
-        {"state": _optimizer_state(tensors), "param_groups": member.optimizer.state_dict()["param_groups"]}
+        {"state": _optimizer_state(tensors, member), "param_groups": member.optimizer.state_dict()["param_groups"]}
     )
     member.step, member.seconds = state["step"], state["seconds"]
 
@@ -71,12 +71,16 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _optimizer_state(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+def _optimizer_state(tensors: dict[str, Tensor], member: Member) -> dict[int, dict[str, Tensor]]:
+    """The optimiser's tensors, each laid out like its parameter: a fused step goes by memory, not by index."""
+    parameters = [p for group in member.optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, index, key = name.split(".", 2)
-            states.setdefault(int(index), {})[key] = value
+            like = parameters[int(index)]
+            laid = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            states.setdefault(int(index), {})[key] = laid.detach()
     return states
 
 

