@@ -158,7 +158,7 @@ class _Keeper:
         if not self.world.first:
             return
         store.append_row(self.folder, row)
-        if member.step and None not in row.values():
+        if member.step and None not in (row["train_loss"], row["test_loss"]):
             save_checkpoint(member, self.folder / "checkpoint.safetensors")
 
     def failed(self, member: Member) -> None:
