@@ -305,7 +305,7 @@ def audit(
     """Whether runs repeat to the bit, and how often verdicts err where nothing differs.
 
     Args:
-        folder: A study's folder, whose runs are audited; None: train an A/A study on digits, about a minute's work.
+        folder: A study's folder, whose runs are audited; None: train an A/A study on digits, a few minutes' work.
         out: Where audit.json is written; default the folder, or ``crossnorm/audit``.
         workers: Worker processes of the A/A study; default one per core.
         imports: Modules that define variants of one's own.

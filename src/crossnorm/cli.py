@@ -221,7 +221,7 @@ def audit(
     Exit code 0 if so; 1 if repeated bits differ or an A/A comparison errs more often than the confidence allows.
 
     \b
-    crossnorm audit                    trains a small A/A study, about a minute
+    crossnorm audit                    trains a small A/A study, a few minutes
     crossnorm audit crossnorm/quick    repeats stored runs; the baseline's seeds are its A/A comparisons
     """  # noqa: D301
     from rich.console import Console

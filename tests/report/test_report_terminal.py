@@ -7,9 +7,10 @@ from report_studies import grid, judged, troubled
 from rich.console import Console
 
 from crossnorm.report import answer_panel, arms_table
+from crossnorm.report.page import render_page
 from crossnorm.report.terminal import sparkline
 from crossnorm.report.words import interval, number
-from crossnorm.stats import Table, Verdict
+from crossnorm.stats import Table, Verdict, standings
 
 
 def shown(thing: object, width: int = 150) -> str:
@@ -76,3 +77,19 @@ def test_numbers_for_readers(value: float | None, text: str) -> None:
     assert number(value) == text
     assert interval(None, 1.0) == "–"
     assert interval(-0.5, 0.25) == "[−0.500, +0.250]"
+
+
+def test_a_repeated_verdict_is_said_where_there_is_one() -> None:
+    table = grid()
+    arms = list(table.arms)
+    first = next(arm for arm in arms[1:] if arm.variant == "convex")
+    second = next(arm for arm in arms[1:] if arm.variant == "convex" and arm is not first)
+    twin = type(second)(name="twin", variant="convex", alpha=first.alpha, site=first.site, control=arms[-1].name)
+    arms[arms.index(second)] = twin
+    other = Table(arms=tuple(arms), seeds=table.seeds, steps=table.steps, metrics=table.metrics, status=table.status)
+    verdict = judged(other)
+    (standing,) = standings(verdict)
+    assert standing.against[1] == arms[-1].name
+    assert standing.sentence in " ".join(shown(answer_panel(verdict)).replace("│", " ").split())
+    assert standing.sentence in render_page(table=other, verdict=verdict, facts={})
+    assert standings(judged(table)) == ()

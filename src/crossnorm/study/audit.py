@@ -149,7 +149,7 @@ class Audit:
 
 
 def audit_study() -> StudySpec:
-    """The A/A study an audit trains by itself: the ready study `aa` on digits, a minute's work."""
+    """The A/A study an audit trains by itself: the ready study `aa` on digits, a few minutes' work."""
     fields = ready_study("aa") | {"name": "audit", "task": "digits", "epochs": 5}
     return parse_spec(fields, "audit")
 
