@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossnorm.models import set_alpha
 from crossnorm.seeds import addressed
 from crossnorm.training.devices import autocast
+from crossnorm.training.objective import logits_of, loss_of
 from crossnorm.training.recipes import Recipe
 from crossnorm.training.schedules import AlphaSchedule, learning_rate
 
@@ -75,8 +75,8 @@ class Member:
         stream = f"dropout/{self.nuisance}" if self.nuisance else "dropout"
         self.model.train()
         with addressed(seed, stream, self.step), autocast(self.recipe, inputs.device):
-            logits = self.model(inputs)
-        loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.recipe.label_smoothing)
+            logits = logits_of(self.model, inputs)
+        loss = loss_of(logits, targets, self.recipe.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm is not None:
