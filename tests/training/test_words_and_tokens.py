@@ -50,7 +50,8 @@ def texts(count, draws):
 
 
 def language(count, draws):
-    stream = torch.from_numpy(draws.integers(0, SYMBOLS, count * CONTEXT + 1).astype(np.uint8))
+    walk = np.cumsum(draws.integers(1, 3, count * CONTEXT + 1)) % SYMBOLS  # two of seven can follow: to be learned
+    stream = torch.from_numpy(walk.astype(np.uint8))
     inputs, targets = (part.unfold(0, CONTEXT, CONTEXT) for part in (stream[:-1], stream[1:]))
     return Split(inputs=inputs, targets=targets)
 
