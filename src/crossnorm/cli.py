@@ -85,7 +85,7 @@ def plot(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; default: crossnorm/<name>.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder or zip with train/CLASS/* and test/CLASS/*.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder or zip with train/CLASS/*, test/CLASS/*; or text.")] = None,
     imports: Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")] = None,
 ) -> None:
     """Run, resume or extend a study and draw its answer.

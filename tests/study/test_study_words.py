@@ -113,7 +113,7 @@ def test_a_model_that_does_not_fit_the_language(letters, vectors):
 
 
 @pytest.mark.parametrize(
-    ("task", "site", "variants"), [("trec", "both", ["convex", "signed"]), ("shakespeare", "attention", ["convex"])]
+    ("task", "site", "variants"), [("trec", "both", ["signed"]), ("shakespeare", "attention", ["matched"])]
 )
 def test_a_whole_study(task, site, variants, trec, letters, tmp_path):
     data = trec if task == "trec" else letters
