@@ -80,7 +80,7 @@ Margin = Annotated[str | None, typer.Option(help='Differences up to it count as 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder; default: crossnorm/<name>.")]
-Data = Annotated[Path | None, typer.Option(help="Folder or zip with train/CLASS/* and test/CLASS/*.")]
+Data = Annotated[Path | None, typer.Option(help="Folder or zip with train/CLASS/*, test/CLASS/*; or text.")]
 Imports = Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")]
 
 

@@ -22,11 +22,13 @@ class Arrays:
     """What a source provides.
 
     Args:
-        train_inputs: uint8 (n, channels, height, width) or float32 (n, 1, 1, length).
-        train_targets: int64 (n,).
+        train_inputs: uint8 (n, channels, height, width), float32 (n, 1, 1, length), word ids int64 (n, words), or
+            a stream of tokens (tokens,).
+        train_targets: int64 (n,); a stream has none.
         test_inputs: Like ``train_inputs``.
         test_targets: Like ``train_targets``.
         classes: Names by index.
+        vocabulary: Words or characters by id; empty where inputs are numbers.
     """
 
     train_inputs: npt.NDArray[Any]
@@ -34,6 +36,7 @@ class Arrays:
     test_inputs: npt.NDArray[Any]
     test_targets: npt.NDArray[np.int64]
     classes: tuple[str, ...]
+    vocabulary: tuple[str, ...] = ()
 
 
 def array_digest(array: npt.NDArray[Any]) -> str:
@@ -53,8 +56,10 @@ def moments(inputs: npt.NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, .
     """Mean and standard deviation per channel (uint8 scaled to [0, 1]); a constant channel has std 1.
 
     Args:
-        inputs: (n, channels, height, width).
+        inputs: (n, channels, height, width); ids of words or tokens have no moments, and give none.
     """
+    if inputs.ndim != 4:
+        return (), ()
     full = 255.0 if inputs.dtype == np.uint8 else 1.0
     axes, count = (0, 2, 3), inputs.size / inputs.shape[1]
     chunks = [inputs[i : i + _CHUNK] for i in range(0, len(inputs), _CHUNK)]

@@ -32,7 +32,7 @@ class Stored:
     Args:
         arrays: Memory-mapped, private to the process (copy on write): the files are never written to.
         digests: SHA-256 of each array, by its name.
-        mean: Per channel, of the training inputs.
+        mean: Per channel, of the training inputs; empty for ids.
         std: Like ``mean``.
         root: The cache folder it lies in.
     """
@@ -129,6 +129,7 @@ def _save(entry: Path, arrays: Arrays) -> None:
         digests[field] = array_digest(array)
     mean, std = moments(arrays.train_inputs)
     meta = {"classes": arrays.classes, "digests": digests, "mean": mean, "std": std}
+    meta |= {"vocabulary": arrays.vocabulary} if arrays.vocabulary else {}
     (entry / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
 
@@ -149,8 +150,9 @@ def _read(root: Path, key: str) -> Stored | None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         # "c" rather than "r": private pages, which torch accepts, and which cannot reach the file either.
         mapped = {field: np.load(folder / f"{field}.npy", mmap_mode="c") for field in _FIELDS}
+        classes, vocabulary = tuple(meta["classes"]), tuple(meta.get("vocabulary", ()))
         return Stored(
-            arrays=Arrays(**mapped, classes=tuple(meta["classes"])),
+            arrays=Arrays(**mapped, classes=classes, vocabulary=vocabulary),
             digests=meta["digests"],
             mean=tuple(meta["mean"]),
             std=tuple(meta["std"]),

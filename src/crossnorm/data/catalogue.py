@@ -12,9 +12,38 @@ from typing import Literal
 
 from crossnorm.errors import unknown_name
 
-__all__ = ["Kind", "TaskSpec", "default_model", "find_task", "list_tasks"]
+__all__ = ["Kind", "TaskSpec", "TextSpec", "default_model", "find_task", "list_tasks"]
 
-Kind = Literal["image", "sequence", "text"]
+Kind = Literal["image", "sequence", "text", "language"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSpec:
+    """What a task of labelled texts is beyond the rest of its row.
+
+    Args:
+        format: Of local files, a key of ``crossnorm.data.text_files.FORMATS``.
+        classes: Their names, by index.
+        seq_len: Words of a text that are read.
+        repository: On the Hugging Face hub.
+        subset: Of the repository.
+        text_columns: On the hub; several are joined.
+        label_column: On the hub.
+        test_split: On the hub.
+        min_count: Words that the training set has less often count as unknown.
+        max_words: The most words known.
+    """
+
+    format: str
+    classes: tuple[str, ...]
+    seq_len: int
+    repository: str
+    subset: str | None = None
+    text_columns: tuple[str, ...] = ("text",)
+    label_column: str = "label"
+    test_split: str = "test"
+    min_count: int = 2
+    max_words: int = 30_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +52,9 @@ class TaskSpec:
 
     Args:
         description: One line for people.
-        source: Who provides the arrays: a package (``mnist1d``, ``digits``), ``torchvision``, or ``folder``
-            (class folders named by the user).
+        source: Who provides the arrays: a package (``mnist1d``, ``digits``), ``torchvision``, ``folder``
+            (class folders named by the user), ``texts`` (files named by the user, else the Hugging Face hub),
+            ``characters`` or ``bytes`` (of a file named by the user).
         kind: What one example is.
         dataset: The class in ``torchvision.datasets``.
         shape: (channels, height, width); ``None``: whatever the files hold.
@@ -33,10 +63,12 @@ class TaskSpec:
         std: Like ``mean``.
         augmentation: The policy that suits the task (a mirrored digit is another digit, a mirrored cat a cat).
         model: Keywords of ``create_model`` beyond the name, the sizes and the number of classes.
+        text: What labelled texts need besides; ``None`` for any other kind.
+        seq_len: Tokens of one window, for language.
     """
 
     description: str
-    source: Literal["mnist1d", "digits", "torchvision", "folder"]
+    source: Literal["mnist1d", "digits", "torchvision", "folder", "texts", "characters", "bytes"]
     kind: Kind = "image"
     dataset: str = ""
     shape: tuple[int, int, int] | None = None
@@ -45,8 +77,27 @@ class TaskSpec:
     std: tuple[float, ...] | None = None
     augmentation: Literal["none", "crop-flip"] = "none"
     model: Mapping[str, object] = field(default_factory=dict)
+    text: TextSpec | None = None
+    seq_len: int = 128
 
 
+_WORDS = {"word_embedding_dim": 128}
+_TOPICS = (
+    "Company",
+    "EducationalInstitution",
+    "Artist",
+    "Athlete",
+    "OfficeHolder",
+    "MeanOfTransportation",
+    "Building",
+    "NaturalPlace",
+    "Village",
+    "Animal",
+    "Plant",
+    "Album",
+    "Film",
+    "WrittenWork",
+)
 _SMALL = {"n_conv_layers": 1, "embedding_dim": 64}
 
 _TASKS: dict[str, TaskSpec] = {
@@ -103,6 +154,82 @@ _TASKS: dict[str, TaskSpec] = {
         n_classes=10,
         mean=(0.2860,),
         std=(0.3530,),
+    ),
+    "trec": TaskSpec(
+        description="6 kinds of questions, 5452 + 500 (--data FOLDER, or Hugging Face datasets)",
+        source="texts",
+        kind="text",
+        model={"word_embedding_dim": 300, "kernel_size": 3, "dropout": 0.5},
+        text=TextSpec(
+            format="trec",
+            classes=("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"),
+            seq_len=40,
+            repository="CogComp/trec",
+            label_column="coarse_label",
+        ),
+    ),
+    "ag-news": TaskSpec(
+        description="4 topics of news, 120000 + 7600 (--data FOLDER, or Hugging Face datasets)",
+        source="texts",
+        kind="text",
+        model=_WORDS,
+        text=TextSpec(
+            format="table",
+            classes=("World", "Sports", "Business", "Sci/Tech"),
+            seq_len=128,
+            repository="fancyzhx/ag_news",
+        ),
+    ),
+    "imdb": TaskSpec(
+        description="2 opinions on films, 25000 + 25000 (--data FOLDER, or Hugging Face datasets)",
+        source="texts",
+        kind="text",
+        model=_WORDS,
+        text=TextSpec(format="reviews", classes=("neg", "pos"), seq_len=400, repository="stanfordnlp/imdb"),
+    ),
+    "sst2": TaskSpec(
+        description="2 opinions in sentences, 67349 + 872 (dev set) (--data FOLDER, or Hugging Face datasets)",
+        source="texts",
+        kind="text",
+        model=_WORDS,
+        text=TextSpec(
+            format="sentences",
+            classes=("negative", "positive"),
+            seq_len=64,
+            repository="stanfordnlp/sst2",
+            text_columns=("sentence",),
+            test_split="validation",
+        ),
+    ),
+    "dbpedia": TaskSpec(
+        description="14 topics of an encyclopedia, 560000 + 70000 (--data FOLDER, or Hugging Face datasets)",
+        source="texts",
+        kind="text",
+        model=_WORDS,
+        text=TextSpec(
+            format="table",
+            classes=_TOPICS,
+            seq_len=128,
+            repository="fancyzhx/dbpedia_14",
+            text_columns=("title", "content"),
+            max_words=50_000,
+        ),
+    ),
+    "shakespeare": TaskSpec(
+        description="next characters of a text file, 128 at a time, the last tenth for testing (--data FILE)",
+        source="characters",
+        kind="language",
+    ),
+    "text8": TaskSpec(
+        description="next characters of a text file, 256 at a time, the last tenth for testing (--data FILE)",
+        source="characters",
+        kind="language",
+        seq_len=256,
+    ),
+    "bytes": TaskSpec(
+        description="next bytes of any file, 128 at a time, the last tenth for testing (--data FILE)",
+        source="bytes",
+        kind="language",
     ),
     "folder": TaskSpec(
         description="your own images: a folder or zip with train/CLASS/* and test/CLASS/* (--data PATH)",

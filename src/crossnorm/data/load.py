@@ -18,8 +18,10 @@ from crossnorm.data.arrays import Arrays, array_digest, joint_digest
 from crossnorm.data.cache import Stored, cache_folder, cache_key, stored
 from crossnorm.data.catalogue import TaskSpec, default_model, find_task
 from crossnorm.data.folder import Progress, identity, read_class_folders
+from crossnorm.data.language import windows
 from crossnorm.data.subset import balanced_order
 from crossnorm.data.task import Split, Task
+from crossnorm.data.tokens import stream_source, text_model, text_source
 from crossnorm.errors import BadInput
 
 __all__ = ["load_task"]
@@ -37,14 +39,16 @@ def load_task(
 
     The training set is stored in a fixed order that deals the classes in turn, and ``train_examples=N`` is its
     first N: as balanced over the classes as they allow, the same for every run and seed, and a smaller N is
-    contained in a larger one (``crossnorm.data.subset``). Mean and standard deviation are those of the whole
-    training set, whatever N.
+    contained in a larger one (``crossnorm.data.subset``). Mean, standard deviation and vocabulary are those of the
+    whole training set, whatever N. A file for language modelling keeps its order: its first nine tenths are for
+    training, the rest for testing, both cut into windows.
 
     Args:
         name: See ``list_tasks``.
-        data: A folder or zip file with train/CLASS/* and test/CLASS/*, to take in place of a download; required
-            by the task ``folder``.
-        train_examples: Number of training examples, 1 to all; default all.
+        data: What to take in place of a download: a folder or zip file with train/CLASS/* and test/CLASS/* (images),
+            a folder in the data set's usual format (labelled texts), or a file (language, required); required by
+            the task ``folder`` too.
+        train_examples: Number of training examples (windows, for language), 1 to all; default all.
         cache: Cache folder; default ``$CROSSNORM_CACHE``, else the platform's.
         progress: Called with (images done, images in all) while images are decoded.
 
@@ -57,7 +61,7 @@ def load_task(
     key, build = _source(name, spec, path, progress)
     entry = stored(key, lambda scratch: _ordered(build(scratch)), None if cache is None else Path(cache))
     _check_shape(name, spec, path, entry)
-    task = _task(name, spec, path, entry, _check_count(train_examples, len(entry.arrays.train_targets)))
+    task = _task(name, spec, path, entry, train_examples)
     wanted = cache_folder(None if cache is None else Path(cache))
     if entry.root != wanted:
         task = replace(task, notes=f"{task.notes} {wanted} cannot be written; arrays in {entry.root}.".strip())
@@ -71,6 +75,10 @@ def _data_path(name: str, spec: TaskSpec, data: Path | str | None) -> Path | Non
     if spec.source == "folder" and data is None:
         hint = "Give it by --data PATH."
         raise BadInput("data", "a folder or zip file with train/CLASS/* and test/CLASS/*", "none", hint)
+    if spec.kind == "language" and data is None:
+        raise BadInput(
+            "data", f"a file whose {spec.source} the task {name} predicts", "none", "Give it by --data FILE."
+        )
     return None if data is None else Path(data).expanduser()
 
 
@@ -78,6 +86,13 @@ def _source(
     name: str, spec: TaskSpec, path: Path | None, progress: Progress | None
 ) -> tuple[str, Callable[[Path], Arrays]]:
     """The key of the task's cache entry and the function that builds its arrays in a scratch folder."""
+    if spec.text is not None:
+        key, read = text_source(name, spec.text, path)
+        return key, lambda scratch: read()
+    if spec.kind == "language":
+        assert path is not None
+        key, read = stream_source(name, spec, path)
+        return key, lambda scratch: read()
     if path is not None:
         key = cache_key(name, {"data": identity(path)})
         return key, lambda scratch: read_class_folders(path, progress)
@@ -91,6 +106,8 @@ def _source(
 
 
 def _ordered(arrays: Arrays) -> Arrays:
+    if arrays.train_inputs.ndim == 1:
+        return arrays  # a stream has no examples to deal
     order = balanced_order(arrays.train_targets)
     inputs, targets = arrays.train_inputs[order], arrays.train_targets[order]
     return replace(arrays, train_inputs=inputs, train_targets=targets)
@@ -117,35 +134,51 @@ def _check_count(train_examples: int | None, available: int) -> int:
     return train_examples
 
 
-def _task(name: str, spec: TaskSpec, path: Path | None, entry: Stored, count: int) -> Task:
-    arrays = entry.arrays
-    shape: tuple[int, int, int] = arrays.train_inputs.shape[1:]
-    return Task(
-        name=name,
-        kind=spec.kind,
-        train=_split(arrays.train_inputs[:count], arrays.train_targets[:count]),
-        test=_split(arrays.test_inputs, arrays.test_targets),
-        n_classes=len(arrays.classes),
-        classes=arrays.classes,
-        mean=spec.mean or entry.mean,
-        std=spec.std or entry.std,
-        image_size=shape[1:],
-        n_channels=shape[0],
-        digest=_digest(entry, count),
-        augmentation=spec.augmentation,
-        model=default_model(spec, shape, len(arrays.classes)),
-        notes="" if path is None else f"Images decoded from {path.name}.",
-    )
+def _splits(spec: TaskSpec, arrays: Arrays) -> tuple[Split, Split]:
+    if spec.kind == "language":
+        return windows(arrays.train_inputs, spec.seq_len), windows(arrays.test_inputs, spec.seq_len)
+    return _split(arrays.train_inputs, arrays.train_targets), _split(arrays.test_inputs, arrays.test_targets)
 
 
 def _split(inputs: np.ndarray, targets: np.ndarray) -> Split:
     return Split(inputs=torch.from_numpy(inputs), targets=torch.from_numpy(targets))
 
 
-def _digest(entry: Stored, count: int) -> str:
-    """Of the arrays as used; those of whole arrays are stored, so that loading need not read them."""
+def _task(name: str, spec: TaskSpec, path: Path | None, entry: Stored, train_examples: int | None) -> Task:
+    arrays, words = entry.arrays, spec.kind in ("text", "language")
+    train, test = _splits(spec, arrays)
+    count = _check_count(train_examples, len(train))
+    used = count * spec.seq_len + 1 if spec.kind == "language" else count
+    shape: tuple[int, int, int] = (1, 1, train.inputs.shape[1]) if words else arrays.train_inputs.shape[1:]
+    origin = "Read" if words else "Images decoded"
+    return Task(
+        name=name,
+        kind=spec.kind,
+        train=Split(inputs=train.inputs[:count], targets=train.targets[:count]),
+        test=test,
+        n_classes=len(arrays.classes),
+        classes=arrays.classes,
+        mean=spec.mean or entry.mean,
+        std=spec.std or entry.std,
+        image_size=shape[1:],
+        n_channels=shape[0],
+        digest=_digest(entry, None if count == len(train) else used),
+        augmentation=spec.augmentation,
+        model=text_model(spec, arrays) if words else default_model(spec, shape, len(arrays.classes)),
+        notes="" if path is None else f"{origin} from {path.name}.",
+        vocabulary=arrays.vocabulary,
+    )
+
+
+def _digest(entry: Stored, used: int | None) -> str:
+    """Of the arrays as used; those of whole arrays are stored, so that loading need not read them.
+
+    Args:
+        entry: The whole arrays.
+        used: Examples of the training set, or tokens of its stream; None: all.
+    """
     digests = dict(entry.digests)
-    if count < len(entry.arrays.train_targets):
+    if used is not None:
         for field in ("train_inputs", "train_targets"):
-            digests[field] = array_digest(getattr(entry.arrays, field)[:count])
+            digests[field] = array_digest(getattr(entry.arrays, field)[:used])
     return joint_digest([digests[field] for field in sorted(digests)])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from crossnorm.data.catalogue import Kind
+from crossnorm.data.vocabulary import PADDING
 
 __all__ = ["Split", "Task", "prepare"]
 
@@ -24,8 +25,10 @@ class Split:
     in another process rather than pickling it: a pickle holds a copy.
 
     Args:
-        inputs: uint8 (n, channels, height, width) for images, float32 (n, 1, 1, length) for sequences.
-        targets: int64 (n,), the index of the class.
+        inputs: uint8 (n, channels, height, width) for images, float32 (n, 1, 1, length) for sequences, word ids
+            int64 (n, words) for text, padded with id 1 on the right, token ids (n, tokens) of any integer type
+            for language.
+        targets: int64 (n,), the index of the class; for language the next tokens, like ``inputs``.
     """
 
     inputs: Tensor
@@ -41,19 +44,21 @@ class Task:
 
     Args:
         name: Its name in the catalogue.
-        kind: ``"image"``, ``"sequence"`` or ``"text"``.
-        train: The training split, in an order whose every prefix is balanced over the classes.
+        kind: ``"image"``, ``"sequence"``, ``"text"`` (labelled) or ``"language"`` (the next token is the target).
+        train: The training split, in an order whose every prefix is balanced over the classes
+            (windows of language stay in the order of the file).
         test: The test split.
-        n_classes: Number of classes.
+        n_classes: Number of classes; of tokens for language.
         classes: Their names, by index.
-        mean: Per channel, over the whole training set (pixels scaled to [0, 1]).
+        mean: Per channel, over the whole training set (pixels scaled to [0, 1]); empty for words and tokens.
         std: Like ``mean``.
-        image_size: (height, width); (1, length) for sequences.
-        n_channels: Channels of one input.
+        image_size: (height, width); (1, length) for sequences, words and tokens.
+        n_channels: Channels of one input; 1 for words and tokens.
         digest: SHA-256 of the arrays: changes whenever an input or a target does.
         augmentation: The policy that suits the task, for recipes that leave it to the task.
         model: Default keywords of ``create_model``, the name included.
         notes: What a reader of the results should know of the data ("" if nothing).
+        vocabulary: Words (0 unknown, 1 padding), characters (0 unknown) or bytes, by id; empty for numbers.
     """
 
     name: str
@@ -70,18 +75,27 @@ class Task:
     augmentation: str
     model: Mapping[str, object]
     notes: str
+    vocabulary: tuple[str, ...] = ()
 
 
 def prepare(inputs: Tensor, task: Task) -> Tensor:
-    """The float32 batch a model takes: (x / 255 - mean) / std per channel, without the 255 for sequences.
+    """The batch a model takes.
+
+    Images and sequences: (x / 255 - mean) / std per channel, without the 255 for sequences. Words and tokens: their
+    ids, for text without the columns that are padding in every row, which change nothing beyond rounding.
 
     Args:
-        inputs: Rows of a split's inputs, (batch, channels, height, width), augmented or not.
+        inputs: Rows of a split's inputs, (batch, channels, height, width), augmented or not, or ids (batch, words).
         task: Holds the mean and the standard deviation of the training set.
 
     Returns:
-        A new float32 tensor of the same shape, channels-last in memory, on the inputs' device.
+        A new tensor of the same shape, float32 and channels-last in memory, or int64 ids, on the inputs' device.
     """
+    if task.kind == "language":
+        return inputs.to(torch.int64)
+    if task.kind == "text":
+        longest = int((inputs != PADDING).sum(1).max())
+        return inputs[:, :longest]
     full = 255.0 if inputs.dtype == torch.uint8 else 1.0
     mean = torch.tensor(task.mean, dtype=torch.float64)
     std = torch.tensor(task.std, dtype=torch.float64)

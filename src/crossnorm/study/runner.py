@@ -14,15 +14,18 @@ import torch
 
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
-from crossnorm.models import create_model
+from crossnorm.models import TextTransformer, create_model, set_word_vectors
 from crossnorm.seeds import addressed
 from crossnorm.study import store
 from crossnorm.study.plan import Arm, Cohort, Plan, Run
+from crossnorm.study.words import check_model, word_vectors
 from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
 from crossnorm.training.cohort import train_cohort
 from crossnorm.training.member import Member, make_member
 
 __all__ = ["build_model", "model_keywords", "run_cohort"]
+
+_SIZES = ("img_size", "n_input_channels", "num_classes", "vocab_size", "seq_len")
 
 Tell = Callable[[dict[str, Any]], None]
 """Called with an event: ``{"event": "step" | "evaluated" | "finished" | "note", …}``."""
@@ -31,21 +34,33 @@ Tell = Callable[[dict[str, Any]], None]
 def model_keywords(settings: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """Keywords of `create_model`: the study's over the task's; of another model, the task's sizes only."""
     own = settings.get("name", task.model["name"])
-    sizes = ("img_size", "n_input_channels", "num_classes")
-    default = {key: value for key, value in task.model.items() if own == task.model["name"] or key in sizes}
+    default = {key: value for key, value in task.model.items() if own == task.model["name"] or key in _SIZES}
+    if "word_vectors" in settings:
+        default.pop("word_embedding_dim", None)  # the file's
     return default | dict(settings)
 
 
 def build_model(arm: Arm, settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn.Module:
     """The arm's model, its weights drawn at (seed, "init").
 
+    The setting ``word_vectors`` names a file of vectors for the task's words; those it lacks are drawn at (seed,
+    "words").
+
     Raises:
-        BadInput: A keyword, a value or a site that the model has not.
+        BadInput: A keyword, a value or a site that the model has not, or a model of another kind than the task.
     """
     keywords = model_keywords(settings, task)
-    name = str(keywords.pop("name"))
+    name, file = str(keywords.pop("name")), keywords.pop("word_vectors", None)
+    check_model(name, keywords, task)
+    vectors = None if file is None else word_vectors(file, task, seed)
+    if vectors is not None:
+        keywords.setdefault("word_embedding_dim", vectors.shape[1])
     with addressed(seed, "init"):
-        return create_model(name, variant=arm.variant, **keywords)
+        model = create_model(name, variant=arm.variant, **keywords)
+    if vectors is not None:
+        assert isinstance(model, TextTransformer)
+        set_word_vectors(model, vectors)
+    return model
 
 
 def run_cohort(plan: Plan, cohort: Cohort, task: Task, folder: Path, device: torch.device, tell: Tell) -> None:

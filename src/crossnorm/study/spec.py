@@ -126,9 +126,10 @@ class StudySpec(_Strict):
         format: Version of the study file.
         name: Default: the file's name, or the task and the first variant.
         task: A name of ``crossnorm list tasks``.
-        data: Folder or zip of class folders to use instead of a download.
+        data: Folder or zip of class folders, folder of labelled texts, or text file, to use instead of a download.
         train_examples: Use so many training examples, the same for every run.
-        model: `create_model`'s name and keywords; what is not given is the task's own default.
+        model: `create_model`'s name and keywords; what is not given is the task's own default. For text also
+            `word_vectors`, a file of them (`train_words: false` keeps them as they are).
         site: Where the variants act: attention, pool or both.
         variants: The grid's variants; [] for further arms only.
         control: Whether each variant's control runs beside it.

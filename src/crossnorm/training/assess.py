@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.training.batches import test_batches
+from crossnorm.training.objective import logits_of
 
 __all__ = ["Assessment", "assess"]
 
@@ -74,7 +75,7 @@ def _counts(targets: Tensor, guesses: Tensor, n: int) -> Tensor:
 
 def _logits(model: nn.Module, inputs: Tensor, task: Task) -> Tensor:
     try:
-        logits: Tensor = model(inputs).float()
+        logits: Tensor = logits_of(model, inputs).float()
     except (RuntimeError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"task {task.name}", "inputs that the checkpoint's model takes", reason) from None

@@ -16,6 +16,7 @@ from crossnorm.seeds import generator
 __all__ = ["steps_per_epoch", "test_batches", "train_batch"]
 
 _TEST_BATCH = 1000
+_TEST_TOKENS = 64_000  # words or tokens at a time, which bounds the memory of long texts
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -26,18 +27,24 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 def train_batch(
     task: Task, step: int, *, seed: int, batch_size: int, augmentation: str, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The batch of a step: inputs (b, c, h, w) float32 and targets (b,), a function of (seed, step) alone."""
+    """The batch of a step, a function of (seed, step) alone: inputs as `prepare` makes them, and targets int64.
+
+    Inputs are (b, c, h, w) float32 with targets (b,), word ids (b, n) with targets (b,), or tokens (b, n) with targets
+    (b, n).
+    """
     epoch, position = divmod(step, steps_per_epoch(task.train, batch_size))
     order = torch.randperm(len(task.train), generator=generator(seed, "order", epoch))
     rows = order[position * batch_size : (position + 1) * batch_size]
     inputs = task.train.inputs[rows]
     if augmentation != "none":
         inputs = augment(inputs, augmentation, generator(seed, "augment", step))
-    return prepare(inputs.to(device), task), task.train.targets[rows].to(device)
+    return prepare(inputs.to(device), task), task.train.targets[rows].to(device, torch.int64)
 
 
 def test_batches(task: Task, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """The test set in its own order, in large batches."""
-    for first in range(0, len(task.test), _TEST_BATCH):
-        rows = slice(first, first + _TEST_BATCH)
-        yield prepare(task.test.inputs[rows].to(device), task), task.test.targets[rows].to(device)
+    tokens = task.test.inputs.shape[1] if task.test.inputs.ndim == 2 else 1
+    size = max(1, min(_TEST_BATCH, _TEST_TOKENS // tokens))
+    for first in range(0, len(task.test), size):
+        rows = slice(first, first + size)
+        yield prepare(task.test.inputs[rows].to(device), task), task.test.targets[rows].to(device, torch.int64)

@@ -25,6 +25,7 @@ from crossnorm.training.devices import autocast
 from crossnorm.training.diagnostics import site_diagnostics
 from crossnorm.training.evaluation import evaluate
 from crossnorm.training.member import Member
+from crossnorm.training.objective import logits_of
 from crossnorm.training.parallel import ALONE, World, check_parts
 from crossnorm.training.recipes import Recipe
 
@@ -176,7 +177,7 @@ def _look(member: Member, task: Task, device: torch.device) -> dict[str, float]:
     inputs = next(test_batches(task, device))[0][:_PROBE]
     with autocast(member.recipe, device):
         model = member.evaluated_model
-        found = site_diagnostics(model, lambda: model(inputs))
+        found = site_diagnostics(model, lambda: logits_of(model, inputs))
     member.seconds += time.perf_counter() - started
     return found
 

@@ -9,19 +9,22 @@ import time
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 
 from crossnorm.data import Task
 from crossnorm.training.batches import test_batches
 from crossnorm.training.devices import autocast
 from crossnorm.training.member import Member
+from crossnorm.training.objective import logits_of, scores_of
 
 __all__ = ["evaluate"]
 
 
 @torch.inference_mode()
 def evaluate(members: Sequence[Member], task: Task, device: torch.device) -> list[dict[str, float]]:
-    """`test_loss` (mean cross-entropy in nats, no smoothing) and `test_accuracy` (share, 0 to 1) of each member."""
+    """`test_loss` (mean cross-entropy in nats, no smoothing) and `test_accuracy` (share, 0 to 1) of each member.
+
+    Means are over examples, for language over tokens.
+    """
     losses = [torch.zeros((), dtype=torch.float64) for _ in members]
     hits = [torch.zeros((), dtype=torch.int64) for _ in members]
     for member in members:
@@ -30,11 +33,12 @@ def evaluate(members: Sequence[Member], task: Task, device: torch.device) -> lis
         for i, member in enumerate(members):
             started = time.perf_counter()
             with autocast(member.recipe, device):
-                logits = member.evaluated_model(inputs).float()
-            losses[i] += F.cross_entropy(logits, targets, reduction="sum").cpu().double()
-            hits[i] += (logits.argmax(-1) == targets).sum().cpu()
+                logits = logits_of(member.evaluated_model, inputs)
+            loss, right = scores_of(logits.float(), targets)
+            losses[i] += loss.cpu().double()
+            hits[i] += right.cpu()
             member.seconds += time.perf_counter() - started
-    n = len(task.test)
+    n = task.test.targets.numel()
     return [
         {"test_loss": float(loss) / n, "test_accuracy": float(hit) / n} for loss, hit in zip(losses, hits, strict=True)
     ]

@@ -10,13 +10,13 @@ import time
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from crossnorm.models import set_alpha
 from crossnorm.seeds import addressed
 from crossnorm.training.devices import autocast
+from crossnorm.training.objective import logits_of, loss_of
 from crossnorm.training.parallel import ALONE, World, average_gradients, parts, stream_of
 from crossnorm.training.recipes import Recipe
 from crossnorm.training.schedules import AlphaSchedule, learning_rate
@@ -122,8 +122,8 @@ class Member:
             parts(inputs, accumulate, world), parts(targets, accumulate, world), strict=True
         ):
             with addressed(seed, stream_of(stream, number), self.step), autocast(self.recipe, inputs.device):
-                logits = self.model(part)
-            loss = F.cross_entropy(logits.float(), wanted, label_smoothing=self.recipe.label_smoothing)
+                logits = logits_of(self.model, part)
+            loss = loss_of(logits, wanted, self.recipe.label_smoothing)
             weighted = loss * (len(part) / len(inputs))
             weighted.backward()  # type: ignore[no-untyped-call]
             total += weighted.detach()
