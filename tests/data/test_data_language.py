@@ -75,9 +75,9 @@ def test_errors(tmp_path, file):
         load_task("shakespeare", data=tmp_path / "absent")
     with pytest.raises(BadInput, match="expected a text file, got a folder"):
         load_task("bytes", data=tmp_path)
+    (tmp_path / "short").write_text("abc")
     with pytest.raises(BadInput, match=r"expected at least 2570 tokens: ten windows of 256, got 3"):
-        (tmp_path / "short").write_text("abc")
         load_task("text8", data=tmp_path / "short")
+    (tmp_path / "raw").write_bytes(b"\xff" * 5000)
     with pytest.raises(BadInput, match="expected a text file in UTF-8"):
-        (tmp_path / "raw").write_bytes(b"\xff" * 5000)
         load_task("shakespeare", data=tmp_path / "raw")
