@@ -8,8 +8,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +21,14 @@ from crossnorm.errors import BadInput
 from crossnorm.report import curves_figure, trend_figure, write_report
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands, estimate, settled, table_from_records
 from crossnorm.study import store
+from crossnorm.study.audit import Audit, audit_kinds, audit_study, repeat_runs
+from crossnorm.study.basis import outlook_of, stored_basis
 from crossnorm.study.collect import collect
-from crossnorm.study.cost import Like, seconds_per_seed
-from crossnorm.study.estimate import Estimate, estimate_study
-from crossnorm.study.files import write_atomically
+from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, macs_of, seconds_per_seed
+from crossnorm.study.files import write_atomically, write_json
 from crossnorm.study.folder import Record, locked, open_folder, read_folder
 from crossnorm.study.local import default_workers, run_local
+from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
 from crossnorm.study.plan import Plan, Run, cut
 from crossnorm.study.progress import Progress
 from crossnorm.study.resolve import load_study_task, resolve
@@ -34,7 +38,7 @@ from crossnorm.training.devices import pick_device
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Result", "Study", "compare", "read_result"]
+__all__ = ["Result", "Study", "audit", "compare", "read_result"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,14 +165,14 @@ class Study(StudySpec):
         imports: Sequence[str] = (),
         progress: bool = True,
     ) -> Estimate:
-        """What the study would cost and what it could show; its folder is only read.
+        """What the study would cost and what it could show; the study's folder is only read.
 
         Hours come from the folder's runs, else from a pilot, else from a few steps measured now; standard deviations
         from the folder's runs, else from a pilot, else they are unknown.
 
         Args:
             out: The study's folder; default ``crossnorm/<name>``.
-            pilot: Where the folder has no three pairs: train three of one epoch, in a temporary folder.
+            pilot: Train three pairs of one epoch, in a temporary folder, where the folder has no three pairs.
             difference: A true difference to detect: how many seeds does it need?
             like: Another size of the study to estimate the hours of.
             workers: Worker processes that would share the runs; default one per core.
@@ -181,21 +185,32 @@ class Study(StudySpec):
         """
         if workers is not None and workers < 1:
             raise BadInput("workers", "at least 1", workers)
-        chosen = pick_device(device)
-        with Progress(shown=progress) as bars:
+        chosen, count = pick_device(device), workers or default_workers()
+        with Progress(shown=progress) as bars, tempfile.TemporaryDirectory(prefix="crossnorm-plan-") as scratch:
             task = load_study_task(self, bars.loading)
-            return estimate_study(
-                resolve(self, task, imports),
-                task,
-                Path(out) if out is not None else default_folder(self.name),
-                pilot=pilot,
-                difference=difference,
-                like=like,
-                workers=workers or default_workers(),
-                device=chosen,
-                imports=imports,
-                bars=bars,
-            )
+            plan = resolve(self, task, imports)
+            basis = stored_basis(Path(out) if out is not None else default_folder(self.name), plan, task)
+            ask = partial(outlook_of, plan, difference=difference)
+            ask(basis)  # whatever does not fit is said before anything is trained
+            macs = 0 if like is None else macs_of(like)
+            if pilot and basis.noise is None:
+                trial = pilot_plan(plan)
+                listen = bars.begin(trial, trial.runs, trial.runs, len(task.train))
+                run_pilot(trial, Path(scratch), workers=count, device=chosen.type, imports=imports, listen=listen)
+                basis = basis.with_pilot(Path(scratch), trial)
+            if not basis.curves:
+                curves = time_steps(plan, task, Path(scratch), chosen)
+                basis = replace(basis, source="measured steps", curves=curves)
+            cost = cost_of(plan, task, basis.curves, source=basis.source, done=basis.done, workers=count)
+            there = None if like is None else elsewhere(plan, task, cost, like, macs)
+        return Estimate(
+            study=plan.spec.name,
+            cost=cost,
+            outlook=ask(basis),
+            noise=basis.noise,
+            elsewhere=there,
+            notes=basis.notes,
+        )
 
 
 def default_folder(name: str) -> Path:
@@ -217,6 +232,54 @@ def read_result(folder: Path | str) -> Result:
         raise BadInput(str(folder), "a study's folder", "no study.yaml in it")
     plan, record = found
     return _result(folder, plan, record, _carry_out_until_decided(folder, plan, record, lambda runs: None))
+
+
+def audit(
+    folder: Path | str | None = None,
+    *,
+    out: Path | str | None = None,
+    workers: int | None = None,
+    imports: Sequence[str] = (),
+    progress: bool = True,
+) -> Audit:
+    """Whether runs repeat to the bit, and how often verdicts err where nothing differs.
+
+    Args:
+        folder: A study's folder, whose runs are audited; None: train an A/A study on digits, about a minute's work.
+        out: Where audit.json is written; default the folder, or ``crossnorm/audit``.
+        workers: Worker processes of the A/A study; default one per core.
+        imports: Modules that define variants of one's own.
+        progress: Whether bars are shown on the error stream.
+
+    Raises:
+        BadInput: There is no study in the folder, none of its runs is complete, or its data have changed.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="crossnorm-audit-") as scratch:
+            study = Study.model_validate(audit_study().model_dump())
+            study.run(scratch, workers=workers, device="cpu", imports=imports, progress=progress)
+            found = _audited(Path(scratch), imports)
+    else:
+        found = _audited(Path(folder), imports)
+    target = Path(out if out is not None else folder or default_folder("audit"))
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(target / "audit.json", found.to_dict())
+    return found
+
+
+def _audited(folder: Path, imports: Sequence[str]) -> Audit:
+    result, stored = read_result(folder), read_folder(folder)
+    assert stored is not None
+    plan, record = stored
+    verdict = result.verdict
+    return Audit(
+        study=verdict.study,
+        metric=verdict.metric,
+        confidence=verdict.confidence,
+        seeds=len(plan.seeds),
+        repeats=repeat_runs(folder, plan, record, imports),
+        kinds=audit_kinds(plan, result.table, verdict),
+    )
 
 
 def compare(

@@ -206,6 +206,36 @@ def report(
     _show(result, out or folder)
 
 
+@app.command()
+@_guarded
+def audit(
+    folder: Annotated[Path | None, typer.Argument(help="A study's folder; none: trains an A/A study.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where audit.json goes; else the folder, or crossnorm/audit.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None,
+    imports: Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")] = None,
+) -> None:
+    """Check that runs repeat to the bit and that verdicts stay quiet where nothing differs.
+
+    Exit code 0 if so; 1 if repeated bits differ or an A/A comparison errs more often than the confidence allows.
+
+    \b
+    crossnorm audit                    trains a small A/A study, about a minute
+    crossnorm audit crossnorm/quick    repeats stored runs; the baseline's seeds are its A/A comparisons
+    """  # noqa: D301
+    from rich.console import Console
+
+    from crossnorm import api
+    from crossnorm.report.audit import audit_summary
+
+    _import_all(imports or [])
+    found = api.audit(folder, out=out, workers=workers, imports=imports or [])
+    Console().print(audit_summary(found))
+    if not found.passed:
+        raise typer.Exit(1)
+
+
 class Listable(str, Enum):
     """What `crossnorm list` lists."""
 

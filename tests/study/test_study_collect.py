@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from crossnorm.study import store
 from crossnorm.study.collect import collect
@@ -30,3 +31,19 @@ def test_every_stored_number_finds_its_place(tmp_path):
         expected[a, s, :2] = i, i + 0.07
     np.testing.assert_allclose(table.metrics["test_loss"], expected)
     assert (table.arms[1].control, table.arms[1].alpha, table.arms[1].site) == ("attenuated-1", 1.0, "attention")
+
+
+@pytest.mark.parametrize(
+    ("metric", "values"),
+    [("test_loss_auc", [5.0, 3.0]), ("test_loss_steps_to_2.5", [np.nan, 20.0]), ("test_accuracy_auc", [0.25, 0.5])],
+)
+def test_summaries_of_a_curve_are_metrics(tmp_path, metric, values):
+    plan = make_plan(parse_spec({"task": "digits", "alphas": [1], "seeds": 1, "control": False, "metric": metric}, "s"))
+    curves = {"baseline": ([6, 5, 4], [0, 0.25, 0.5]), "convex-1": ([4, 3, 2], [0.25, 0.5, 0.75])}
+    for run in plan.runs:
+        store.rewind_metrics(tmp_path, run, None)
+        for i, (loss, accuracy) in enumerate(zip(*curves[run.arm], strict=True)):
+            store.append_metrics(tmp_path, run, {"step": 10 * i, "test_loss": loss, "test_accuracy": accuracy})
+        store.finish(tmp_path, run, "complete", None, {})
+    table = collect(tmp_path, plan, plan.runs)
+    np.testing.assert_allclose(table.final(metric)[:, 0], values)

@@ -129,3 +129,50 @@ def test_an_open_ended_study_calls_for_seeds_two_by_two():
     assert made.seeds == (0, 2, 5, 1, 3, 4, 6, 7)
     assert made.batches == ((0, 2, 5), (1, 3), (4, 6), (7,))
     assert plan(seeds=4).batches == ((0, 1, 2, 3),)
+
+
+def test_the_ready_study_aa_has_eight_arms_that_differ_by_chance_alone():
+    made = make_plan(parse_spec(find_study("aa"), "aa"))
+    assert [(a.nuisance, a.seed_offset) for a in made.arms] == [
+        (0, 0),
+        *((i, 0) for i in (1, 2, 3, 4)),
+        *((0, i) for i in (1000, 2000, 3000, 4000)),
+    ]
+    assert {(a.recipe, a.variant, a.control, a.family) for a in made.arms} == {(made.arms[0].recipe, None, None, None)}
+    assert len(made.seeds) == 6
+
+
+def test_the_ready_study_lr_check_compares_at_half_once_and_twice_the_rate():
+    made = make_plan(parse_spec(find_study("lr-check"), "lr-check"))
+    rate = made.arms[0].recipe.lr
+    pairs = [(a, made.arm(a.control or "baseline")) for a in made.arms if a.variant is not None]
+    assert [(a.recipe.lr / rate, control.recipe) for a, control in pairs] == [
+        (factor, pairs[i][0].recipe) for i, factor in enumerate((1, 0.5, 2))
+    ]
+    assert {(a.family, a.dose, a.variant) for a, _ in pairs} == {("convex", 1.0, pairs[0][0].variant)}
+
+
+def test_an_arm_on_chance_of_its_own_is_on_no_trend():
+    arms = [{"name": "x", "variant": "convex", "alpha": 0.5, "nuisance": 1}]
+    assert plan(variants=[], arms=arms).arms[1].family is None
+
+
+@pytest.mark.parametrize(
+    ("arm", "words"),
+    [
+        ({"seed_offset": 2}, "seed_offset: expected an offset that leads to seeds outside the study's"),
+        ({"seed_offset": -1000}, "arms.0.seed_offset"),
+        ({"nuisance": -1}, "arms.0.nuisance"),
+        ({"nuisance": 1.5}, "arms.0.nuisance"),
+        ({"nuisence": 1}, "Did you mean 'nuisance'"),
+    ],
+)
+def test_chance_settings_that_do_not_fit_are_refused(arm, words):
+    with pytest.raises(BadInput) as caught:
+        plan(seeds=3, arms=[{"name": "x", **arm}])
+    assert words in str(caught.value)
+
+
+def test_other_seeds_are_another_stream_of_batches():
+    made = plan(variants=[], arms=[{"name": "d", "nuisance": 1}, {"name": "s", "seed_offset": 1000}], seeds=1)
+    assert [c.arms for c in cut(made, made.runs, 1)] == [("baseline", "d"), ("s",)]

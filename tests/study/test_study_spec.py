@@ -62,6 +62,8 @@ def test_direction_follows_the_metric():
         ({"metric": "test_loss", "direction": "higher"}, ["direction lower"]),
         ({"site": "pol"}, ["my.yaml: site"]),
         ({"variants": [{"name": "convex", "gian": 2}]}, ["unknown field", "Did you mean 'gain'"]),
+        ({"metric": "test_loss_steps_to_"}, ["metric one of"]),
+        ({"metric": "test_accuracy_steps_to_0.8", "direction": "higher"}, ["direction lower"]),
         ({"stop": "decided"}, ["max_seeds together with stop: decided"]),
         ({"max_seeds": 9}, ["max_seeds together with stop: decided"]),
         ({"stop": "decided", "seeds": 6, "max_seeds": 5}, ["max_seeds of at least"]),

@@ -9,7 +9,7 @@ from crossnorm.functional.catalogue import VARIANTS
 from crossnorm.functional.masks import Visibility
 from crossnorm.functional.own import per_query
 from crossnorm.functional.pooling import pool, sequence_pool
-from crossnorm.functional.variants import SITES, Variant, as_variant, mix
+from crossnorm.functional.variants import SITES, Variant, as_variant, mix, mixed_share, observed
 
 __all__ = [
     "SITES",
@@ -20,6 +20,8 @@ __all__ = [
     "attend",
     "attention",
     "mix",
+    "mixed_share",
+    "observed",
     "per_query",
     "pool",
     "sequence_pool",

@@ -6,6 +6,8 @@ Knows nothing of queries, keys, scores or models.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +18,7 @@ from crossnorm.functional.catalogue import VARIANTS, Alpha
 from crossnorm.functional.masks import Visibility
 from crossnorm.functional.own import mix_own
 
-__all__ = ["SITES", "Variant", "as_variant", "mix"]
+__all__ = ["SITES", "Variant", "as_variant", "mix", "mixed_share", "observed"]
 
 SITES = ("attention", "pool", "both")
 
@@ -99,6 +101,47 @@ def mix(
         variant: None: plain A·V.
         alpha: The dose in force; None: the variant's own. A tensor is always mixed in, also at 0.
     """
+    for observe in _OBSERVERS:
+        observe(weights, value, visible, variant, alpha)
+    return _mix(weights, value, visible, variant, alpha)
+
+
+Observer = Callable[[Tensor, Tensor, Visibility, Variant | None, Alpha | None], None]
+"""Called with the arguments of `mix`."""
+
+_OBSERVERS: list[Observer] = []
+
+
+@contextmanager
+def observed(observe: Observer) -> Iterator[None]:
+    """Inside the block `observe` is called at every mixing, before it happens."""
+    _OBSERVERS.append(observe)
+    try:
+        yield
+    finally:
+        _OBSERVERS.remove(observe)
+
+
+def mixed_share(
+    weights: Tensor, value: Tensor, visible: Visibility, variant: Variant | None, alpha: Alpha | None = None
+) -> float | None:
+    """Share of the mixed part in the branch: ‖α A F‖ / (‖keep A V‖ + ‖α A F‖), 0 to 1; None for a variant of one's own.
+
+    Arguments as in `mix`.
+    """
+    if variant is None:
+        return 0.0
+    entry = VARIANTS.get(variant.name)
+    if entry is None:
+        return None
+    keep = entry.keep(variant.alpha if alpha is None else alpha)
+    plain = (weights @ value).float() * keep
+    total = _mix(weights, value, visible, variant, alpha).float()
+    kept, mixed = float(plain.norm()), float((total - plain).norm())
+    return mixed / (kept + mixed) if entry.product is not None and kept + mixed > 0 else 0.0
+
+
+def _mix(weights: Tensor, value: Tensor, visible: Visibility, variant: Variant | None, alpha: Alpha | None) -> Tensor:
     if variant is None:
         return weights @ value
     if not isinstance(alpha, Tensor):

@@ -10,7 +10,7 @@ from crossnorm.models.create import create_model
 from crossnorm.models.files import load_model, save_model
 from crossnorm.models.generation import generate
 from crossnorm.models.presets import list_models
-from crossnorm.models.sites import place, set_alpha, sites
+from crossnorm.models.sites import place, places, set_alpha, sites
 from crossnorm.models.weights import load_weights
 from crossnorm.models.words import load_word_vectors, set_word_vectors
 
@@ -30,6 +30,7 @@ __all__ = [
     "load_weights",
     "load_word_vectors",
     "place",
+    "places",
     "save_model",
     "set_alpha",
     "set_word_vectors",

@@ -13,7 +13,7 @@ from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Variant
 from crossnorm.models.layers import SelfAttention, SequencePool
 
-__all__ = ["place", "set_alpha", "sites"]
+__all__ = ["place", "places", "set_alpha", "sites"]
 
 Site = SelfAttention | SequencePool
 _KINDS: dict[str, tuple[type[Site], ...]] = {
@@ -25,7 +25,7 @@ _KINDS: dict[str, tuple[type[Site], ...]] = {
 
 def sites(model: nn.Module) -> list[str]:
     """The module paths at which the model's variant acts; empty without a variant."""
-    return [path for path, module in _places(model) if module.variant is not None]
+    return [path for path, module in places(model) if module.variant is not None]
 
 
 def set_alpha(model: nn.Module, alpha: float) -> None:
@@ -36,7 +36,7 @@ def set_alpha(model: nn.Module, alpha: float) -> None:
     """
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
         raise BadInput("alpha", "a finite number", alpha)
-    acting = [module for _, module in _places(model) if module.variant is not None]
+    acting = [module for _, module in places(model) if module.variant is not None]
     if not acting and alpha != 0:
         raise BadInput("alpha", "0 in a model without a variant", alpha)
     for module in acting:
@@ -55,7 +55,7 @@ def place(model: nn.Module, variant: Variant | str | None) -> None:
     """
     variant = Variant(name=variant) if isinstance(variant, str) else variant
     chosen = [] if variant is None else _chosen(model, variant)
-    for _, module in _places(model):
+    for _, module in places(model):
         module.variant, module.alpha = None, 0.0
     for module in chosen:
         assert variant is not None
@@ -65,7 +65,7 @@ def place(model: nn.Module, variant: Variant | str | None) -> None:
 def _chosen(model: nn.Module, variant: Variant) -> list[Site]:
     if variant.site not in _KINDS:
         raise unknown_name("site", variant.site, _KINDS)
-    found = [module for _, module in _places(model) if isinstance(module, _KINDS[variant.site])]
+    found = [module for _, module in places(model) if isinstance(module, _KINDS[variant.site])]
     if not found:
         raise BadInput("site", "a site that the model has", variant.site, "Only sequence pooling is a pool site.")
     if variant.layers is None:
@@ -80,5 +80,6 @@ def _chosen(model: nn.Module, variant: Variant) -> list[Site]:
     return [module for module in found if isinstance(module, SequencePool) or id(module) in kept]
 
 
-def _places(model: nn.Module) -> list[tuple[str, Site]]:
+def places(model: nn.Module) -> list[tuple[str, Site]]:
+    """Every module at which a variant could act, with its path, in the order of the forward pass."""
     return [(path, module) for path, module in model.named_modules() if isinstance(module, Site)]

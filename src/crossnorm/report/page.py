@@ -21,7 +21,7 @@ from crossnorm.report.panels import spaced
 from crossnorm.report.style import save
 from crossnorm.report.trend import trend_figure
 from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost
-from crossnorm.stats import Table, Verdict
+from crossnorm.stats import Table, Verdict, standings
 
 __all__ = ["Facts", "render_page", "write_report"]
 
@@ -115,6 +115,7 @@ def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> 
         note=interval_note(verdict),
         values=_values(data),
         pairing=_pairing(data),
+        standings=standings(verdict),
         trends=[row for row in (verdict.trend, *verdict.trends) if row.slope is not None],
         failed=sum(row.diverged + row.crashed for row in verdict.arms),
         data_metric=data["metric"],

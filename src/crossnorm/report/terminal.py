@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost
-from crossnorm.stats import ArmResult, Contrast, Verdict
+from crossnorm.stats import ArmResult, Contrast, Verdict, standings
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -53,6 +53,8 @@ def answer_panel(verdict: Verdict) -> Panel:
             text.append(f"  {share} interval {interval(answer.low, answer.high)}", style="not bold")
     for name, line in _trends(verdict):
         text.append(f"\n{line}  {name}", style="not bold")
+    for standing in standings(verdict):
+        text.append(f"\n\n{standing.sentence}", style="not bold")
     if not verdict.complete:
         text.append("\n\nProvisional: not every run has ended.", style="yellow")
     return Panel(text, title=Text(verdict.study), title_align="left", padding=(1, 2))

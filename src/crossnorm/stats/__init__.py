@@ -5,6 +5,7 @@ Knows nothing of torch, studies or files: everything is a pure function of a `Ta
 
 from __future__ import annotations
 
+from crossnorm.stats.aa import FalseRate, Scatter, paired_scatter, rate_of_paired, rate_of_unpaired
 from crossnorm.stats.bands import ArmBand, Bands, bands
 from crossnorm.stats.divergence import mcnemar_e_value, mcnemar_exact
 from crossnorm.stats.estimate import estimate
@@ -20,6 +21,7 @@ from crossnorm.stats.power import (
 from crossnorm.stats.records import table_from_records
 from crossnorm.stats.sequential import confidence_sequence, e_value
 from crossnorm.stats.settled import settled
+from crossnorm.stats.standing import Standing, standings
 from crossnorm.stats.summaries import (
     Noise,
     PairingDiagnostics,
@@ -39,11 +41,14 @@ __all__ = [
     "ArmResult",
     "Bands",
     "Contrast",
+    "FalseRate",
     "Noise",
     "Outlook",
     "Pairing",
     "PairingDiagnostics",
     "Prospect",
+    "Scatter",
+    "Standing",
     "Table",
     "Trend",
     "Verdict",
@@ -58,12 +63,16 @@ __all__ = [
     "mcnemar_exact",
     "noise",
     "outlook",
+    "paired_scatter",
     "pairing_diagnostics",
     "pairs_for_difference",
     "pairs_for_difference_range",
     "pairs_needed",
+    "rate_of_paired",
+    "rate_of_unpaired",
     "sd_interval",
     "settled",
+    "standings",
     "steps_to_target",
     "summary_metrics",
     "table_from_records",

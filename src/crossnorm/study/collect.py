@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from crossnorm.stats import ArmInfo, Table
+from crossnorm.stats import ArmInfo, Table, summary_metrics
+from crossnorm.stats.comparison import Direction
 from crossnorm.study import store
 from crossnorm.study.plan import Arm, Plan, Run
+from crossnorm.study.spec import METRICS, parse_metric
 
-__all__ = ["collect", "planned_table"]
+__all__ = ["arm_infos", "collect"]
 
 
 def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
@@ -31,7 +33,10 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
     steps = sorted({row["step"] for rows in curves.values() for row in rows})
     names = {key for rows in curves.values() for row in rows for key, value in row.items() if _is_metric(key, value)}
     shape = (len(plan.arms), len(seeds), len(steps))
-    metrics = {name: np.full(shape, np.nan) for name in sorted({plan.spec.metric, *names})}
+    known = parse_metric(plan.spec.metric)
+    assert known is not None
+    metric, target, _ = known
+    metrics = {name: np.full(shape, np.nan) for name in sorted({metric, *names})}
     status = np.full(shape[:2], "settled", dtype="<U8")
     place = {step: i for i, step in enumerate(steps)}
     arm_place = {arm.name: i for i, arm in enumerate(plan.arms)}
@@ -43,13 +48,14 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
             for name, array in metrics.items():
                 if row.get(name) is not None:
                     array[a, s, place[row["step"]]] = row[name]
-    return Table(arms=tuple(map(_info, plan.arms)), seeds=seeds, steps=tuple(steps), metrics=metrics, status=status)
+    table = Table(arms=arm_infos(plan), seeds=seeds, steps=tuple(steps), metrics=metrics, status=status)
+    better: Direction = "lower" if METRICS[metric] == "lower" else "higher"
+    return table if metric == plan.spec.metric else summary_metrics(table, metric, better, target=target)
 
 
-def planned_table(plan: Plan) -> Table:
-    """The table of a plan of which nothing has run: arms and seeds."""
-    status = np.full((len(plan.arms), len(plan.seeds)), "missing")
-    return Table(arms=tuple(map(_info, plan.arms)), seeds=plan.seeds, steps=(), metrics={}, status=status)
+def arm_infos(plan: Plan) -> tuple[ArmInfo, ...]:
+    """What the statistics need to know of each arm."""
+    return tuple(map(_info, plan.arms))
 
 
 def _info(arm: Arm) -> ArmInfo:

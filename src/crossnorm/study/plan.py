@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from crossnorm.errors import BadInput, unknown_name
@@ -37,6 +37,8 @@ class Arm:
         control: Name of the arm that is its control; None: the baseline is.
         schedule: How the dose rises; None: constant.
         family: Label of the variant whose trend the arm belongs to; None for an arm outside any trend.
+        nuisance: Number of its own dropout stream; 0: the seed's.
+        seed_offset: Added to the seed it trains on; 0: it is paired.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Arm:
     control: str | None = None
     schedule: AlphaSchedule | None = None
     family: str | None = None
+    nuisance: int = 0
+    seed_offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -169,31 +173,38 @@ def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe) -> Arm:
     variant = _variant_of(arm, settings, spec.site)
     for field in settings:
         if field == "name" or field not in Recipe.model_fields:
-            known = (set(Recipe.model_fields) | {"variant", "alpha_schedule", *_VARIANT_FIELDS}) - {"name"}
+            known = (set(Recipe.model_fields) | {"variant", *_VARIANT_FIELDS, *_ARM_FIELDS}) - {"name"}
             raise unknown_name(f"arms.{arm.name} (setting)", field, known)
     own = make_recipe(recipe.name, **(recipe.model_dump(exclude={"name"}) | settings))
-    if variant is None:
-        return Arm(name=arm.name, recipe=own, dose=arm.dose, control=arm.control)
-    return Arm(
+    plain = Arm(
         name=arm.name,
         recipe=own,
+        dose=arm.dose,
+        control=arm.control,
+        nuisance=arm.nuisance,
+        seed_offset=arm.seed_offset,
+    )
+    if variant is None:
+        return plain
+    return replace(
+        plain,
         variant=variant,
         dose=variant.alpha if arm.dose is None else arm.dose,
-        control=arm.control,
         schedule=_schedule(arm.alpha_schedule or spec.alpha_schedule, variant.alpha),
-        family=_family(arm, variant, own == recipe),
+        family=_family(arm, variant, own == recipe and not arm.nuisance and not arm.seed_offset),
     )
 
 
-def _family(arm: ArmSpec, variant: Variant, same_recipe: bool) -> str | None:
-    """The trend a further arm belongs to: its variant's if it was given a dose; none if its recipe is its own."""
+def _family(arm: ArmSpec, variant: Variant, alike: bool) -> str | None:
+    """The trend a further arm belongs to: its variant's if it was given a dose; none if its training is its own."""
     if arm.dose is not None:
         return variant.name
     layers = None if variant.layers is None else list(variant.layers)
     label = VariantSpec(name=variant.name, gain=variant.gain, temperature=variant.temperature, layers=layers).label
-    return label if same_recipe else None
+    return label if alike else None
 
 
+_ARM_FIELDS = ("alpha_schedule", "nuisance", "seed_offset")
 _VARIANT_FIELDS = ("alpha", "site", "layers", "gain", "temperature")
 
 
@@ -216,6 +227,10 @@ def _check(arms: Sequence[Arm], spec: StudySpec) -> None:
     for arm in arms:
         if arm.control is not None and (arm.control not in names or arm.control == arm.name):
             raise unknown_name(f"arms.{arm.name}.control", arm.control, set(names) - {arm.name})
+        shared = {seed + arm.seed_offset for seed in spec.seeds} & set(spec.seeds)
+        if arm.seed_offset and shared:
+            expected = "an offset that leads to seeds outside the study's, such as 1000"
+            raise BadInput(f"arms.{arm.name}.seed_offset", expected, f"{arm.seed_offset}, which meets {min(shared)}")
     if len(arms) == 1:
         raise BadInput("alphas", "a dose other than 0, or further arms, to compare with the baseline", spec.alphas)
 
@@ -228,8 +243,9 @@ def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
     """
     groups: dict[tuple[object, ...], list[str]] = {}
     for run in runs:
-        recipe = plan.arm(run.arm).recipe
-        stream = (run.seed, recipe.epochs, recipe.batch_size, recipe.augmentation)
+        arm = plan.arm(run.arm)
+        recipe = arm.recipe
+        stream = (run.seed, arm.seed_offset, recipe.epochs, recipe.batch_size, recipe.augmentation)
         groups.setdefault(stream, []).append(run.arm)
     if not groups:
         return []

@@ -12,7 +12,7 @@ from typing import Any
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.study.spec import read_fields
 
-__all__ = ["find_study", "ready_studies", "study_template"]
+__all__ = ["find_study", "ready_studies", "ready_study", "study_template"]
 
 
 def ready_studies() -> dict[str, str]:
@@ -42,5 +42,10 @@ def find_study(study: str) -> dict[str, Any]:
     if study not in names:
         error = unknown_name("study", study, names)
         raise BadInput(error.name, f"a YAML file or {error.expected}", error.got, error.hint)
-    with as_file(files("crossnorm.studies") / f"{study}.yaml") as ready:
+    return ready_study(study)
+
+
+def ready_study(name: str) -> dict[str, Any]:
+    """The fields of the ready study of that name, whatever lies in the working directory."""
+    with as_file(files("crossnorm.studies") / f"{name}.yaml") as ready:
         return read_fields(ready)

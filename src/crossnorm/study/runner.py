@@ -52,16 +52,19 @@ def run_cohort(plan: Plan, cohort: Cohort, task: Task, folder: Path, device: tor
     """Train the cohort's runs to their end, from wherever their checkpoints say they stood."""
     members = {run.arm: _start(plan, run, task, folder, device, tell) for run in cohort.runs}
     listener = _Storing(plan, cohort, folder, device, tell)
-    train_cohort(list(members.values()), task, seed=cohort.seed, device=device, observer=listener)
+    (seed,) = {cohort.seed + plan.arm(name).seed_offset for name in cohort.arms}  # one stream of batches
+    train_cohort(list(members.values()), task, seed=seed, device=device, observer=listener)
 
 
 def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device, tell: Tell) -> Member:
     arm = plan.arm(run.arm)
 
     def fresh() -> Member:
-        model = build_model(arm, plan.spec.model, task, run.seed)
+        model = build_model(arm, plan.spec.model, task, run.seed + arm.seed_offset)
         alpha = 0.0 if arm.variant is None else arm.variant.alpha
-        return make_member(arm.name, model, arm.recipe, device, alpha=alpha, schedule=arm.schedule)
+        return make_member(
+            arm.name, model, arm.recipe, device, alpha=alpha, schedule=arm.schedule, nuisance=arm.nuisance
+        )
 
     member, path = fresh(), store.checkpoint_path(folder, run)
     if path.exists():

@@ -7,6 +7,7 @@ model's keywords) are judged when the plan is made.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,9 +16,27 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from crossnorm.errors import BadInput, unknown_name
 
-__all__ = ["RECORD", "ArmSpec", "ScheduleSpec", "StudySpec", "VariantSpec", "parse_spec", "read_fields"]
+__all__ = ["RECORD", "ArmSpec", "ScheduleSpec", "StudySpec", "VariantSpec", "parse_metric", "parse_spec", "read_fields"]
 
-METRICS = ("test_loss", "test_accuracy")
+METRICS = {"test_loss": "lower", "test_accuracy": "higher"}
+"""Each metric of an evaluation, and which direction is better."""
+
+_SUMMARY = re.compile(r"(test_loss|test_accuracy)_(?:auc|steps_to_([0-9.]+))")
+
+
+def parse_metric(metric: str) -> tuple[str, float | None, str] | None:
+    """(metric of an evaluation, target or None, better direction) of a study's metric; None for an unknown one.
+
+    Beside the metrics of an evaluation there are ``<metric>_auc``, its mean over training, and
+    ``<metric>_steps_to_<target>``, the first step at which it is reached.
+    """
+    if metric in METRICS:
+        return metric, None, METRICS[metric]
+    match = _SUMMARY.fullmatch(metric)
+    if match is None or (match[2] or "0").count(".") > 1 or match[2] == ".":
+        return None
+    return match[1], None if match[2] is None else float(match[2]), METRICS[match[1]] if match[2] is None else "lower"
+
 
 RECORD = "record"
 """The section of a folder's study.yaml that crossnorm writes and a study file may carry without effect."""
@@ -75,6 +94,19 @@ class ArmSpec(BaseModel):
 
     Settings are a variant's (`variant`, `alpha`, `site`, `layers`, `gain`, `temperature`), `alpha_schedule`, or any
     field of the recipe.
+
+    Two more settings make A/A arms, treated alike and different by chance alone; a study of them shows how often its
+    verdicts err. An arm that has one of them, or both, and nothing else is trained exactly as the baseline.
+
+    Attributes:
+        name: Unique in the study.
+        dose: Puts the arm on the trend of its variant; default the variant's α.
+        control: The arm it is compared with beside the baseline.
+        alpha_schedule: How α rises; default the study's.
+        nuisance: From 1: dropout draws from a stream of its own of that number, while initialisation, order and
+            augmentation stay those of the seed; 0: dropout is paired too.
+        seed_offset: From 1: the arm trains on seed + offset, so that it shares no draw with its pair; it still stands
+            beside the baseline's run of the seed itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
@@ -83,6 +115,8 @@ class ArmSpec(BaseModel):
     dose: Finite | None = None
     control: Name | None = None
     alpha_schedule: ScheduleSpec | None = None
+    nuisance: int = Field(default=0, ge=0)
+    seed_offset: int = Field(default=0, ge=0)
 
 
 class StudySpec(_Strict):
@@ -103,7 +137,8 @@ class StudySpec(_Strict):
         seeds: A count, from 0, or a list.
         recipe: A recipe's name and any of its fields.
         epochs: Overrides the recipe's.
-        metric: What the verdict is about, at the last evaluation.
+        metric: What the verdict is about: test_loss or test_accuracy at the last evaluation, or one of them with
+            `_auc` (mean over training) or `_steps_to_<target>` behind it.
         direction: Whether lower or higher is better; known for the built-in metrics.
         margin: Differences inside ± margin count as "same"; a number in the metric's unit, or "1 %" of the
             baseline's mean; null: never "same".
@@ -176,13 +211,12 @@ class StudySpec(_Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> StudySpec:
-        if self.metric in METRICS:
-            natural = "higher" if self.metric == "test_accuracy" else "lower"
-            if self.direction not in (None, natural):
-                raise ValueError(f"direction {natural} for {self.metric}")
-            object.__setattr__(self, "direction", natural)
-        else:
-            raise ValueError(f"metric one of {', '.join(METRICS)}")
+        known = parse_metric(self.metric)
+        if known is None:
+            raise ValueError(f"metric one of {', '.join(METRICS)}, or one with _auc or _steps_to_<target> behind it")
+        if self.direction not in (None, known[2]):
+            raise ValueError(f"direction {known[2]} for {self.metric}")
+        object.__setattr__(self, "direction", known[2])
         if (self.stop == "decided") != (self.max_seeds is not None):
             raise ValueError("max_seeds together with stop: decided, and only then")
         if self.max_seeds is not None and self.max_seeds < len(self.seeds):

@@ -16,12 +16,17 @@ import torch
 
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
-from crossnorm.training.batches import steps_per_epoch, train_batch
+from crossnorm.training.batches import steps_per_epoch, test_batches, train_batch
+from crossnorm.training.devices import autocast
+from crossnorm.training.diagnostics import site_diagnostics
 from crossnorm.training.evaluation import evaluate
 from crossnorm.training.member import Member
 from crossnorm.training.recipes import Recipe
 
 __all__ = ["Observer", "augmentation_of", "train_cohort"]
+
+# Test examples on which the sites are looked at.
+_PROBE = 64
 
 Row = dict[str, float | int | None]
 
@@ -96,11 +101,12 @@ def _evaluate_all(
         member.set_dose(total)
     try:
         results = evaluate(members, task, device)
+        sites = [_look(member, task, device) for member in members]
     except Exception as error:
         for member in members:
             _crash(member, error, observer)
         return
-    for member, metrics in zip(members, results, strict=True):
+    for member, metrics, seen in zip(members, results, sites, strict=True):
         row: Row = {
             "step": member.step,
             "epoch": member.step // per_epoch,
@@ -109,12 +115,27 @@ def _evaluate_all(
             "alpha": member.alpha,
             "train_loss": member.take_train_loss(),
             **metrics,
+            **seen,
         }
-        bad = [key for key, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
-        observer.evaluated(member, {key: None if key in bad else value for key, value in row.items()})
+        bad = [key for key in ("train_loss", *metrics) if not math.isfinite(row[key] or 0.0)]
+        observer.evaluated(member, {key: _finite_or_none(value) for key, value in row.items()})
         if bad:
             member.failure = f"diverged: {', '.join(bad)} not finite at step {member.step}"
             observer.failed(member)
+
+
+def _look(member: Member, task: Task, device: torch.device) -> dict[str, float]:
+    """What happens at the member's sites on the first test examples."""
+    started = time.perf_counter()
+    inputs = next(test_batches(task, device))[0][:_PROBE]
+    with autocast(member.recipe, device):
+        found = site_diagnostics(member.model, lambda: member.model(inputs))
+    member.seconds += time.perf_counter() - started
+    return found
+
+
+def _finite_or_none(value: float | int | None) -> float | int | None:
+    return value if value is None or math.isfinite(value) else None
 
 
 def _crash(member: Member, error: Exception, observer: Observer) -> None:
