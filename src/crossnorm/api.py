@@ -11,7 +11,8 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,13 @@ from crossnorm.report import confusion_figure, curves_figure, save, trend_figure
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands, estimate, settled, table_from_records
 from crossnorm.study import store
 from crossnorm.study.audit import Audit, audit_kinds, audit_study, repeat_runs
+from crossnorm.study.basis import outlook_of, stored_basis
 from crossnorm.study.collect import collect
-from crossnorm.study.cost import Like, seconds_per_seed
-from crossnorm.study.estimate import Estimate, estimate_study
+from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, macs_of, seconds_per_seed
 from crossnorm.study.files import write_atomically, write_json
 from crossnorm.study.folder import Record, locked, open_folder, read_folder
 from crossnorm.study.local import default_workers, run_local
+from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
 from crossnorm.study.plan import Plan, Run, cut
 from crossnorm.study.progress import Progress
 from crossnorm.study.resolve import load_study_task, resolve
@@ -171,14 +173,14 @@ class Study(StudySpec):
         imports: Sequence[str] = (),
         progress: bool = True,
     ) -> Estimate:
-        """What the study would cost and what it could show; its folder is only read.
+        """What the study would cost and what it could show; the study's folder is only read.
 
         Hours come from the folder's runs, else from a pilot, else from a few steps measured now; standard deviations
         from the folder's runs, else from a pilot, else they are unknown.
 
         Args:
             out: The study's folder; default ``crossnorm/<name>``.
-            pilot: Where the folder has no three pairs: train three of one epoch, in a temporary folder.
+            pilot: Train three pairs of one epoch, in a temporary folder, where the folder has no three pairs.
             difference: A true difference to detect: how many seeds does it need?
             like: Another size of the study to estimate the hours of.
             workers: Worker processes that would share the runs; default one per core.
@@ -191,21 +193,32 @@ class Study(StudySpec):
         """
         if workers is not None and workers < 1:
             raise BadInput("workers", "at least 1", workers)
-        chosen = pick_device(device)
-        with Progress(shown=progress) as bars:
+        chosen, count = pick_device(device), workers or default_workers()
+        with Progress(shown=progress) as bars, tempfile.TemporaryDirectory(prefix="crossnorm-plan-") as scratch:
             task = load_study_task(self, bars.loading)
-            return estimate_study(
-                resolve(self, task, imports),
-                task,
-                Path(out) if out is not None else default_folder(self.name),
-                pilot=pilot,
-                difference=difference,
-                like=like,
-                workers=workers or default_workers(),
-                device=chosen,
-                imports=imports,
-                bars=bars,
-            )
+            plan = resolve(self, task, imports)
+            basis = stored_basis(Path(out) if out is not None else default_folder(self.name), plan, task)
+            ask = partial(outlook_of, plan, difference=difference)
+            ask(basis)  # whatever does not fit is said before anything is trained
+            macs = 0 if like is None else macs_of(like)
+            if pilot and basis.noise is None:
+                trial = pilot_plan(plan)
+                listen = bars.begin(trial, trial.runs, trial.runs, len(task.train))
+                run_pilot(trial, Path(scratch), workers=count, device=chosen.type, imports=imports, listen=listen)
+                basis = basis.with_pilot(Path(scratch), trial)
+            if not basis.curves:
+                curves = time_steps(plan, task, Path(scratch), chosen)
+                basis = replace(basis, source="measured steps", curves=curves)
+            cost = cost_of(plan, task, basis.curves, source=basis.source, done=basis.done, workers=count)
+            there = None if like is None else elsewhere(plan, task, cost, like, macs)
+        return Estimate(
+            study=plan.spec.name,
+            cost=cost,
+            outlook=ask(basis),
+            noise=basis.noise,
+            elsewhere=there,
+            notes=basis.notes,
+        )
 
 
 def train_model(

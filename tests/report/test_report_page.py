@@ -103,6 +103,22 @@ def test_the_page_shows_the_verdicts_values() -> None:
     assert "7 pairs" in found.texts["footnote"]
 
 
+def test_the_page_prices_the_pairs_that_are_needed() -> None:
+    table = grid()
+    verdict = judged(table, margin=0.002)
+    found = page(table, verdict, seconds_per_seed=360.0).tables["arms-table"][1:]
+    unpriced = page(table, verdict).tables["arms-table"][1:]
+    assert found[0][7] == "–"
+    for cells, plain, row in zip(found[1:], unpriced[1:], verdict.arms[1:], strict=True):
+        assert row.pairs_needed is not None
+        likely, low, high = row.pairs_needed
+        assert likely > row.n
+        assert plain[7] == f"{likely}({low}–{high})"
+        assert cells[7] == f"{likely}({low}–{high}), {number((likely - row.n) / 10, digits=2)} h more"
+    enough = judged(table, margin=0.5)
+    assert "more" not in page(table, enough, seconds_per_seed=360.0).tables["arms-table"][1][7]
+
+
 def test_the_page_says_what_is_needed_to_repeat() -> None:
     table = grid()
     found = page(table, judged(table))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from study_cases import TINY, contents, crossnorm, refused, write_study
+from study_cases import TINY, contents, crossnorm, write_study
+from typer.testing import CliRunner
 
 import crossnorm as library
+from crossnorm.cli import app
 from crossnorm.data import load_task
 from crossnorm.errors import BadInput
 from crossnorm.stats import noise
 from crossnorm.study import store
-from crossnorm.study.cost import Cost, Like, cost_of, elsewhere, seconds_by_arm, seconds_per_seed
+from crossnorm.study.cost import Cost, Like, cost_of, elsewhere, macs_of, seconds_by_arm, seconds_per_seed
 from crossnorm.study.folder import open_folder
 from crossnorm.study.pilot import pilot_plan
 from crossnorm.study.plan import Run
@@ -112,15 +115,15 @@ def test_hours_elsewhere_grow_with_multiply_adds_and_examples():
     plan, task = library.Study(**STUDY).plan(), load_task("digits", train_examples=67)
     curves = {Run(arm, 0): curve(seconds) for arm, seconds in SECONDS.items()}
     cost: Cost = cost_of(plan, task, curves, source="pilot", workers=2)
-    there = elsewhere(plan, task, cost, Like(model="cct_2_3x2_32", examples=670, devices=5))
+    like = Like(model="cct_2_3x2_32", examples=670, devices=5)
+    there = elsewhere(plan, task, cost, like, macs_of(like))
     assert 33e6 < there.macs < 36e6  # the published count, attention's products included
     hours = 31 * 3 * (there.macs / there.macs_here) * 10 / 5 / 3600
     assert there.hours == pytest.approx(hours)
     assert there.hours_per_run == pytest.approx(hours / 9)
-    larger = elsewhere(plan, task, cost, Like(model="cct_2_3x2_32", image_size=64, examples=670, devices=5))
-    assert larger.hours > 4 * there.hours
+    assert macs_of(replace(like, image_size=64)) > 4 * there.macs
     with pytest.raises(BadInput, match="--devices"):
-        elsewhere(plan, task, cost, Like(model="cct_2_3x2_32", devices=0))
+        macs_of(replace(like, devices=0))
 
 
 def test_a_seed_costs_what_complete_runs_took():
@@ -199,7 +202,10 @@ def test_an_open_ended_study_is_planned_at_its_most_seeds(tmp_path):
     ],
 )
 def test_bad_input_ends_with_one_message(tmp_path, arguments, words):
-    write_study(tmp_path)
+    study = tmp_path / write_study(tmp_path)
     before = contents(tmp_path)
-    refused(crossnorm("plan", "tiny.yaml", *arguments, cwd=tmp_path), *words)
+    done = CliRunner().invoke(app, ["plan", str(study), "--out", str(tmp_path / "o"), *arguments])
+    assert (done.exit_code, done.stdout) == (2, "")
+    for word in words:
+        assert word in done.stderr
     assert contents(tmp_path) == before

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from crossnorm.report.words import duration, metric_name, number
 from crossnorm.stats import Outlook, Prospect
-from crossnorm.study.cost import Cost, Elsewhere
-from crossnorm.study.estimate import Estimate
+from crossnorm.study.cost import Cost, Elsewhere, Estimate
 
 if TYPE_CHECKING:
     from rich.console import Group

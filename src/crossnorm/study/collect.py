@@ -16,7 +16,7 @@ from crossnorm.study import store
 from crossnorm.study.plan import Arm, Plan, Run
 from crossnorm.study.spec import METRICS, parse_metric
 
-__all__ = ["collect", "planned_table"]
+__all__ = ["arm_infos", "collect"]
 
 
 def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
@@ -48,16 +48,14 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
             for name, array in metrics.items():
                 if row.get(name) is not None:
                     array[a, s, place[row["step"]]] = row[name]
-    arms = tuple(map(_info, plan.arms))
-    table = Table(arms=arms, seeds=seeds, steps=tuple(steps), metrics=metrics, status=status)
+    table = Table(arms=arm_infos(plan), seeds=seeds, steps=tuple(steps), metrics=metrics, status=status)
     better: Direction = "lower" if METRICS[metric] == "lower" else "higher"
     return table if metric == plan.spec.metric else summary_metrics(table, metric, better, target=target)
 
 
-def planned_table(plan: Plan) -> Table:
-    """The table of a plan of which nothing has run: arms and seeds."""
-    status = np.full((len(plan.arms), len(plan.seeds)), "missing")
-    return Table(arms=tuple(map(_info, plan.arms)), seeds=plan.seeds, steps=(), metrics={}, status=status)
+def arm_infos(plan: Plan) -> tuple[ArmInfo, ...]:
+    """What the statistics need to know of each arm."""
+    return tuple(map(_info, plan.arms))
 
 
 def _info(arm: Arm) -> ArmInfo:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.models import count_macs, count_parameters, create_model
 from crossnorm.models.compact import Model
+from crossnorm.stats import Outlook
 from crossnorm.study.plan import Arm, Plan, Run, cut
 from crossnorm.study.runner import build_model
 from crossnorm.training.batches import steps_per_epoch
@@ -24,10 +25,12 @@ __all__ = [
     "Cost",
     "Curves",
     "Elsewhere",
+    "Estimate",
     "Like",
     "Source",
     "cost_of",
     "elsewhere",
+    "macs_of",
     "seconds_by_arm",
     "seconds_per_seed",
 ]
@@ -110,6 +113,31 @@ class Elsewhere:
     hours: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a study would cost and what it could show, before it is run.
+
+    Attributes:
+        study: Its name.
+        cost: Runs, hours, disk.
+        outlook: Detectable differences and needed seeds.
+        noise: Where the outlook's standard deviations come from; None: not measured.
+        elsewhere: Another size of it, if asked for.
+        notes: What a reader must know to read the numbers right.
+    """
+
+    study: str
+    cost: Cost
+    outlook: Outlook
+    noise: Source | None
+    elsewhere: Elsewhere | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """All of it as JSON, keys sorted, null for what does not exist."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def seconds_by_arm(plan: Plan, curves: Curves, task: Task) -> dict[str, float]:
     """Seconds of one whole run of every arm; empty if no curve has two evaluations.
 
@@ -172,8 +200,8 @@ def cost_of(plan: Plan, task: Task, curves: Curves, *, source: Source, done: Seq
     )
 
 
-def elsewhere(plan: Plan, task: Task, cost: Cost, like: Like) -> Elsewhere:
-    """The hours of the same arms, seeds and epochs with another model, images or training set.
+def macs_of(like: Like) -> int:
+    """Multiply-adds of one example at another size.
 
     Raises:
         BadInput: An unknown model, a size it cannot have, counts below 1.
@@ -182,7 +210,19 @@ def elsewhere(plan: Plan, task: Task, cost: Cost, like: Like) -> Elsewhere:
         if value is not None and value < 1:
             raise BadInput(name, "at least 1", value)
     settings: dict[str, Any] = {} if like.image_size is None else {"img_size": like.image_size}
-    macs = count_macs(create_model(like.model, **settings))
+    return count_macs(create_model(like.model, **settings))
+
+
+def elsewhere(plan: Plan, task: Task, cost: Cost, like: Like, macs: int) -> Elsewhere:
+    """The hours of the same arms, seeds and epochs with another model, images or training set.
+
+    Args:
+        plan: Resolved.
+        task: Its task.
+        cost: On this machine.
+        like: What differs.
+        macs: `macs_of` it.
+    """
     here = count_macs(cast("Model", build_model(plan.arms[0], plan.spec.model, task, plan.seeds[0])))
     examples = len(task.train) if like.examples is None else like.examples
     ratio = macs * examples / (here * len(task.train)) / like.devices
