@@ -33,16 +33,16 @@ def find_study(study: str) -> dict[str, Any]:
     Raises:
         BadInput: There is no such file or name, or the file is not a study.
     """
+    names = ready_studies()
+    if study in names:  # whatever lies beside it: a data folder may well be called cifar10
+        return ready_study(study)
     path = Path(study)
     if path.is_dir():
         path = path / "study.yaml"
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return read_fields(path)
-    names = ready_studies()
-    if study not in names:
-        error = unknown_name("study", study, names)
-        raise BadInput(error.name, f"a YAML file or {error.expected}", error.got, error.hint)
-    return ready_study(study)
+    error = unknown_name("study", study, names)
+    raise BadInput(error.name, f"a YAML file or {error.expected}", error.got, error.hint)
 
 
 def ready_study(name: str) -> dict[str, Any]:
