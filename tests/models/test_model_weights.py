@@ -145,7 +145,11 @@ class Surprise:
         return (print, ("executed",))
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None, [1, 2], {"a": 3}, Surprise()], ids=str)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a checkpoint", None, [1, 2], {"a": 3}, Surprise()],
+    ids=lambda content: type(content).__name__,
+)
 def test_damaged_files(tmp_path, content, capsys):
     path = tmp_path / "weights.pth"
     if isinstance(content, bytes):
