@@ -208,6 +208,7 @@ def test_one_bit_that_differs_ends_the_command_with_1(copied):
     assert stored["kinds"][1]["rate"]["runs"] == 14
 
 
+@pytest.mark.slow
 def test_without_a_folder_an_aa_study_is_trained(tmp_path, monkeypatch):
     """The default study, made small: the command's own path but for its size."""
     fields = {key: TINY[key] for key in ("train_examples", "epochs", "model")} | {"seeds": [0, 1, 2]}

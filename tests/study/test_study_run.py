@@ -158,6 +158,7 @@ def test_a_variant_of_ones_own_in_a_study(tmp_path):
     assert again.returncode == 0, again.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_crashes_is_tried_again_and_reported(tmp_path):
     (tmp_path / "mine.py").write_text("def broken(value, *, alpha, visible):\n    raise RuntimeError('no luck')\n")
     study = write_study(tmp_path, variants=["mine:broken"], seeds=2, epochs=1)

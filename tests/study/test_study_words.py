@@ -112,6 +112,7 @@ def test_a_model_that_does_not_fit_the_language(letters, vectors):
         Study(task="shakespeare", data=str(letters), recipe={"augmentation": "crop-flip"}).plan()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "site", "variants"), [("trec", "both", ["signed"]), ("shakespeare", "attention", ["matched"])]
 )
