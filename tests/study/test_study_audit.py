@@ -15,8 +15,7 @@ import torch
 from study_cases import TINY
 from typer.testing import CliRunner
 
-from crossnorm import api
-from crossnorm.api import Study, read_result
+from crossnorm.api import Study, audits, read_result
 from crossnorm.cli import app
 from crossnorm.errors import BadInput
 from crossnorm.stats import FalseRate
@@ -213,7 +212,7 @@ def test_without_a_folder_an_aa_study_is_trained(tmp_path, monkeypatch):
     """The default study, made small: the command's own path but for its size."""
     fields = {key: TINY[key] for key in ("train_examples", "epochs", "model")} | {"seeds": [0, 1, 2]}
     small = audit_study().model_copy(update=fields)
-    monkeypatch.setattr(api, "audit_study", lambda: small)
+    monkeypatch.setattr(audits, "audit_study", lambda: small)
     code, said = command("--out", tmp_path / "found", "--workers", 1)
     assert code == 0, said
     assert said.count("the same bits at all 3 evaluations") == 2

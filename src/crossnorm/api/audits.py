@@ -1,0 +1,63 @@
+"""`audit`: whether runs repeat to the bit, and whether verdicts stay quiet where nothing differs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from crossnorm.api.answers import default_folder, read_result
+from crossnorm.api.studies import Study
+from crossnorm.study.audit import Audit, audit_kinds, audit_study, repeat_runs
+from crossnorm.study.files import write_json
+from crossnorm.study.folder import read_folder
+
+__all__ = ["audit"]
+
+
+def audit(
+    folder: Path | str | None = None,
+    *,
+    out: Path | str | None = None,
+    workers: int | None = None,
+    imports: Sequence[str] = (),
+    progress: bool = True,
+) -> Audit:
+    """Whether runs repeat to the bit, and how often verdicts err where nothing differs.
+
+    Args:
+        folder: A study's folder, whose runs are audited; None: train an A/A study on digits, a few minutes' work.
+        out: Where audit.json is written; default the folder, or ``crossnorm/audit``.
+        workers: Worker processes of the A/A study; default one per core.
+        imports: Modules that define variants of one's own.
+        progress: Whether bars are shown on the error stream.
+
+    Raises:
+        BadInput: There is no study in the folder, none of its runs is complete, or its data have changed.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="crossnorm-audit-") as scratch:
+            study = Study.model_validate(audit_study().model_dump())
+            study.run(scratch, workers=workers, device="cpu", imports=imports, progress=progress)
+            found = _audited(Path(scratch), imports)
+    else:
+        found = _audited(Path(folder), imports)
+    target = Path(out if out is not None else folder or default_folder("audit"))
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(target / "audit.json", found.to_dict())
+    return found
+
+
+def _audited(folder: Path, imports: Sequence[str]) -> Audit:
+    result, stored = read_result(folder), read_folder(folder)
+    assert stored is not None
+    plan, record = stored
+    verdict = result.verdict
+    return Audit(
+        study=verdict.study,
+        metric=verdict.metric,
+        confidence=verdict.confidence,
+        seeds=len(plan.seeds),
+        repeats=repeat_runs(folder, plan, record, imports),
+        kinds=audit_kinds(plan, result.table, verdict),
+    )

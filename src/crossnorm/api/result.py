@@ -1,0 +1,81 @@
+"""`Result`: a table of runs with its verdict, to look at, draw and save. Knows nothing about training."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossnorm.report import curves_figure, trend_figure, write_report
+from crossnorm.stats import Bands, Table, Trend, Verdict, bands
+from crossnorm.study.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Result"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What a study, or any table of runs, answers.
+
+    Attributes:
+        table: The runs.
+        verdict: Estimates, intervals and the answer, as in verdict.json.
+        facts: What the page says beside the numbers: plan, environment, failures.
+        folder: The study's folder; None for a table from elsewhere.
+    """
+
+    table: Table
+    verdict: Verdict
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def curves(self, metric: str | None = None) -> Bands:
+        """Per arm the mean learning curve with its band, of the verdict's metric or another."""
+        verdict = self.verdict
+        return bands(self.table, metric or verdict.metric, confidence=verdict.confidence, interval=verdict.interval)
+
+    def trend(self) -> Trend:
+        """The first variant's slope per unit α against the baseline."""
+        return self.verdict.trend
+
+    def plot(self) -> tuple[Figure, Figure]:
+        """The learning curves and the trend over α, as matplotlib figures to change or save."""
+        return curves_figure(self.table, self.verdict), trend_figure(self.table, self.verdict)
+
+    def save(self, directory: Path | str) -> Path:
+        """Write verdict.json, table.csv, curves.png, trend.png and report.html into a folder; give it back."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts)
+        write_atomically(directory / "table.csv", _csv(self.table))
+        write_atomically(directory / "verdict.json", self.verdict.to_json())
+        return directory
+
+    def __repr__(self) -> str:
+        return f"Result({self.verdict.study}: {self.verdict.answer.sentence})"
+
+
+def _csv(table: Table) -> str:
+    """The table in long form, one line per arm, seed and evaluation; `report --from` reads it back."""
+    metrics = sorted(table.metrics)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["arm", "variant", "dose", "site", "control", "seed", "status", "step", *metrics])
+    for a, arm in enumerate(table.arms):
+        about = [arm.name, arm.variant, arm.alpha, arm.site, arm.control]
+        for s, seed in enumerate(table.seeds):
+            for i, step in enumerate(table.steps):
+                values = [table.metrics[name][a, s, i] for name in metrics]
+                if np.isnan(values).all():
+                    continue
+                cells = ["" if np.isnan(value) else repr(float(value)) for value in values]
+                writer.writerow([*("" if x is None else x for x in about), seed, table.status[a, s], step, *cells])
+    return text.getvalue()

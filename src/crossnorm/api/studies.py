@@ -1,0 +1,156 @@
+"""`Study`: a grid of α × paired seeds, to plan, estimate and run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from crossnorm.api.answers import carry_out_until_decided, default_folder, result_of
+from crossnorm.api.result import Result
+from crossnorm.errors import BadInput
+from crossnorm.study import store
+from crossnorm.study.basis import outlook_of, stored_basis
+from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, macs_of
+from crossnorm.study.folder import locked, open_folder
+from crossnorm.study.local import default_workers, run_local
+from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
+from crossnorm.study.plan import Plan, Run, cut
+from crossnorm.study.progress import Progress
+from crossnorm.study.resolve import load_study_task, resolve
+from crossnorm.study.spec import StudySpec
+from crossnorm.training.devices import pick_device
+
+__all__ = ["Study"]
+
+
+class Study(StudySpec):
+    """A grid of α × paired seeds: the fields of a study file as keywords, and `run`.
+
+    Example:
+        >>> import crossnorm
+        >>> study = crossnorm.Study(task="digits", alphas=[0, 1], seeds=3, epochs=2)
+        >>> len(study.plan().runs)
+        9
+    """
+
+    def plan(self) -> Plan:
+        """Arms and seeds, with recipe and model written out; loads the task.
+
+        Raises:
+            BadInput: Whatever in the study does not fit.
+        """
+        return resolve(self, load_study_task(self))
+
+    def run(
+        self,
+        out: Path | str | None = None,
+        *,
+        workers: int | None = None,
+        device: str = "auto",
+        imports: Sequence[str] = (),
+        progress: bool = True,
+    ) -> Result:
+        """Run, resume or extend the study and write its answer.
+
+        Args:
+            out: The study's folder; default ``crossnorm/<name>``.
+            workers: Worker processes, one thread each; default one per core.
+            device: "auto", "cpu", "cuda" or "mps".
+            imports: Modules that define variants of one's own.
+            progress: Whether bars are shown on the error stream.
+
+        Returns:
+            The answer, as written into the folder.
+
+        Raises:
+            BadInput: Anything that does not fit, before any file is touched.
+        """
+        if workers is not None and workers < 1:
+            raise BadInput("workers", "at least 1", workers)
+        chosen = pick_device(device)
+        with Progress(shown=progress) as bars:
+            task = load_study_task(self, bars.loading)
+            plan = resolve(self, task, imports)
+            folder = Path(out) if out is not None else default_folder(self.name)
+            with locked(folder):
+                record = open_folder(folder, plan, task.digest)
+                count = workers or default_workers()
+
+                def carry_out(runs: Sequence[Run]) -> None:
+                    todo = [run for run in runs if not store.stands(folder, run)]
+                    run_local(
+                        plan,
+                        cut(plan, todo, count),
+                        folder,
+                        workers=count,
+                        device=chosen.type,
+                        imports=imports,
+                        listen=bars.begin(plan, runs, todo, len(task.train)),
+                    )
+
+                planned = carry_out_until_decided(folder, plan, record, carry_out)
+                result = result_of(folder, plan, record, planned)
+                result.save(folder)
+        return result
+
+    def estimate(
+        self,
+        out: Path | str | None = None,
+        *,
+        pilot: bool = False,
+        difference: float | None = None,
+        like: Like | None = None,
+        workers: int | None = None,
+        device: str = "auto",
+        imports: Sequence[str] = (),
+        progress: bool = True,
+    ) -> Estimate:
+        """What the study would cost and what it could show; the study's folder is only read.
+
+        Hours come from the folder's runs, else from a pilot, else from a few steps measured now; standard deviations
+        from the folder's runs, else from a pilot, else they are unknown.
+
+        Args:
+            out: The study's folder; default ``crossnorm/<name>``.
+            pilot: Train three pairs of one epoch, in a temporary folder, where the folder has no three pairs.
+            difference: A true difference to detect: how many seeds does it need?
+            like: Another size of the study to estimate the hours of.
+            workers: Worker processes that would share the runs; default one per core.
+            device: "auto", "cpu", "cuda" or "mps".
+            imports: Modules that define variants of one's own.
+            progress: Whether bars are shown on the error stream.
+
+        Raises:
+            BadInput: Anything that does not fit.
+        """
+        if workers is not None and workers < 1:
+            raise BadInput("workers", "at least 1", workers)
+        chosen, count = pick_device(device), workers or default_workers()
+        with Progress(shown=progress) as bars, tempfile.TemporaryDirectory(prefix="crossnorm-plan-") as scratch:
+            task = load_study_task(self, bars.loading)
+            plan = resolve(self, task, imports)
+            basis = stored_basis(Path(out) if out is not None else default_folder(self.name), plan, task)
+            ask = partial(outlook_of, plan, difference=difference)
+            ask(basis)  # whatever does not fit is said before anything is trained
+            macs = 0 if like is None else macs_of(like)
+            if pilot and basis.noise is None:
+                trial = pilot_plan(plan)
+                listen = bars.begin(trial, trial.runs, trial.runs, len(task.train))
+                run_pilot(trial, Path(scratch), workers=count, device=chosen.type, imports=imports, listen=listen)
+                basis = basis.with_pilot(Path(scratch), trial)
+            if not basis.curves:
+                curves = time_steps(plan, task, Path(scratch), chosen)
+                basis = replace(basis, source="measured steps", curves=curves)
+            cost = cost_of(plan, task, basis.curves, source=basis.source, done=basis.done, workers=count)
+            there = None if like is None else elsewhere(plan, task, cost, like, macs)
+        return Estimate(
+            study=plan.spec.name,
+            cost=cost,
+            outlook=ask(basis),
+            noise=basis.noise,
+            elsewhere=there,
+            notes=basis.notes,
+        )

@@ -1,0 +1,78 @@
+"""`compare` and `report_table`: the answer of any table of runs, wherever it comes from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from crossnorm.api.result import Result
+from crossnorm.errors import BadInput
+from crossnorm.stats import Table, estimate, table_from_records
+
+__all__ = ["compare", "report_table"]
+
+
+def compare(
+    table: Table | Iterable[Mapping[str, object]],
+    *,
+    metric: str,
+    direction: str,
+    margin: float | str | None = None,
+    confidence: float = 0.95,
+    name: str = "comparison",
+) -> Result:
+    """The answer of any table of runs, paired by seed.
+
+    Args:
+        table: Rows with arm, seed, step and metrics, optionally dose and control; a pandas DataFrame will do.
+        metric: The column to compare, at each run's last step.
+        direction: "lower" or "higher": which is better.
+        margin: Differences up to it do not matter; "1 %" is of the baseline's mean.
+        confidence: Of every interval.
+        name: Names the study in the answer.
+
+    Raises:
+        BadInput: A table, a metric or a setting that does not fit.
+    """
+    if hasattr(table, "to_dict"):
+        table = table.to_dict("records")
+    runs = table if isinstance(table, Table) else table_from_records(table)
+    verdict = estimate(
+        runs,
+        study=name,
+        metric=metric,
+        direction=direction,  # type: ignore[arg-type]
+        margin=margin,
+        confidence=confidence,
+    )
+    return Result(table=runs, verdict=verdict, facts={"title": name})
+
+
+def report_table(file: Path, metric: str, direction: str, margin: float | str | None) -> Result:
+    """The answer of a table of runs in a file: CSV, or JSON lines if its name ends in .jsonl.
+
+    Raises:
+        BadInput: The file cannot be read, or what `compare` refuses.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput(str(file), "a text file", "bytes that are no text") from None
+    except OSError as error:
+        raise BadInput(str(file), "a readable file", error.strerror or str(error)) from None
+    try:
+        if file.suffix == ".jsonl":
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        else:
+            rows = list(csv.DictReader(io.StringIO(text), strict=True))
+        if not all(isinstance(row, dict) and None not in row for row in rows):
+            raise ValueError("a row that does not fit the columns")
+    except (ValueError, csv.Error) as error:
+        raise BadInput(str(file), "a table in CSV or JSON lines", str(error)) from None
+    try:
+        return compare(rows, metric=metric, direction=direction, margin=margin, name=file.stem)
+    except BadInput as error:
+        raise error.within(str(file)) from None

@@ -1,0 +1,10 @@
+"""The command line: each command a few lines over the library.
+
+Progress and errors go to the error stream, results to the output. Exit codes: 0 done, 1 some runs failed, 2 bad
+input, 130 interrupted. Heavy imports happen inside the commands, so that help is instant.
+"""
+
+from crossnorm.cli import listing, single, stored, studies  # noqa: F401 (each adds its commands)
+from crossnorm.cli.root import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,58 @@
+"""The application that commands join, and what every command does about bad input and interruptions."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Annotated, ParamSpec
+
+import typer
+
+from crossnorm._version import __version__
+from crossnorm.errors import BadInput
+
+__all__ = ["app", "guarded", "main"]
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    name="crossnorm",
+    help="Answers requests for plots about attention: a grid of α × paired seeds, curves with bands, a verdict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Entry point of the command ``crossnorm``."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # α and × on terminals that are not UTF-8
+            stream.reconfigure(errors="replace")
+    app()
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Bad input and interruptions end with one line and their exit code, not with a traceback."""
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except BadInput as error:
+            typer.echo(f"crossnorm: {error}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("crossnorm: interrupted; the same command goes on from here.", err=True)
+            raise typer.Exit(130) from None
+
+    return guarded
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    if version:
+        typer.echo(f"crossnorm {__version__}")
+        raise typer.Exit

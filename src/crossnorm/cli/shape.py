@@ -1,0 +1,95 @@
+"""The options that shape a study, the same for every command that takes one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from crossnorm.cli.reading import margin_of, numbers
+
+if TYPE_CHECKING:
+    from crossnorm.api import Study
+
+__all__ = ["Shape", "StudyName", "with_shape"]
+
+StudyName = Annotated[str, typer.Argument(help="A study file, a study's folder, or the name of a ready study.")]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the flags change in a study, and where and how it runs."""
+
+    alphas: Annotated[str | None, typer.Option(help="Doses, separated by commas: 0,0.5,1")] = None
+    seeds: Annotated[int | None, typer.Option(help="Number of paired seeds.")] = None
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None
+    train_examples: Annotated[int | None, typer.Option(help="Use so many training examples.")] = None
+    variants: Annotated[str | None, typer.Option(help="Variants, separated by commas: convex,matched")] = None
+    metric: Annotated[str | None, typer.Option(help="test_loss or test_accuracy.")] = None
+    direction: Annotated[str | None, typer.Option(help="Which is better: lower or higher.")] = None
+    margin: Annotated[str | None, typer.Option(help='Differences up to it count as "same": 0.02, or 1%.')] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None
+    out: Annotated[Path | None, typer.Option(help="The study's folder; default: crossnorm/<name>.")] = None
+    data: Annotated[Path | None, typer.Option(help="Folder or zip with train/CLASS/*, test/CLASS/*; or text.")] = None
+    imports: Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")] = None
+
+    def study(self, name: str) -> Study:
+        """The study of that name or file, with what the flags change."""
+        from crossnorm.api import Study
+        from crossnorm.study.ready import find_study
+        from crossnorm.study.spec import parse_spec
+
+        changes: dict[str, Any] = {
+            "alphas": None if self.alphas is None else numbers("--alphas", self.alphas),
+            "seeds": self.seeds,
+            "epochs": self.epochs,
+            "train_examples": self.train_examples,
+            "variants": None if self.variants is None else [name.strip() for name in self.variants.split(",")],
+            "metric": self.metric,
+            "direction": self.direction,
+            "margin": None if self.margin is None else margin_of(self.margin),
+            "data": None if self.data is None else str(self.data),
+        }
+        given = {key: value for key, value in changes.items() if value is not None}
+        written = find_study(name)
+        if "metric" in given:
+            written.pop("direction", None)
+        return Study.model_validate(parse_spec(written | given, name).model_dump())
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Keywords of `Study.run` and `Study.estimate`."""
+        return {"workers": self.workers, "device": self.device, "imports": self.imports or []}
+
+
+def with_shape(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `Shape` in place of its parameter ``shape``."""
+    names = [field.name for field in fields(Shape)]
+    hints = get_type_hints(Shape, include_extras=True)
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.name == "shape":
+            parameters += [
+                inspect.Parameter(
+                    field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+                )
+                for field in fields(Shape)
+            ]
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(command)
+    def shaped(**given: Any) -> None:
+        shape = Shape(**{name: given.pop(name) for name in names})
+        command(shape=shape, **given)
+
+    shaped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    shaped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return shaped

@@ -1,0 +1,90 @@
+"""The commands that start from a study: plot, plan, new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossnorm.cli.reading import import_modules
+from crossnorm.cli.root import app, guarded
+from crossnorm.cli.shape import Shape, StudyName, with_shape
+from crossnorm.cli.showing import show
+from crossnorm.errors import BadInput
+
+__all__: list[str] = []
+
+
+@app.command()
+@guarded
+@with_shape
+def plot(*, study: StudyName = "quick", shape: Shape) -> None:
+    """Run, resume or extend a study and draw its answer.
+
+    \b
+    crossnorm plot                              the built-in quick study
+    crossnorm plot cifar10 --seeds 3            a ready study, with fewer seeds
+    crossnorm plot my-study.yaml --out results  your own (crossnorm new my-study.yaml)
+    """  # noqa: D301 (\b keeps the lines apart)
+    import_modules(shape.imports or [])
+    show(shape.study(study).run(shape.out, **shape.place))
+
+
+@app.command()
+@guarded
+@with_shape
+def plan(
+    *,
+    study: StudyName,
+    shape: Shape,
+    pilot: Annotated[bool, typer.Option("--pilot", help="Train 3 pairs of one epoch where none are stored.")] = False,
+    difference: Annotated[float | None, typer.Option(help="A true difference to detect: seeds it needs.")] = None,
+    like: Annotated[str | None, typer.Option(help="Estimate the hours of this model instead.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels a side (with --like).")] = None,
+    examples: Annotated[int | None, typer.Option(help="Training examples (with --like).")] = None,
+    devices: Annotated[int | None, typer.Option(help="Devices that share the work (with --like).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a study takes and what it can show, before it is run; its folder is only read.
+
+    \b
+    crossnorm plan quick                               runs, hours, disk
+    crossnorm plan quick --pilot --difference 0.01     seeds that a difference needs
+    crossnorm plan cifar10 --epochs 300 --like cct_14_7x2_224 --examples 1281167 --devices 8
+    """  # noqa: D301
+    from rich.console import Console
+
+    from crossnorm.report.planned import plan_summary
+    from crossnorm.study.cost import Like
+
+    import_modules(shape.imports or [])
+    if like is None and (image_size, examples, devices) != (None, None, None):
+        raise BadInput("--like", "a model beside --image-size, --examples and --devices", "none")
+    there = None if like is None else Like(like, image_size, examples, 1 if devices is None else devices)
+    where = shape.out or (Path(study) if Path(study).is_dir() else None)
+    found = shape.study(study).estimate(where, pilot=pilot, difference=difference, like=there, **shape.place)
+    if as_json:
+        typer.echo(found.to_json(), nl=False)
+    else:
+        Console().print(plan_summary(found))
+
+
+@app.command()
+@guarded
+def new(file: Annotated[Path, typer.Argument(help="Where to write the study file.")]) -> None:
+    """Write a commented study file to start from.
+
+    \b
+    crossnorm new my-study.yaml
+    """  # noqa: D301
+    from crossnorm.study.ready import study_template
+
+    try:
+        with file.open("x", encoding="utf-8") as target:
+            target.write(study_template())
+    except FileExistsError:
+        raise BadInput(str(file), "a name that is free", "an existing file", "It was left as it is.") from None
+    except OSError as error:
+        raise BadInput(str(file), "a place that can be written", error.strerror or str(error)) from None
+    typer.echo(f"Wrote {file}. Run it with: crossnorm plot {file}")
