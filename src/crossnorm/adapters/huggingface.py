@@ -229,6 +229,9 @@ def _configs(model: nn.Module) -> Iterator[PreTrainedConfig]:
 
 
 def _install(model: nn.Module, found: list[Place]) -> None:
+    for _, module in _interface_modules(model):  # known before the first call: a compiled model should find it so
+        config = cast("PreTrainedConfig", module.config)
+        _original(type(module), str(config._attn_implementation).removeprefix(_PREFIX))
     for config in _configs(model) if found else ():
         if config._attn_implementation in _MASKS:
             config._attn_implementation_internal = _PREFIX + config._attn_implementation
