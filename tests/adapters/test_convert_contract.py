@@ -7,8 +7,8 @@ import pickle
 
 import pytest
 import torch
-
 from adapter_models import CASES, EVERY
+
 from crossnorm import Variant, convert
 from crossnorm.adapters import Handle
 from crossnorm.adapters.places import doses
