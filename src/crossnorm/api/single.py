@@ -7,11 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossnorm.data import load_task
+from crossnorm.data import Task, load_task
 from crossnorm.models import load_model
 from crossnorm.report import confusion_figure, save
 from crossnorm.study.files import write_json
 from crossnorm.study.folder import locked
+from crossnorm.study.pretrained import encoder_for
 from crossnorm.study.progress import Progress
 from crossnorm.study.single import SingleRun, run_single
 from crossnorm.training.assess import assess
@@ -52,11 +53,16 @@ def train_model(
         BadInput: Anything that does not fit.
     """
     with joined(pick_device(device)) as (world, chosen), Progress(shown=progress and world.first) as bars:
-        loaded = load_task(task, data=data, train_examples=train_examples, progress=bars.loading)
+        encoder = encoder_for(run.model)
+        loaded = load_task(task, data=data, train_examples=train_examples, encoder=encoder, progress=bars.loading)
         with locked(Path(out)) if world.first else nullcontext():
-            stepped = bars.steps(f"{run.model.get('name', loaded.model['name'])} on {task}", run.steps(loaded))
+            stepped = bars.steps(f"{_model_name(run, loaded)} on {task}", run.steps(loaded))
             outcome = run_single(run, loaded, Path(out), device=chosen, world=world, stepped=stepped)
     return {**outcome, "first": world.first}
+
+
+def _model_name(run: SingleRun, task: Task) -> str:
+    return str(run.model.get("from") or run.model.get("name", task.model.get("name")))
 
 
 def evaluate_checkpoint(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Variant
@@ -17,12 +17,16 @@ from crossnorm.study.spec import ArmSpec, ScheduleSpec, StudySpec, VariantSpec
 from crossnorm.training.recipes import Recipe, make_recipe
 from crossnorm.training.schedules import AlphaSchedule
 
-__all__ = ["Arm", "Cohort", "Plan", "Run", "cut", "make_plan"]
+__all__ = ["Arm", "Cohort", "Learnable", "Plan", "Run", "cut", "make_plan"]
 
 # More members than this in one process would hold more models and optimisers than it is worth.
 _MOST_MEMBERS = 16
 # Seeds added at a time to an open-ended study: a number of its own, since what is decided must not depend on workers.
 _BATCH = 2
+
+
+Learnable = Literal["model", "layer", "head"]
+"""What has one learned dose."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,7 @@ class Arm:
         dose: α, or the number the arm was given; None for an arm that is no point of a dose.
         control: Name of the arm that is its control; None: the baseline is.
         schedule: How the dose rises; None: constant.
+        learnable: One learned dose for the "model", or one a "layer" or "head"; None: the dose is given.
         family: Label of the variant whose trend the arm belongs to; None for an arm outside any trend.
         nuisance: Number of its own dropout stream; 0: the seed's.
         seed_offset: Added to the seed it trains on; 0: it is paired.
@@ -47,6 +52,7 @@ class Arm:
     dose: float | None = None
     control: str | None = None
     schedule: AlphaSchedule | None = None
+    learnable: Learnable | None = None
     family: str | None = None
     nuisance: int = 0
     seed_offset: int = 0
@@ -170,6 +176,7 @@ def _schedule(spec: ScheduleSpec | None, alpha: float) -> AlphaSchedule | None:
 
 def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe) -> Arm:
     settings = dict(arm.model_extra or {})
+    _check_learnable(arm, settings)
     variant = _variant_of(arm, settings, spec.site)
     for field in settings:
         if field == "name" or field not in Recipe.model_fields:
@@ -186,13 +193,30 @@ def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe) -> Arm:
     )
     if variant is None:
         return plain
+    if arm.learnable_alpha is not None:
+        family = None if arm.dose is None else variant.name
+        return replace(plain, variant=variant, learnable=arm.learnable_alpha, family=family)
+    schedule = arm.alpha_schedule or spec.alpha_schedule
+    alike = own == recipe and schedule == spec.alpha_schedule and not arm.nuisance and not arm.seed_offset
     return replace(
         plain,
         variant=variant,
         dose=variant.alpha if arm.dose is None else arm.dose,
-        schedule=_schedule(arm.alpha_schedule or spec.alpha_schedule, variant.alpha),
-        family=_family(arm, variant, own == recipe and not arm.nuisance and not arm.seed_offset),
+        schedule=_schedule(schedule, variant.alpha),
+        family=_family(arm, variant, alike),
     )
+
+
+def _check_learnable(arm: ArmSpec, settings: dict[str, Any]) -> None:
+    """A learned dose needs a variant and starts at 0; nothing else may give one. Puts that 0 into the settings."""
+    if arm.learnable_alpha is None:
+        return
+    if "variant" not in settings:
+        raise BadInput(f"arms.{arm.name}", "a variant beside learnable_alpha", "none")
+    given = [name for name in ("alpha",) if name in settings] + ["alpha_schedule"] * (arm.alpha_schedule is not None)
+    if given:
+        raise BadInput(f"arms.{arm.name}.learnable_alpha", f"no {given[0]} beside it: α is learned, from 0 on", "both")
+    settings["alpha"] = 0.0
 
 
 def _family(arm: ArmSpec, variant: Variant, alike: bool) -> str | None:
@@ -204,7 +228,7 @@ def _family(arm: ArmSpec, variant: Variant, alike: bool) -> str | None:
     return label if alike else None
 
 
-_ARM_FIELDS = ("alpha_schedule", "nuisance", "seed_offset")
+_ARM_FIELDS = ("alpha_schedule", "learnable_alpha", "nuisance", "seed_offset")
 _VARIANT_FIELDS = ("alpha", "site", "layers", "gain", "temperature")
 
 

@@ -5,8 +5,9 @@ Looks at the values V of a fixed probe batch; draws nothing and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,8 @@ __all__ = ["linear_fit", "site_diagnostics"]
 def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[str, float]:
     """Per site the sd of V, the share of the mixed part, and R² of S(V) on V, under ``<what>_<site>``.
 
-    Sites are ``attention0``, ``attention1`` … and ``pool``. `sd`: standard deviation of V. `share`: see
+    Sites are ``attention0``, ``attention1`` … and ``pool``; those of a converted model at α = 0 are the library's own
+    and not seen. `sd`: standard deviation of V. `share`: see
     `crossnorm.functional.mixed_share`; 0 says that the variant did nothing. `r2`: see `linear_fit`; near 1, S(V) is
     a linear map of V and tells the model little that is new.
 
@@ -31,7 +33,7 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
         forward: Runs the model once on the probe batch.
     """
     found: dict[str, float] = {}
-    names = iter(_names(model))
+    names = _names(model)
 
     def observe(
         weights: Tensor, value: Tensor, visible: Visibility, variant: Variant | None, alpha: float | Tensor | None
@@ -51,9 +53,12 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
     return found
 
 
-def _names(model: nn.Module) -> list[str]:
+def _names(model: nn.Module) -> Iterator[str]:
+    """Of the places of crossnorm's models; of a converted model the attentions in the order of its forward pass."""
     kinds = ["pool" if "pool" in path else "attention" for path, _ in places(model)]
-    return [kind if kind == "pool" else f"attention{i}" for i, kind in enumerate(kinds)]
+    if not kinds:
+        return (f"attention{i}" for i in count())
+    return iter([kind if kind == "pool" else f"attention{i}" for i, kind in enumerate(kinds)])
 
 
 def linear_fit(x: Tensor, y: Tensor) -> float:

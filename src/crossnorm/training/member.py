@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from crossnorm.adapters import Handle
 from crossnorm.models import set_alpha
 from crossnorm.seeds import addressed
 from crossnorm.training.devices import autocast
@@ -39,6 +40,9 @@ class Member:
         recipe: Its own; `batch_size`, `epochs` and `augmentation` are the same for the whole cohort.
         schedule: The dose over training; None: the variant's own dose throughout.
         nuisance: 0, or a number that gives dropout a stream of its own while all else stays paired.
+        handle: Of a converted model; None: the model has places for a variant, or no variant.
+        average_handle: Of `average`, likewise.
+        learned: Whether the dose is learned; `alpha` is then its mean.
         step: Steps done.
         seconds: Time spent on its own steps and evaluations.
         alpha: The dose in force.
@@ -54,6 +58,9 @@ class Member:
     average: nn.Module | None = None
     schedule: AlphaSchedule | None = None
     nuisance: int = 0
+    handle: Handle | None = None
+    average_handle: Handle | None = None
+    learned: bool = False
     step: int = 0
     seconds: float = 0.0
     alpha: float = 0.0
@@ -70,9 +77,11 @@ class Member:
         """Put the dose of the present step in force."""
         if self.schedule is not None:
             self.alpha = self.schedule.at(self.step / total_steps)
-            set_alpha(self.model, self.alpha)
-            if self.average is not None:
-                set_alpha(self.average, self.alpha)
+            for model, handle in ((self.model, self.handle), (self.average, self.average_handle)):
+                if handle is not None:
+                    handle.alpha = self.alpha
+                elif model is not None:
+                    set_alpha(model, self.alpha)
 
     def train_step(
         self,
@@ -157,10 +166,12 @@ def make_member(
     alpha: float = 0.0,
     schedule: AlphaSchedule | None = None,
     nuisance: int = 0,
+    handle: Handle | None = None,
+    learned: bool = False,
 ) -> Member:
     """A member at step 0, its model moved to the device, with AdamW as the recipe wants it.
 
-    Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a third less.
+    A learned α meets no weight decay. Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a third less.
     """
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     named = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
@@ -168,13 +179,18 @@ def make_member(
     decayed = [p for key, p in named if not (p.ndim < 2 or key.endswith(_NOT_DECAYED))]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": kept, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, recipe.beta2), fused=device.type != "mps")
+    # Copied together, so that the copy's handle turns the copy.
+    average, average_handle = (None, None) if recipe.ema is None else copy.deepcopy((model, handle))
     return Member(
         name=name,
         model=model,
         optimizer=optimizer,
         recipe=recipe,
-        average=None if recipe.ema is None else copy.deepcopy(model),
+        average=average,
         schedule=schedule,
         nuisance=nuisance,
+        handle=handle,
+        average_handle=average_handle,
+        learned=learned,
         alpha=alpha,
     )
