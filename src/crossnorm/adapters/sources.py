@@ -16,7 +16,7 @@ from crossnorm.errors import BadInput
 __all__ = ["digest_of", "locate"]
 
 _PACKAGE = "package:"
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 # Weights as safetensors and what describes them; pickled weights are never fetched.
 _FETCHED = ("*.safetensors", "*.json", "*.txt", "*.model")
 _KINDS = "a .safetensors file of crossnorm, a Hugging Face folder, package:NAME/FOLDER, or a name on the hub"

@@ -20,11 +20,24 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from crossnorm.errors import BadInput
+from crossnorm.models.files import read_safetensors
 
-__all__ = ["MAX_TOKENS", "NO_TOKEN", "TextClassifier", "TextEncoder", "load_text_classifier", "load_text_encoder"]
+__all__ = [
+    "HEAD",
+    "MAX_TOKENS",
+    "NO_TOKEN",
+    "TextClassifier",
+    "TextEncoder",
+    "load_text_classifier",
+    "load_text_encoder",
+    "quiet",
+]
 
 NO_TOKEN = -1
 """Stands for padding in encoded texts, whatever the tokenizer pads with: no token has this id."""
+
+HEAD = "head.safetensors"
+"""The file beside a fine-tuned model that holds its head."""
 
 MAX_TOKENS = 128
 """Tokens of a text that are read, unless the model is told otherwise; never more than it has positions."""
@@ -52,6 +65,10 @@ class TextEncoder:
         for row, ids in zip(padded, rows, strict=True):
             row[: len(ids)] = ids
         return padded
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files."""
+        self._tokenizer.save_pretrained(folder)
 
 
 class TextClassifier(nn.Module):
@@ -96,10 +113,12 @@ def load_text_encoder(folder: Path, max_tokens: int | None = None) -> TextEncode
     if max_tokens is not None and (isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1):
         raise BadInput("model.max_tokens", "a whole number from 1", max_tokens)
     transformers = _transformers()
-    with _quiet(), _readable(folder, "a tokenizer"):
+    with quiet(), _readable(folder, "a tokenizer"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    most = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length)
+    most = min(
+        tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+    )
     if max_tokens is not None and max_tokens > most:
         raise BadInput("model.max_tokens", f"at most {most}, as many as {folder.name} has positions", max_tokens)
     return TextEncoder(tokenizer, max_tokens or min(MAX_TOKENS, most))
@@ -108,8 +127,8 @@ def load_text_encoder(folder: Path, max_tokens: int | None = None) -> TextEncode
 def load_text_classifier(folder: Path, classes: int) -> TextClassifier:
     """The pretrained model of a folder as a classifier, in float32.
 
-    A model with a head of its own (``…ForSequenceClassification``) keeps it where the number of classes is the same;
-    any other head is drawn from torch's global generator.
+    A model with a head of its own (``…ForSequenceClassification``, or `HEAD` beside it) keeps it where the number of
+    classes is the same; any other head is drawn from torch's global generator.
 
     Args:
         folder: As `save_pretrained` writes it, weights as safetensors.
@@ -122,7 +141,7 @@ def load_text_classifier(folder: Path, classes: int) -> TextClassifier:
 
     transformers = _transformers()
     local = {"local_files_only": True, "trust_remote_code": False}
-    with _quiet(), _readable(folder, "a pretrained Transformer with weights as safetensors"):
+    with quiet(), _readable(folder, "a pretrained Transformer with weights as safetensors"):
         config = transformers.AutoConfig.from_pretrained(folder, **local)
         headed = any("ForSequenceClassification" in name for name in config.architectures or ())
         if config.is_encoder_decoder and not headed:
@@ -134,7 +153,14 @@ def load_text_classifier(folder: Path, classes: int) -> TextClassifier:
     padding_id = body.config.pad_token_id
     if padding_id is None:
         padding_id = body.config.pad_token_id = 0
-    return TextClassifier(body, width, classes, padding_id)
+    model = TextClassifier(body, width, classes, padding_id)
+    if model.head is not None and (folder / HEAD).is_file():
+        theirs, _ = read_safetensors(folder / HEAD)
+        if {name: tensor.shape for name, tensor in theirs.items()} == {
+            n: p.shape for n, p in model.head.named_parameters()
+        }:
+            model.head.load_state_dict(theirs)
+    return model
 
 
 def _transformers() -> Any:
@@ -147,19 +173,19 @@ def _transformers() -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the library's bars and its remarks on weights that are left out or drawn."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         logging.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

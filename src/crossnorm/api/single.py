@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossnorm.data import Task, load_task
-from crossnorm.models import load_model
 from crossnorm.report import confusion_figure, save
 from crossnorm.study.files import write_json
 from crossnorm.study.folder import locked
-from crossnorm.study.pretrained import encoder_for
+from crossnorm.study.pretrained import encoder_for, load_kept
 from crossnorm.study.progress import Progress
 from crossnorm.study.single import SingleRun, run_single
 from crossnorm.training.assess import assess
@@ -76,7 +75,7 @@ def evaluate_checkpoint(
     """Evaluate a model that `train_model` or `save_model` wrote, and write evaluation.json and confusion.png.
 
     Args:
-        checkpoint: A ``.safetensors`` file with its configuration.
+        checkpoint: A ``.safetensors`` file with its configuration, or the folder of a fine-tuned Transformer.
         task: A task's name.
         data: Where the task's data are.
         out: Folder of the two files; default: the checkpoint's.
@@ -85,8 +84,8 @@ def evaluate_checkpoint(
     Raises:
         BadInput: No such checkpoint or data, or a model that does not take the task.
     """
-    model = load_model(checkpoint)
-    found = assess(model, load_task(task, data=data), pick_device(device))
+    model, encoder = load_kept(Path(checkpoint))
+    found = assess(model, load_task(task, data=data, encoder=encoder), pick_device(device))
     folder = Path(checkpoint).parent if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     figure = confusion_figure(found.confusion, found.classes)

@@ -39,7 +39,9 @@ class Learned(str, Enum):
 @app.command()
 @guarded
 def finetune(
-    source: Annotated[str, typer.Option("--from", help="A checkpoint, a Hugging Face folder or name, package:NAME/DIR")],
+    source: Annotated[
+        str, typer.Option("--from", help="A checkpoint, a Hugging Face folder or name, package:NAME/DIR")
+    ],
     task: Annotated[str, typer.Option(help="What is learned: crossnorm list tasks.")],
     variant: Annotated[str, typer.Option(help="crossnorm list variants.")] = "convex",
     alpha_to: Annotated[float | None, typer.Option(help="α at the end; default 1; 0: plain fine-tuning.")] = None,

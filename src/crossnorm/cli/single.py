@@ -73,7 +73,7 @@ def train(
 @app.command("eval")
 @guarded
 def eval_(
-    checkpoint: Annotated[Path, typer.Argument(help="A model.safetensors that crossnorm wrote.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A model.safetensors, or a folder model, that crossnorm wrote.")],
     task: Annotated[str, typer.Option(help="On which test set: crossnorm list tasks.")],
     data: Annotated[Path | None, typer.Option(help="Where the task's data are.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -120,4 +120,4 @@ def show_run(outcome: dict[str, Any], folder: Path) -> None:
     if outcome["reason"]:
         typer.echo(f"{outcome['status']}: {outcome['reason']}")
     else:
-        typer.echo(f"The model: {folder / 'model.safetensors'}")
+        typer.echo(f"The model: {folder / outcome.get('model', 'model.safetensors')}")

@@ -52,7 +52,8 @@ class _Sheet:
     def at(self, arm: int, steps: Sequence[int]) -> Floats:
         """Horizontal positions of an arm at the given steps."""
         places = {step: place for place, step in enumerate(self.table.steps)}
-        return self.x[arm][[places[step] for step in steps]]
+        x: Floats = self.x[arm]
+        return x[[places[step] for step in steps]]
 
     def limits(self) -> tuple[float, float]:
         """Vertical limits: all complete runs and means, and of the bands what takes at most half as much again."""
@@ -185,7 +186,8 @@ def _draw(axes: Axes, sheet: _Sheet, group: Panel, text_size: float) -> None:
             axes,
             sheet.x[arm],
             sheet.runs[arm],
-            look, opacity=max(0.06, min(0.3, 12 / (len(arms) * len(sheet.table.seeds))))
+            look,
+            opacity=max(0.06, min(0.3, 12 / (len(arms) * len(sheet.table.seeds)))),
         )
         shift = 0.01 * span * (order - (len(arms) - 1) / 2) if sheet.difference and band.kind == "bars" else 0.0
         _band(axes, sheet.at(arm, band.steps) + shift, band, look)

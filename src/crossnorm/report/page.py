@@ -72,7 +72,8 @@ class Facts:
 def write_report(directory: Path, *, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> None:
     """Write ``curves.png``, ``trend.png`` and ``report.html`` into ``directory``, each whole or not at all.
 
-    Where a schedule moves α there is also ``curves-alpha.png``, the same curves against α. The same input gives the same bytes.
+    Where a schedule moves α there is also ``curves-alpha.png``, the same curves against α. The same input gives the
+    same bytes.
 
     Args:
         directory: An existing folder.

@@ -3,7 +3,8 @@
     run.json            what was asked for; the same command goes on, another is refused
     metrics.jsonl       a line per evaluation
     checkpoint.*        resume point of the unfinished run
-    model.safetensors   the trained model with its configuration (the moving average, where the recipe has one)
+    model.safetensors   the trained model with its configuration (the moving average, where the recipe has one); a
+                        pretrained Transformer of another library is kept in the folder model
     result.json         the outcome
 
 Knows nothing of arms, pairs or verdicts.
@@ -22,10 +23,10 @@ import torch
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
-from crossnorm.models import save_model
 from crossnorm.study import store
 from crossnorm.study.files import read_json, write_atomically, write_json
 from crossnorm.study.plan import Arm, Learnable
+from crossnorm.study.pretrained import keep_model
 from crossnorm.study.runner import build_member, model_keywords
 from crossnorm.training.batches import steps_per_epoch
 from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
@@ -127,7 +128,7 @@ def run_single(
     if world.first:
         store.rewind_rows(folder, member.step or None)
     stepped(member.step)
-    keeper = _Keeper(folder, world, stepped)
+    keeper = _Keeper(run, task, folder, world, stepped)
     train_cohort([member], task, seed=run.seed, device=device, observer=keeper, world=world)
     return keeper.outcome(member)
 
@@ -158,7 +159,8 @@ def _start(run: SingleRun, task: Task, folder: Path, device: torch.device, world
 class _Keeper:
     """The observer of a single run: every evaluation is on disk before training goes on."""
 
-    def __init__(self, folder: Path, world: World, stepped: Stepped) -> None:
+    def __init__(self, run: SingleRun, task: Task, folder: Path, world: World, stepped: Stepped) -> None:
+        self.run, self.task = run, task
         self.folder, self.world, self._stepped = folder, world, stepped
         self.row: dict[str, float | int | None] = (store.read_rows(folder) or [{}])[-1]
 
@@ -182,8 +184,8 @@ class _Keeper:
         outcome = {"status": status, "reason": reason or None, "metrics": self.row}
         if self.world.first:
             if member.failure is None:
-                model: Any = member.evaluated_model
-                save_model(model, self.folder / "model.safetensors")
+                kept = keep_model(*member.evaluated, self.run.model, self.task, self.folder)
+                outcome["model"] = kept.name
             write_atomically(self.folder / "result.json", json.dumps(outcome, indent=2) + "\n")
             if status in store.FINISHED:
                 (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)

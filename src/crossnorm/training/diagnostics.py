@@ -5,18 +5,18 @@ Looks at the values V of a fixed probe batch; draws nothing and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from itertools import count
 
 import torch
 from torch import Tensor, nn
 
+from crossnorm.adapters.places import doses
 from crossnorm.functional import Variant, Visibility, mixed_share, observed
 from crossnorm.functional.normalise import softmax_over_tokens
 from crossnorm.models import places
 
-__all__ = ["linear_fit", "site_diagnostics"]
+__all__ = ["linear_fit", "site_diagnostics", "site_names"]
 
 
 @torch.inference_mode()
@@ -33,12 +33,14 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
         forward: Runs the model once on the probe batch.
     """
     found: dict[str, float] = {}
-    names = _names(model)
+    names = iter(site_names(model).values())
 
     def observe(
         weights: Tensor, value: Tensor, visible: Visibility, variant: Variant | None, alpha: float | Tensor | None
     ) -> None:
-        site = next(names)
+        site = next(names, None)
+        if site is None:
+            return  # layers that share their weights: only the first pass is looked at
         found[f"sd_{site}"] = float(value.float().std())
         share = mixed_share(weights, value, visible, variant, alpha)
         if share is not None:
@@ -53,12 +55,10 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
     return found
 
 
-def _names(model: nn.Module) -> Iterator[str]:
-    """Of the places of crossnorm's models; of a converted model the attentions in the order of its forward pass."""
-    kinds = ["pool" if "pool" in path else "attention" for path, _ in places(model)]
-    if not kinds:
-        return (f"attention{i}" for i in count())
-    return iter([kind if kind == "pool" else f"attention{i}" for i, kind in enumerate(kinds)])
+def site_names(model: nn.Module) -> dict[str, str]:
+    """Path → ``attention0``, ``attention1`` … or ``pool``: every place of crossnorm's models, of others those converted."""
+    paths = [path for path, _ in places(model)] or list(doses(model))
+    return {path: "pool" if "pool" in path else f"attention{i}" for i, path in enumerate(paths)}
 
 
 def linear_fit(x: Tensor, y: Tensor) -> float:

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from crossnorm.adapters import Handle
+from crossnorm.adapters.places import doses
 from crossnorm.models import set_alpha
 from crossnorm.seeds import addressed
 from crossnorm.training.devices import autocast
+from crossnorm.training.diagnostics import site_names
 from crossnorm.training.objective import logits_of, loss_of
 from crossnorm.training.parallel import ALONE, World, average_gradients, parts, stream_of
 from crossnorm.training.recipes import Recipe
@@ -72,6 +74,23 @@ class Member:
     def evaluated_model(self) -> nn.Module:
         """What is tested and kept: the average where there is one, else the model."""
         return self.model if self.average is None else self.average
+
+    @property
+    def evaluated(self) -> tuple[nn.Module, Handle | None]:
+        """`evaluated_model` and its handle."""
+        return (self.model, self.handle) if self.average is None else (self.average, self.average_handle)
+
+    def learned_doses(self) -> dict[str, float]:
+        """What is learned of α: its mean, least and largest value, and the mean over the heads of each site."""
+        if not self.learned:
+            return {}
+        model = self.evaluated_model
+        names, read = site_names(model), {path: dose.read() for path, dose in doses(model).items()}
+        heads = {names[path]: alpha if isinstance(alpha, tuple) else (alpha,) for path, alpha in read.items()}
+        every = [alpha for found in heads.values() for alpha in found]
+        sites = {f"alpha_{name}": sum(found) / len(found) for name, found in heads.items()}
+        self.alpha = sum(every) / len(every)
+        return {"alpha_mean": self.alpha, "alpha_least": min(every), "alpha_largest": max(every), **sites}
 
     def set_dose(self, total_steps: int) -> None:
         """Put the dose of the present step in force."""
@@ -171,7 +190,8 @@ def make_member(
 ) -> Member:
     """A member at step 0, its model moved to the device, with AdamW as the recipe wants it.
 
-    A learned α meets no weight decay. Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a third less.
+    A learned α meets no weight decay. Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a
+    third less.
     """
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     named = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
