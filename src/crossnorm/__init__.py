@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from crossnorm._version import __version__
 
 if TYPE_CHECKING:
+    from crossnorm.adapters import convert
     from crossnorm.api import Result, Study, compare
     from crossnorm.functional import Variant, attention, per_query, sequence_pool
     from crossnorm.models import create_model, list_models
@@ -25,6 +26,7 @@ _HOME = {
     "Variant": "crossnorm.functional",
     "attention": "crossnorm.functional",
     "compare": "crossnorm.api",
+    "convert": "crossnorm.adapters",
     "create_model": "crossnorm.models",
     "list_models": "crossnorm.models",
     "per_query": "crossnorm.functional",
@@ -39,6 +41,7 @@ __all__ = [
     "__version__",
     "attention",
     "compare",
+    "convert",
     "create_model",
     "list_models",
     "per_query",

@@ -4,7 +4,7 @@ Axis letters, here and everywhere: b batch, h heads, q queries, k tokens (keys a
 key, d channels of a value. Knows nothing of parameters, training or studies.
 """
 
-from crossnorm.functional.attention import attend, attention
+from crossnorm.functional.attention import attend, attend_with_weights, attention
 from crossnorm.functional.catalogue import VARIANTS
 from crossnorm.functional.masks import Visibility
 from crossnorm.functional.own import per_query
@@ -18,6 +18,7 @@ __all__ = [
     "Visibility",
     "as_variant",
     "attend",
+    "attend_with_weights",
     "attention",
     "mix",
     "mixed_share",

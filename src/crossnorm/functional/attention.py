@@ -15,7 +15,7 @@ from crossnorm.functional.catalogue import Alpha
 from crossnorm.functional.masks import Visibility, read_mask
 from crossnorm.functional.variants import Variant, as_variant, mix
 
-__all__ = ["attend", "attention"]
+__all__ = ["attend", "attend_with_weights", "attention"]
 
 
 def attention(
@@ -118,6 +118,34 @@ def attend(
     Returns:
         (…, q, d).
     """
+    return attend_with_weights(
+        query,
+        key,
+        value,
+        attn_mask=attn_mask,
+        is_causal=is_causal,
+        dropout_p=dropout_p,
+        scale=scale,
+        enable_gqa=enable_gqa,
+        variant=variant,
+        alpha=alpha,
+    )[0]
+
+
+def attend_with_weights(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    attn_mask: Tensor | None = None,
+    is_causal: bool = False,
+    dropout_p: float = 0.0,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    variant: Variant | None = None,
+    alpha: Alpha | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`attend` and the attention weights A (…, q, k) it used, after dropout; arguments as in `attend`."""
     _check_channels(query, key, value)
     if not 0 <= dropout_p <= 1:
         raise BadInput("dropout_p", "a probability", dropout_p)
@@ -131,7 +159,7 @@ def attend(
     seen = visible.to_any()
     if seen is not None:  # 0 · NaN is NaN: what padded tokens hold must not reach the product
         value = value.masked_fill(~seen.unsqueeze(-1), 0.0)
-    return mix(weights, value, visible, variant, alpha)
+    return mix(weights, value, visible, variant, alpha), weights
 
 
 def _weights(query: Tensor, key: Tensor, visible: Visibility, bias: Tensor | None, scale: float | None) -> Tensor:

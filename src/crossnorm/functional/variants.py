@@ -153,7 +153,7 @@ def _mix(weights: Tensor, value: Tensor, visible: Visibility, variant: Variant |
         return mix_own(weights, value, visible, variant.name, alpha)
     keep = entry.keep(alpha)
     if entry.product is None:
-        return weights @ (value * keep)
+        return weights @ (value * keep).to(weights.dtype)
     scaled = value if variant.temperature == 1 else value * variant.temperature
     if entry.values is not None and visible.pairs is None:
         part = entry.values(scaled, visible, variant.gain)
