@@ -133,7 +133,7 @@ def build_member(
         schedule=arm.schedule,
         nuisance=arm.nuisance,
         handle=handle,
-        learned=arm.learnable is not None,
+        alpha_lr=None if arm.learnable is None else arm.alpha_lr,
     )
 
 

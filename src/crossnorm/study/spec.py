@@ -108,6 +108,8 @@ class ArmSpec(BaseModel):
         alpha_schedule: How α rises; default the study's. ``{kind: constant}`` holds it in a study that raises it.
         learnable_alpha: The network chooses α, from 0 on: one for the "model", one a "layer" or one a "head". Such an
             arm has no `alpha` and no dose, and α meets no weight decay.
+        alpha_lr: Peak learning rate of a learned α; it follows the recipe's schedule otherwise. The recipe's own would
+            be too small to move a number of size 1 while a pretrained model is fine-tuned.
         nuisance: From 1: dropout draws from a stream of its own of that number, while initialisation, order and
             augmentation stay those of the seed; 0: dropout is paired too.
         seed_offset: From 1: the arm trains on seed + offset, so that it shares no draw with its pair; it still stands
@@ -121,6 +123,7 @@ class ArmSpec(BaseModel):
     control: Name | None = None
     alpha_schedule: ScheduleSpec | None = None
     learnable_alpha: Literal["model", "layer", "head"] | None = None
+    alpha_lr: float | None = Field(default=None, gt=0)
     nuisance: int = Field(default=0, ge=0)
     seed_offset: int = Field(default=0, ge=0)
 

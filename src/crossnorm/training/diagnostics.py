@@ -56,7 +56,7 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
 
 
 def site_names(model: nn.Module) -> dict[str, str]:
-    """Path → ``attention0``, ``attention1`` … or ``pool``: every place of crossnorm's models, of others those converted."""
+    """Path → ``attention0`` … or ``pool``: every place of crossnorm's models; of other models those converted."""
     paths = [path for path, _ in places(model)] or list(doses(model))
     return {path: "pool" if "pool" in path else f"attention{i}" for i, path in enumerate(paths)}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,10 @@ from crossnorm.training.parallel import ALONE, World, average_gradients, parts, 
 from crossnorm.training.recipes import Recipe
 from crossnorm.training.schedules import AlphaSchedule, learning_rate
 
-__all__ = ["Member", "make_member"]
+__all__ = ["ALPHA_LR", "Member", "make_member"]
+
+ALPHA_LR = 0.01
+"""Peak learning rate of a learned dose, unless an arm says otherwise."""
 
 # Positions and class tokens are tables, not matrices: like biases and norms they are not decayed.
 _NOT_DECAYED = ("positional_emb", "class_emb")
@@ -128,7 +132,7 @@ class Member:
         self.set_dose(total_steps)
         rate = learning_rate(self.step, total_steps, steps_per_epoch, self.recipe)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._backward(inputs, targets, seed, world)
@@ -186,18 +190,34 @@ def make_member(
     schedule: AlphaSchedule | None = None,
     nuisance: int = 0,
     handle: Handle | None = None,
-    learned: bool = False,
+    alpha_lr: float | None = None,
 ) -> Member:
     """A member at step 0, its model moved to the device, with AdamW as the recipe wants it.
 
-    A learned α meets no weight decay. Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a
-    third less.
+    Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a third less.
+
+    Args:
+        name: See `Member`, as of the rest.
+        model: With its variant in place.
+        recipe: Its own.
+        device: Where it trains.
+        alpha: The variant's own dose.
+        schedule: The dose over training.
+        nuisance: Number of its own dropout stream.
+        handle: Of a converted model.
+        alpha_lr: Peak learning rate of a learned dose, which meets no weight decay; None: the dose is not learned.
     """
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    named = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
+    doses = handle.parameters() if handle is not None else []
+    named = [(k, p) for k, p in model.named_parameters() if p.requires_grad and not any(p is dose for dose in doses)]
     kept = [p for key, p in named if p.ndim < 2 or key.endswith(_NOT_DECAYED)]
     decayed = [p for key, p in named if not (p.ndim < 2 or key.endswith(_NOT_DECAYED))]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+    if doses:
+        groups.append({"params": doses, "weight_decay": 0.0, "scale": (alpha_lr or ALPHA_LR) / recipe.lr})
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, recipe.beta2), fused=device.type != "mps")
     # Copied together, so that the copy's handle turns the copy.
     average, average_handle = (None, None) if recipe.ema is None else copy.deepcopy((model, handle))
@@ -211,6 +231,6 @@ def make_member(
         nuisance=nuisance,
         handle=handle,
         average_handle=average_handle,
-        learned=learned,
+        learned=bool(doses),
         alpha=alpha,
     )
