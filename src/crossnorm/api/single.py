@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossnorm.data import load_task
-from crossnorm.models import load_model
+from crossnorm.data import Task, load_task
 from crossnorm.report import confusion_figure, save
 from crossnorm.study.files import write_json
 from crossnorm.study.folder import locked
+from crossnorm.study.pretrained import encoder_for, load_kept
 from crossnorm.study.progress import Progress
 from crossnorm.study.single import SingleRun, run_single
 from crossnorm.training.assess import assess
@@ -52,11 +52,16 @@ def train_model(
         BadInput: Anything that does not fit.
     """
     with joined(pick_device(device)) as (world, chosen), Progress(shown=progress and world.first) as bars:
-        loaded = load_task(task, data=data, train_examples=train_examples, progress=bars.loading)
+        encoder = encoder_for(run.model)
+        loaded = load_task(task, data=data, train_examples=train_examples, encoder=encoder, progress=bars.loading)
         with locked(Path(out)) if world.first else nullcontext():
-            stepped = bars.steps(f"{run.model.get('name', loaded.model['name'])} on {task}", run.steps(loaded))
+            stepped = bars.steps(f"{_model_name(run, loaded)} on {task}", run.steps(loaded))
             outcome = run_single(run, loaded, Path(out), device=chosen, world=world, stepped=stepped)
     return {**outcome, "first": world.first}
+
+
+def _model_name(run: SingleRun, task: Task) -> str:
+    return str(run.model.get("from") or run.model.get("name", task.model.get("name")))
 
 
 def evaluate_checkpoint(
@@ -70,7 +75,7 @@ def evaluate_checkpoint(
     """Evaluate a model that `train_model` or `save_model` wrote, and write evaluation.json and confusion.png.
 
     Args:
-        checkpoint: A ``.safetensors`` file with its configuration.
+        checkpoint: A ``.safetensors`` file with its configuration, or the folder of a fine-tuned Transformer.
         task: A task's name.
         data: Where the task's data are.
         out: Folder of the two files; default: the checkpoint's.
@@ -79,8 +84,8 @@ def evaluate_checkpoint(
     Raises:
         BadInput: No such checkpoint or data, or a model that does not take the task.
     """
-    model = load_model(checkpoint)
-    found = assess(model, load_task(task, data=data), pick_device(device))
+    model, encoder = load_kept(Path(checkpoint))
+    found = assess(model, load_task(task, data=data, encoder=encoder), pick_device(device))
     folder = Path(checkpoint).parent if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     figure = confusion_figure(found.confusion, found.classes)

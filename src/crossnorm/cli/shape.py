@@ -38,6 +38,7 @@ class Shape:
     out: Annotated[Path | None, typer.Option(help="The study's folder; default: crossnorm/<name>.")] = None
     data: Annotated[Path | None, typer.Option(help="Folder or zip with train/CLASS/*, test/CLASS/*; or text.")] = None
     imports: Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")] = None
+    source: Annotated[str | None, typer.Option("--from", help="The pretrained model of a study that has one.")] = None
 
     def study(self, name: str) -> Study:
         """The study of that name or file, with what the flags change."""
@@ -60,6 +61,8 @@ class Shape:
         written = find_study(name)
         if "metric" in given:
             written.pop("direction", None)
+        if self.source is not None:
+            written["model"] = {"from": self.source}
         return Study.model_validate(parse_spec(written | given, name).model_dump())
 
     @property

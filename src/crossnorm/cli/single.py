@@ -12,7 +12,7 @@ from crossnorm.cli.reading import import_modules
 from crossnorm.cli.root import app, guarded
 from crossnorm.errors import BadInput
 
-__all__: list[str] = []
+__all__ = ["settings_of", "show_run"]
 
 
 @app.command()
@@ -56,7 +56,7 @@ def train(
     dosed = None
     if variant is not None:
         dosed = Variant(name=variant, alpha=1.0 if alpha is None else alpha, site=site or "attention")
-    fields, keywords = _settings(settings or [])
+    fields, keywords = settings_of(settings or [])
     keywords |= {} if model is None else {"name": model}
     keywords |= {"pretrained": True} if pretrained else {}
     fields |= {} if epochs is None else {"epochs": epochs}
@@ -65,7 +65,7 @@ def train(
     where = out or Path("crossnorm") / label.replace(":", ".")
     outcome = train_model(run, task, where, data=data, train_examples=train_examples, device=device)
     if outcome["first"]:
-        _show_run(outcome, where)
+        show_run(outcome, where)
     if outcome["status"] != "complete":
         raise typer.Exit(1)
 
@@ -73,7 +73,7 @@ def train(
 @app.command("eval")
 @guarded
 def eval_(
-    checkpoint: Annotated[Path, typer.Argument(help="A model.safetensors that crossnorm wrote.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A model.safetensors, or a folder model, that crossnorm wrote.")],
     task: Annotated[str, typer.Option(help="On which test set: crossnorm list tasks.")],
     data: Annotated[Path | None, typer.Option(help="Where the task's data are.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -93,7 +93,7 @@ def eval_(
     typer.echo(f"Written: {(out or checkpoint.parent) / 'confusion.png'}, evaluation.json")
 
 
-def _settings(pairs: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def settings_of(pairs: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """``lr=1e-3`` and ``model.FIELD=VALUE`` as fields of the recipe and keywords of the model."""
     fields: dict[str, Any] = {}
     keywords: dict[str, Any] = {}
@@ -112,11 +112,12 @@ def _settings(pairs: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     return fields, keywords
 
 
-def _show_run(outcome: dict[str, Any], folder: Path) -> None:
+def show_run(outcome: dict[str, Any], folder: Path) -> None:
+    """The last evaluation of a run, and where its model is."""
     for name, value in outcome["metrics"].items():
         if name.startswith("test_") or name in ("epoch", "averaged"):
             typer.echo(f"{name:14} {value:.4f}" if isinstance(value, float) else f"{name:14} {value}")
     if outcome["reason"]:
         typer.echo(f"{outcome['status']}: {outcome['reason']}")
     else:
-        typer.echo(f"The model: {folder / 'model.safetensors'}")
+        typer.echo(f"The model: {folder / outcome.get('model', 'model.safetensors')}")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from crossnorm.adapters.texts import NO_TOKEN
 from crossnorm.data import sources
 from crossnorm.data.arrays import Arrays, array_digest, joint_digest
 from crossnorm.data.cache import Stored, cache_folder, cache_key, stored
@@ -23,7 +24,8 @@ from crossnorm.data.layout import identity
 from crossnorm.data.photograph_tasks import check_count, photograph_task
 from crossnorm.data.subset import balanced_order
 from crossnorm.data.task import Split, Task
-from crossnorm.data.tokens import stream_source, text_model, text_source
+from crossnorm.data.tokens import Encoder, stream_source, text_model, text_source
+from crossnorm.data.vocabulary import PADDING
 from crossnorm.errors import BadInput
 
 __all__ = ["load_task"]
@@ -34,6 +36,7 @@ def load_task(
     *,
     data: Path | str | None = None,
     train_examples: int | None = None,
+    encoder: Encoder | None = None,
     cache: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Task:
@@ -52,6 +55,7 @@ def load_task(
             a folder in the data set's usual format (labelled texts), or a file (language, required); required by
             the task ``folder`` too.
         train_examples: Number of training examples (windows, for language), 1 to all; default all.
+        encoder: A pretrained model's tokenizer, which encodes the raw texts once in place of words.
         cache: Cache folder; default ``$CROSSNORM_CACHE``, else the platform's.
         progress: Called with (images done, images in all) while images are decoded.
 
@@ -61,9 +65,11 @@ def load_task(
     """
     spec = find_task(name)
     path = _data_path(name, spec, data)
+    if encoder is not None and spec.text is None:
+        raise BadInput("model.from", f"a checkpoint of crossnorm for {name}, which has no texts", "a model of texts")
     if spec.crop is not None:
         return photograph_task(name, spec, path, train_examples, None if cache is None else Path(cache))
-    key, build = _source(name, spec, path, progress)
+    key, build = _source(name, spec, path, encoder, progress)
     entry = stored(key, lambda scratch: _ordered(build(scratch)), None if cache is None else Path(cache))
     _check_shape(name, spec, path, entry)
     task = _task(name, spec, path, entry, train_examples)
@@ -88,11 +94,11 @@ def _data_path(name: str, spec: TaskSpec, data: Path | str | None) -> Path | Non
 
 
 def _source(
-    name: str, spec: TaskSpec, path: Path | None, progress: Progress | None
+    name: str, spec: TaskSpec, path: Path | None, encoder: Encoder | None, progress: Progress | None
 ) -> tuple[str, Callable[[Path], Arrays]]:
     """The key of the task's cache entry and the function that builds its arrays in a scratch folder."""
     if spec.text is not None:
-        key, read = text_source(name, spec.text, path)
+        key, read = text_source(name, spec.text, path, encoder)
         return key, lambda scratch: read()
     if spec.kind == "language":
         assert path is not None
@@ -163,6 +169,7 @@ def _task(name: str, spec: TaskSpec, path: Path | None, entry: Stored, train_exa
         model=text_model(spec, arrays) if words else default_model(spec, shape, len(arrays.classes)),
         notes="" if path is None else f"{origin} from {path.name}.",
         vocabulary=arrays.vocabulary,
+        padding=PADDING if arrays.vocabulary else NO_TOKEN,
     )
 
 

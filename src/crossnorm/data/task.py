@@ -27,7 +27,7 @@ class Split:
 
     Args:
         inputs: uint8 (n, channels, height, width) for images, float32 (n, 1, 1, length) for sequences, word ids
-            int64 (n, words) for text, padded with id 1 on the right, token ids (n, tokens) of any integer type
+            int64 (n, words) for text, padded on the right, token ids (n, tokens) of any integer type
             for language. Photographs give uint8 (rows, 3, size, size) when rows are asked for.
         targets: int64 (n,), the index of the class; for language the next tokens, like ``inputs``.
     """
@@ -64,7 +64,9 @@ class Task:
         augmentation: The policy that suits the task, for recipes that leave it to the task.
         model: Default keywords of ``create_model``, the name included.
         notes: What a reader of the results should know of the data ("" if nothing).
-        vocabulary: Words (0 unknown, 1 padding), characters (0 unknown) or bytes, by id; empty for numbers.
+        vocabulary: Words (0 unknown, 1 padding), characters (0 unknown) or bytes, by id; empty for numbers and for
+            the ids of a tokenizer of its own.
+        padding: The id that stands for no word.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Task:
     model: Mapping[str, object]
     notes: str
     vocabulary: tuple[str, ...] = ()
+    padding: int = PADDING
 
 
 def prepare(inputs: Tensor, task: Task) -> Tensor:
@@ -100,7 +103,7 @@ def prepare(inputs: Tensor, task: Task) -> Tensor:
     if task.kind == "language":
         return inputs.to(torch.int64)
     if task.kind == "text":
-        longest = int((inputs != PADDING).sum(1).max())
+        longest = int((inputs != task.padding).sum(1).max())
         return inputs[:, :longest]
     full = 255.0 if inputs.dtype == torch.uint8 else 1.0
     mean = torch.tensor(task.mean, dtype=torch.float64)

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from crossnorm.errors import BadInput
@@ -64,7 +65,7 @@ def load_model(path: str | Path) -> Model:
         variant = description["variant"]
         place(model, None if variant is None else Variant(**variant))
         for site, alpha in description["alpha"].items():
-            model.get_submodule(site).alpha = alpha
+            model.get_submodule(site).alpha = torch.tensor(alpha)[:, None, None] if isinstance(alpha, list) else alpha
         model.load_state_dict(tensors)
     except BadInput as error:
         raise error.within(str(path)) from None
@@ -96,6 +97,11 @@ def config_of(description: Mapping[str, Any]) -> Config:
     return _KINDS[description["kind"]](**description["config"])
 
 
+def _plain(alpha: object) -> float | list[float]:
+    """A dose as numbers; a learned one may differ between heads."""
+    return alpha.flatten().tolist() if isinstance(alpha, Tensor) and alpha.ndim else float(alpha)  # type: ignore[arg-type]
+
+
 def _describe(model: Model) -> dict[str, Any]:
     kinds = {kind: name for name, kind in _KINDS.items()}
     acting: dict[str, nn.Module] = {site: model.get_submodule(site) for site in sites(model)}
@@ -105,5 +111,5 @@ def _describe(model: Model) -> dict[str, Any]:
         "kind": kinds[type(model.config)],
         "config": asdict(model.config),
         "variant": asdict(variant) if isinstance(variant, Variant) else None,
-        "alpha": {site: float(module.alpha) for site, module in acting.items()},  # type: ignore[arg-type]
+        "alpha": {site: _plain(module.alpha) for site, module in acting.items()},
     }

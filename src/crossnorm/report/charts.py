@@ -81,7 +81,7 @@ def _axes(table: Table) -> list[str]:
     moving = []
     for name in POSITIONS:
         values = table.metrics.get(name)
-        if values is not None and values.shape[-1] > 1 and bool((np.diff(values, axis=-1) > 0).any()):
+        if values is not None and values.shape[-1] > 1 and bool((np.diff(values, axis=-1) != 0).any()):
             moving.append(name)
     return moving
 

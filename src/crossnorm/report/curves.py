@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossnorm.errors import BadInput
 from crossnorm.report.labels import arm_labels, end_labels, room, sides
 from crossnorm.report.layout import Layout, blank
-from crossnorm.report.panels import Panel, declared, drawable, horizontal, panels
+from crossnorm.report.panels import Panel, declared, drawable, horizontal, panels, ramped
 from crossnorm.report.style import INK, Look, looks, readable, styled
 from crossnorm.report.words import axis_name, metric_name
 from crossnorm.stats import ArmBand, Table, Verdict, bands
@@ -33,7 +34,8 @@ class _Sheet:
     """What one row of axes shows: the metric, or its difference to the baseline.
 
     Args:
-        x: The horizontal axis (steps,).
+        x: The horizontal axis of each arm (arms, steps).
+        axis: Its name.
         runs: Values drawn thin (arms, seeds, steps).
         bands: Mean and band by arm.
         steps: Step → position in ``x``.
@@ -44,12 +46,14 @@ class _Sheet:
     runs: Floats
     bands: dict[str, ArmBand]
     looks: dict[str, Look]
+    axis: str
     difference: bool
 
-    def at(self, steps: Sequence[int]) -> Floats:
-        """Horizontal positions of the given steps."""
+    def at(self, arm: int, steps: Sequence[int]) -> Floats:
+        """Horizontal positions of an arm at the given steps."""
         places = {step: place for place, step in enumerate(self.table.steps)}
-        return self.x[[places[step] for step in steps]]
+        x: Floats = self.x[arm]
+        return x[[places[step] for step in steps]]
 
     def limits(self) -> tuple[float, float]:
         """Vertical limits: all complete runs and means, and of the bands what takes at most half as much again."""
@@ -69,7 +73,13 @@ class _Sheet:
 
 
 def curves_figure(
-    table: Table, verdict: Verdict, metric: str | None = None, *, size: str = "page", text_size: float = 8.0
+    table: Table,
+    verdict: Verdict,
+    metric: str | None = None,
+    *,
+    over_alpha: bool = False,
+    size: str = "page",
+    text_size: float = 8.0,
 ) -> Figure:
     """Learning curves: above the metric itself, below its difference to the baseline's run of the same seed.
 
@@ -81,6 +91,8 @@ def curves_figure(
         table: The runs.
         verdict: Names the metric, its direction, the confidence and the kind of interval.
         metric: Another stored metric; default the verdict's.
+        over_alpha: Against the α in force instead: how far can it be raised before it costs something? Only the arms
+            that raise it by a schedule are drawn.
         size: ``"page"`` (7.0 in wide) or ``"column"`` (3.4 in).
         text_size: Text size in points.
 
@@ -88,10 +100,10 @@ def curves_figure(
         A figure that belongs to the caller; nothing global is touched.
 
     Raises:
-        BadInput: no such metric, or no such size.
+        BadInput: no such metric, no such size, or no arm that raises α.
     """
     metric = drawable(table, metric or verdict.metric)
-    groups = panels(table.arms)
+    groups = _ramped_panels(table) if over_alpha else panels(table.arms)
     columns = min(len(groups), {"page": 3, "column": 1}.get(size, 1))
     blocks = -(-len(groups) // columns)
     layout = Layout(
@@ -102,8 +114,8 @@ def curves_figure(
         labels=room(text for group in groups for text in arm_labels([table.arms[k] for k in (0, *group.arms)])),
     )
     with styled(text_size):
-        sheets = [_sheet(table, verdict, metric, difference=difference) for difference in (False, True)]
-        title = f"{metric_name(metric)} while training"
+        sheets = [_sheet(table, verdict, metric, difference, over_alpha) for difference in (False, True)]
+        title = f"{metric_name(metric)} while {'α rises' if over_alpha else 'training'}"
         figure, cells = blank(
             layout, title=title, study=verdict.study, footnote=_small_print(sheets[1]), text_size=text_size
         )
@@ -118,8 +130,21 @@ def curves_figure(
     return figure
 
 
-def _sheet(table: Table, verdict: Verdict, metric: str, *, difference: bool) -> _Sheet:
+def _ramped_panels(table: Table) -> list[Panel]:
+    """The panels of the arms that raise α, without the others."""
+    moving = ramped(table)
+    if not moving:
+        raise BadInput("over_alpha", "a study with an alpha_schedule", "one in which α does not move")
+    kept = [(group.title, tuple(arm for arm in group.arms if arm in moving)) for group in panels(table.arms)]
+    return [Panel(title=title, arms=arms) for title, arms in kept if arms]
+
+
+def _sheet(table: Table, verdict: Verdict, metric: str, difference: bool, over_alpha: bool) -> _Sheet:
     curves = table.curves(metric)
+    x = np.tile(horizontal(table)[1], (len(table.arms), 1))
+    if over_alpha:
+        for arm, alphas in ramped(table).items():
+            x[arm] = alphas
     found = bands(
         table,
         metric,
@@ -132,7 +157,8 @@ def _sheet(table: Table, verdict: Verdict, metric: str, *, difference: bool) -> 
         runs = curves - curves[0] if difference else curves
     return _Sheet(
         table=table,
-        x=horizontal(table)[1],
+        x=x,
+        axis="alpha" if over_alpha else horizontal(table)[0],
         runs=np.where(np.isfinite(runs), runs, np.nan),
         bands={band.arm: band for band in found},
         looks=looks(table.arms),
@@ -142,8 +168,10 @@ def _sheet(table: Table, verdict: Verdict, metric: str, *, difference: bool) -> 
 
 def _draw(axes: Axes, sheet: _Sheet, group: Panel, text_size: float) -> None:
     """Runs, bands and means of one panel's arms and the baseline, with names at the lines' ends."""
-    arms = list(group.arms) if sheet.difference else [*group.arms, 0]
-    left, right = (float(sheet.x[0]), float(sheet.x[-1])) if len(sheet.x) else (0.0, 1.0)
+    over_alpha = sheet.axis == "alpha"
+    arms = list(group.arms) if sheet.difference or over_alpha else [*group.arms, 0]
+    there = sheet.x[list(group.arms)] if over_alpha else sheet.x
+    left, right = (float(there.min()), float(there.max())) if there.size else (0.0, 1.0)
     span = right - left or 1.0
     axes.set_ylim(*sheet.limits())
     axes.set_xlim(left - 0.02 * span, right + 0.02 * span)
@@ -155,19 +183,23 @@ def _draw(axes: Axes, sheet: _Sheet, group: Panel, text_size: float) -> None:
         name = sheet.table.arms[arm].name
         look, band = sheet.looks[name], sheet.bands[name]
         _runs(
-            axes, sheet.x, sheet.runs[arm], look, opacity=max(0.06, min(0.3, 12 / (len(arms) * len(sheet.table.seeds))))
+            axes,
+            sheet.x[arm],
+            sheet.runs[arm],
+            look,
+            opacity=max(0.06, min(0.3, 12 / (len(arms) * len(sheet.table.seeds)))),
         )
         shift = 0.01 * span * (order - (len(arms) - 1) / 2) if sheet.difference and band.kind == "bars" else 0.0
-        _band(axes, sheet.at(band.steps) + shift, band, look)
+        _band(axes, sheet.at(arm, band.steps) + shift, band, look)
         if band.n:
-            x = sheet.at(band.curve_steps)
+            x = sheet.at(arm, band.curve_steps)
             axes.plot(x, band.curve, gid=name, **_thick(look))
             if len(x):
                 names.append(labels[order])
                 ends.append((float(x[-1]), float(band.curve[-1])))
                 colors.append(readable(look.color))
-    if sheet.difference and len(sheet.x):
-        names, ends, colors = [*names, "baseline"], [*ends, (float(sheet.x[-1]), 0.0)], [*colors, INK]
+    if sheet.difference and there.size:
+        names, ends, colors = [*names, "baseline"], [*ends, (right, 0.0)], [*colors, INK]
     end_labels(axes, ends, names, colors, size=text_size - 1)
 
 
@@ -200,10 +232,10 @@ def _name(axes: Axes, sheet: _Sheet, group: Panel, metric: str, verdict: Verdict
     from matplotlib.ticker import MaxNLocator
 
     if sheet.difference:
-        axes.set_xlabel(axis_name(horizontal(sheet.table)[0]))
+        axes.set_xlabel(axis_name(sheet.axis))
     else:
         axes.set_title(group.title)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=sheet.axis != "alpha"))
     if not sheet.difference:
         axes.tick_params(labelbottom=False)
     if not first:

@@ -17,7 +17,7 @@ from crossnorm.errors import unknown_name
 from crossnorm.report.charts import chart_data
 from crossnorm.report.curves import curves_figure
 from crossnorm.report.files import whole_file
-from crossnorm.report.panels import spaced
+from crossnorm.report.panels import ramped, spaced
 from crossnorm.report.style import save
 from crossnorm.report.trend import trend_figure
 from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost
@@ -72,7 +72,8 @@ class Facts:
 def write_report(directory: Path, *, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> None:
     """Write ``curves.png``, ``trend.png`` and ``report.html`` into ``directory``, each whole or not at all.
 
-    The same input gives the same bytes.
+    Where a schedule moves α there is also ``curves-alpha.png``, the same curves against α. The same input gives the
+    same bytes.
 
     Args:
         directory: An existing folder.
@@ -85,6 +86,8 @@ def write_report(directory: Path, *, table: Table, verdict: Verdict, facts: Mapp
     """
     html = render_page(table=table, verdict=verdict, facts=facts)
     save(curves_figure(table, verdict), directory / "curves.png")
+    if ramped(table):
+        save(curves_figure(table, verdict, over_alpha=True), directory / "curves-alpha.png")
     save(trend_figure(table, verdict), directory / "trend.png")
     with whole_file(directory / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from crossnorm.stats import ArmInfo, Table
 
-__all__ = ["POSITIONS", "Panel", "controls_of", "declared", "drawable", "horizontal", "metrics_of", "panels", "spaced"]
+__all__ = [
+    "POSITIONS",
+    "Panel",
+    "controls_of",
+    "declared",
+    "drawable",
+    "horizontal",
+    "metrics_of",
+    "panels",
+    "ramped",
+    "spaced",
+]
 
 Floats = NDArray[np.float64]
 
@@ -68,6 +79,20 @@ def horizontal(table: Table) -> tuple[str, Floats]:
         if len(whole) and (np.diff(whole[0]) > 0).all() and _agree(epochs, whole[0]):
             return "epoch", whole[0]
     return "step", np.asarray(table.steps, dtype=np.float64)
+
+
+def ramped(table: Table) -> dict[int, Floats]:
+    """Positions of the arms whose α moves by a schedule, the same in all their runs, each with its α (steps,)."""
+    if "alpha" not in table.metrics:
+        return {}
+    found = {}
+    for place, rows in enumerate(table.curves("alpha")):
+        if "alpha_mean" in table.metrics and np.isfinite(table.metrics["alpha_mean"][place]).any():
+            continue  # learned
+        whole = rows[np.isfinite(rows).all(axis=1)]
+        if len(whole) and bool((np.diff(whole[0]) != 0).any()) and _agree(rows, whole[0]):
+            found[place] = whole[0]
+    return found
 
 
 def _agree(rows: Floats, one: Floats) -> bool:

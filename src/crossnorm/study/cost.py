@@ -242,6 +242,8 @@ def elsewhere(plan: Plan, task: Task, cost: Cost, like: Like, macs: int) -> Else
         like: What differs.
         macs: `macs_of` it.
     """
+    if "from" in plan.spec.model:
+        raise BadInput("--like", "a study of a model of create_model", "one of a pretrained model")
     here = count_macs(cast("Model", build_model(plan.arms[0], plan.spec.model, task, plan.seeds[0])))
     examples = len(task.train) if like.examples is None else like.examples
     if like.tflops is None:

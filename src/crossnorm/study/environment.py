@@ -13,6 +13,7 @@ from pathlib import Path
 
 __all__ = ["describe_environment"]
 
+_OPTIONAL = ("transformers", "timm")
 _PACKAGES = ("crossnorm", "torch", "torchvision", "numpy", "scipy", "mnist1d", "scikit-learn")
 
 
@@ -21,6 +22,7 @@ def describe_environment() -> dict[str, str]:
     facts = {
         "python": platform.python_version(),
         **{package: _version(package) for package in _PACKAGES},
+        **{package: found for package in _OPTIONAL if (found := _version(package)) != "unknown"},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),

@@ -9,20 +9,25 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Variant
 from crossnorm.study.spec import ArmSpec, ScheduleSpec, StudySpec, VariantSpec
+from crossnorm.training.member import ALPHA_LR
 from crossnorm.training.recipes import Recipe, make_recipe
 from crossnorm.training.schedules import AlphaSchedule
 
-__all__ = ["Arm", "Cohort", "Plan", "Run", "cut", "make_plan"]
+__all__ = ["Arm", "Cohort", "Learnable", "Plan", "Run", "cut", "make_plan"]
 
 # More members than this in one process would hold more models and optimisers than it is worth.
-_MOST_MEMBERS = 16
+_MOST_MEMBERS, _MOST_PRETRAINED = 16, 4
 # Seeds added at a time to an open-ended study: a number of its own, since what is decided must not depend on workers.
 _BATCH = 2
+
+
+Learnable = Literal["model", "layer", "head"]
+"""What has one learned dose."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,8 @@ class Arm:
         dose: α, or the number the arm was given; None for an arm that is no point of a dose.
         control: Name of the arm that is its control; None: the baseline is.
         schedule: How the dose rises; None: constant.
+        learnable: One learned dose for the "model", or one a "layer" or "head"; None: the dose is given.
+        alpha_lr: Peak learning rate of a learned dose.
         family: Label of the variant whose trend the arm belongs to; None for an arm outside any trend.
         nuisance: Number of its own dropout stream; 0: the seed's.
         seed_offset: Added to the seed it trains on; 0: it is paired.
@@ -47,6 +54,8 @@ class Arm:
     dose: float | None = None
     control: str | None = None
     schedule: AlphaSchedule | None = None
+    learnable: Learnable | None = None
+    alpha_lr: float = ALPHA_LR
     family: str | None = None
     nuisance: int = 0
     seed_offset: int = 0
@@ -170,6 +179,7 @@ def _schedule(spec: ScheduleSpec | None, alpha: float) -> AlphaSchedule | None:
 
 def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe) -> Arm:
     settings = dict(arm.model_extra or {})
+    _check_learnable(arm, settings)
     variant = _variant_of(arm, settings, spec.site)
     for field in settings:
         if field == "name" or field not in Recipe.model_fields:
@@ -186,13 +196,33 @@ def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe) -> Arm:
     )
     if variant is None:
         return plain
+    if arm.learnable_alpha is not None:
+        family = None if arm.dose is None else variant.name
+        rate = ALPHA_LR if arm.alpha_lr is None else arm.alpha_lr
+        return replace(plain, variant=variant, learnable=arm.learnable_alpha, alpha_lr=rate, family=family)
+    schedule = arm.alpha_schedule or spec.alpha_schedule
+    alike = own == recipe and schedule == spec.alpha_schedule and not arm.nuisance and not arm.seed_offset
     return replace(
         plain,
         variant=variant,
         dose=variant.alpha if arm.dose is None else arm.dose,
-        schedule=_schedule(arm.alpha_schedule or spec.alpha_schedule, variant.alpha),
-        family=_family(arm, variant, own == recipe and not arm.nuisance and not arm.seed_offset),
+        schedule=_schedule(schedule, variant.alpha),
+        family=_family(arm, variant, alike),
     )
+
+
+def _check_learnable(arm: ArmSpec, settings: dict[str, Any]) -> None:
+    """A learned dose needs a variant and starts at 0; nothing else may give one. Puts that 0 into the settings."""
+    if arm.learnable_alpha is None:
+        if arm.alpha_lr is not None:
+            raise BadInput(f"arms.{arm.name}.alpha_lr", "learnable_alpha beside it", "none")
+        return
+    if "variant" not in settings:
+        raise BadInput(f"arms.{arm.name}", "a variant beside learnable_alpha", "none")
+    given = [name for name in ("alpha",) if name in settings] + ["alpha_schedule"] * (arm.alpha_schedule is not None)
+    if given:
+        raise BadInput(f"arms.{arm.name}.learnable_alpha", f"no {given[0]} beside it: α is learned, from 0 on", "both")
+    settings["alpha"] = 0.0
 
 
 def _family(arm: ArmSpec, variant: Variant, alike: bool) -> str | None:
@@ -204,7 +234,7 @@ def _family(arm: ArmSpec, variant: Variant, alike: bool) -> str | None:
     return label if alike else None
 
 
-_ARM_FIELDS = ("alpha_schedule", "nuisance", "seed_offset")
+_ARM_FIELDS = ("alpha_lr", "alpha_schedule", "learnable_alpha", "nuisance", "seed_offset")
 _VARIANT_FIELDS = ("alpha", "site", "layers", "gain", "temperature")
 
 
@@ -235,6 +265,11 @@ def _check(arms: Sequence[Arm], spec: StudySpec) -> None:
         raise BadInput("alphas", "a dose other than 0, or further arms, to compare with the baseline", spec.alphas)
 
 
+def _most_members(plan: Plan) -> int:
+    """Pretrained models are large, and their texts are cheap to batch again."""
+    return _MOST_PRETRAINED if "from" in plan.spec.model else _MOST_MEMBERS
+
+
 def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
     """Cut runs into cohorts so that all workers end together, the largest first.
 
@@ -251,7 +286,7 @@ def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
     if not groups:
         return []
     most = max(map(len, groups.values()))
-    ways = [_parts(groups, count) for count in range(-(-most // _MOST_MEMBERS), most + 1)]
+    ways = [_parts(groups, count) for count in range(-(-most // _most_members(plan)), most + 1)]
     spans = [_longest_worker([len(c.arms) for c in way], workers) for way in ways]
     return next(way for way, span in zip(ways, spans, strict=True) if span <= 1.05 * min(spans))
 

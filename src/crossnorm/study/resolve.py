@@ -12,6 +12,7 @@ from crossnorm.data import Task, load_task
 from crossnorm.errors import BadInput
 from crossnorm.functional.own import own_function
 from crossnorm.study.plan import Arm, Plan, make_plan
+from crossnorm.study.pretrained import encoder_for
 from crossnorm.study.runner import build_model, model_keywords
 from crossnorm.study.spec import StudySpec
 from crossnorm.training.cohort import augmentation_of, check_mixing
@@ -21,13 +22,14 @@ __all__ = ["load_study_task", "resolve"]
 
 
 def load_study_task(spec: StudySpec, progress: Callable[[int, int], None] | None = None) -> Task:
-    """The study's task, loaded.
+    """The study's task, loaded, its texts encoded by the tokenizer of the study's pretrained model if it has one.
 
     Raises:
-        BadInput: What `load_task` refuses.
+        BadInput: What `encoder_for` and `load_task` refuse.
     """
     data = Path(spec.data) if spec.data else None
-    return load_task(spec.task, data=data, train_examples=spec.train_examples, progress=progress)
+    encoder = encoder_for(spec.model)
+    return load_task(spec.task, data=data, train_examples=spec.train_examples, encoder=encoder, progress=progress)
 
 
 def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:

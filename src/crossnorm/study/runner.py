@@ -8,22 +8,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from crossnorm.adapters import Handle, convert
+from crossnorm.adapters.texts import TextClassifier
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
-from crossnorm.models import TextTransformer, create_model, set_word_vectors
+from crossnorm.models import TextTransformer, create_model, load_weights, place, set_word_vectors
 from crossnorm.seeds import addressed
 from crossnorm.study import store
 from crossnorm.study.plan import Arm, Cohort, Plan, Run
+from crossnorm.study.pretrained import load_pretrained, pretrained_keywords
 from crossnorm.study.words import check_model, word_vectors
 from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
 from crossnorm.training.cohort import train_cohort
 from crossnorm.training.member import Member, make_member
 
-__all__ = ["build_model", "model_keywords", "run_cohort"]
+if TYPE_CHECKING:
+    from crossnorm.models.compact import Model
+
+__all__ = ["build_member", "build_model", "model_keywords", "run_cohort"]
 
 _SIZES = ("img_size", "n_input_channels", "num_classes", "vocab_size", "seq_len")
 
@@ -32,7 +38,12 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 def model_keywords(settings: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """Keywords of `create_model`: the study's over the task's; of another model, the task's sizes only."""
+    """Keywords of `create_model`: the study's over the task's; of another model, the task's sizes only.
+
+    Of a pretrained model (the setting ``from``) its own settings and nothing else.
+    """
+    if "from" in settings:
+        return pretrained_keywords(settings)
     own = settings.get("name", task.model["name"])
     default = {key: value for key, value in task.model.items() if own == task.model["name"] or key in _SIZES}
     if "word_vectors" in settings:
@@ -41,14 +52,41 @@ def model_keywords(settings: Mapping[str, Any], task: Task) -> dict[str, Any]:
 
 
 def build_model(arm: Arm, settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn.Module:
-    """The arm's model, its weights drawn at (seed, "init").
+    """The arm's model with its variant in place; see `plain_model` and `put_in_place`."""
+    model = plain_model(settings, task, seed)
+    put_in_place(model, arm)
+    return model
 
-    The setting ``word_vectors`` names a file of vectors for the task's words; those it lacks are drawn at (seed,
-    "words").
+
+def put_in_place(model: torch.nn.Module, arm: Arm) -> Handle | None:
+    """Place the arm's variant in a model of `plain_model`; the handle of a converted one.
+
+    Models of crossnorm have places for a variant; those of other libraries, and any whose α is learned, are converted.
 
     Raises:
-        BadInput: A keyword, a value or a site that the model has not, or a model of another kind than the task.
+        BadInput: A site that the model has not, or a model that cannot be converted.
     """
+    if arm.variant is None:
+        return None
+    if isinstance(model, TextClassifier):
+        return convert(model.body, arm.variant, learnable=arm.learnable)
+    if arm.learnable is not None:
+        return convert(model, arm.variant, learnable=arm.learnable)
+    place(model, arm.variant)
+    return None
+
+
+def plain_model(settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn.Module:
+    """The study's model without a variant, its weights drawn at (seed, "init").
+
+    The setting ``word_vectors`` names a file of vectors for the task's words; those it lacks are drawn at (seed,
+    "words"). The setting ``from`` names a pretrained model: its weights are the file's, a new head is drawn.
+
+    Raises:
+        BadInput: A keyword or a value that the model has not, or a model of another kind than the task.
+    """
+    if "from" in settings:
+        return load_pretrained(settings["from"], task, seed)
     keywords = model_keywords(settings, task)
     name, file = str(keywords.pop("name")), keywords.pop("word_vectors", None)
     check_model(name, keywords, task)
@@ -56,11 +94,47 @@ def build_model(arm: Arm, settings: Mapping[str, Any], task: Task, seed: int) ->
     if vectors is not None:
         keywords.setdefault("word_embedding_dim", vectors.shape[1])
     with addressed(seed, "init"):
-        model = create_model(name, variant=arm.variant, **keywords)
+        model = create_model(name, **keywords)
     if vectors is not None:
         assert isinstance(model, TextTransformer)
         set_word_vectors(model, vectors)
     return model
+
+
+def build_member(
+    arm: Arm,
+    settings: Mapping[str, Any],
+    task: Task,
+    seed: int,
+    device: torch.device,
+    weights: Path | None = None,
+) -> Member:
+    """The arm's member of a cohort, at step 0.
+
+    Args:
+        arm: What is trained.
+        settings: The study's ``model``.
+        task: On what.
+        seed: Of the weights.
+        device: Where it trains.
+        weights: A checkpoint to start from, in place of weights drawn from the seed.
+    """
+    model = plain_model(settings, task, seed)
+    if weights is not None:
+        load_weights(cast("Model", model), weights)
+    handle = put_in_place(model, arm)
+    alpha = 0.0 if arm.variant is None else arm.variant.alpha
+    return make_member(
+        arm.name,
+        model,
+        arm.recipe,
+        device,
+        alpha=alpha,
+        schedule=arm.schedule,
+        nuisance=arm.nuisance,
+        handle=handle,
+        alpha_lr=None if arm.learnable is None else arm.alpha_lr,
+    )
 
 
 def run_cohort(plan: Plan, cohort: Cohort, task: Task, folder: Path, device: torch.device, tell: Tell) -> None:
@@ -75,11 +149,7 @@ def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device,
     arm = plan.arm(run.arm)
 
     def fresh() -> Member:
-        model = build_model(arm, plan.spec.model, task, run.seed + arm.seed_offset)
-        alpha = 0.0 if arm.variant is None else arm.variant.alpha
-        return make_member(
-            arm.name, model, arm.recipe, device, alpha=alpha, schedule=arm.schedule, nuisance=arm.nuisance
-        )
+        return build_member(arm, plan.spec.model, task, run.seed + arm.seed_offset, device)
 
     member, path = fresh(), store.checkpoint_path(folder, run)
     if path.exists():

@@ -3,7 +3,8 @@
     run.json            what was asked for; the same command goes on, another is refused
     metrics.jsonl       a line per evaluation
     checkpoint.*        resume point of the unfinished run
-    model.safetensors   the trained model with its configuration (the moving average, where the recipe has one)
+    model.safetensors   the trained model with its configuration (the moving average, where the recipe has one); a
+                        pretrained Transformer of another library is kept in the folder model
     result.json         the outcome
 
 Knows nothing of arms, pairs or verdicts.
@@ -22,17 +23,18 @@ import torch
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
-from crossnorm.models import load_weights, save_model
 from crossnorm.study import store
 from crossnorm.study.files import read_json, write_atomically, write_json
-from crossnorm.study.plan import Arm
-from crossnorm.study.runner import build_model, model_keywords
+from crossnorm.study.plan import Arm, Learnable
+from crossnorm.study.pretrained import keep_model
+from crossnorm.study.runner import build_member, model_keywords
 from crossnorm.training.batches import steps_per_epoch
 from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
 from crossnorm.training.cohort import augmentation_of, check_mixing, train_cohort
-from crossnorm.training.member import Member, make_member
+from crossnorm.training.member import Member
 from crossnorm.training.parallel import ALONE, World, check_parts
 from crossnorm.training.recipes import Recipe
+from crossnorm.training.schedules import AlphaSchedule
 
 __all__ = ["SingleRun", "run_single"]
 
@@ -44,10 +46,12 @@ class SingleRun:
     """What one run is.
 
     Attributes:
-        model: Keywords of `create_model`; what is missing is the task's.
+        model: Keywords of `create_model`; what is missing is the task's. Or ``{"from": …}``: a pretrained model.
         recipe: How it is trained.
         seed: Addresses weights, order, augmentation and dropout.
         variant: With its dose; None for plain attention.
+        schedule: How the dose rises to the variant's; None: constant.
+        learnable: What has one learned dose; None: the dose is given.
         weights: A checkpoint to start from, in place of weights drawn from the seed.
     """
 
@@ -55,7 +59,16 @@ class SingleRun:
     recipe: Recipe
     seed: int = 0
     variant: Variant | None = None
+    schedule: AlphaSchedule | None = None
+    learnable: Learnable | None = None
     weights: Path | None = None
+
+    @property
+    def arm(self) -> Arm:
+        """The run as the only arm of a study."""
+        return Arm(
+            name="run", recipe=self.recipe, variant=self.variant, schedule=self.schedule, learnable=self.learnable
+        )
 
     def steps(self, task: Task) -> int:
         """Optimisation steps of the whole run."""
@@ -70,6 +83,8 @@ class SingleRun:
             "recipe": self.recipe.model_dump(),
             "seed": self.seed,
             "variant": None if self.variant is None else asdict(self.variant),
+            **({} if self.schedule is None else {"alpha_schedule": asdict(self.schedule)}),
+            **({} if self.learnable is None else {"learnable_alpha": self.learnable}),
             "weights": None if self.weights is None else str(self.weights),
         }
         plain: dict[str, Any] = json.loads(json.dumps(described))
@@ -113,7 +128,7 @@ def run_single(
     if world.first:
         store.rewind_rows(folder, member.step or None)
     stepped(member.step)
-    keeper = _Keeper(folder, world, stepped)
+    keeper = _Keeper(run, task, folder, world, stepped)
     train_cohort([member], task, seed=run.seed, device=device, observer=keeper, world=world)
     return keeper.outcome(member)
 
@@ -133,13 +148,8 @@ def _open(folder: Path, wanted: dict[str, Any], world: World) -> None:
 
 
 def _start(run: SingleRun, task: Task, folder: Path, device: torch.device, world: World) -> Member:
-    arm = Arm(name="run", recipe=run.recipe, variant=run.variant)
-    model: Any = build_model(arm, run.model, task, run.seed)
-    check_parts(model, run.recipe, world, len(task.train))
-    if run.weights is not None:
-        load_weights(model, run.weights)
-    alpha = 0.0 if run.variant is None else run.variant.alpha
-    member = make_member(arm.name, model, run.recipe, device, alpha=alpha)
+    member = build_member(run.arm, run.model, task, run.seed, device, run.weights)
+    check_parts(member.model, run.recipe, world, len(task.train))
     checkpoint = folder / "checkpoint.safetensors"
     if checkpoint.exists():
         load_checkpoint(member, checkpoint)
@@ -149,7 +159,8 @@ def _start(run: SingleRun, task: Task, folder: Path, device: torch.device, world
 class _Keeper:
     """The observer of a single run: every evaluation is on disk before training goes on."""
 
-    def __init__(self, folder: Path, world: World, stepped: Stepped) -> None:
+    def __init__(self, run: SingleRun, task: Task, folder: Path, world: World, stepped: Stepped) -> None:
+        self.run, self.task = run, task
         self.folder, self.world, self._stepped = folder, world, stepped
         self.row: dict[str, float | int | None] = (store.read_rows(folder) or [{}])[-1]
 
@@ -173,8 +184,8 @@ class _Keeper:
         outcome = {"status": status, "reason": reason or None, "metrics": self.row}
         if self.world.first:
             if member.failure is None:
-                model: Any = member.evaluated_model
-                save_model(model, self.folder / "model.safetensors")
+                kept = keep_model(*member.evaluated, self.run.model, self.task, self.folder)
+                outcome["model"] = kept.name
             write_atomically(self.folder / "result.json", json.dumps(outcome, indent=2) + "\n")
             if status in store.FINISHED:
                 (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)

@@ -80,7 +80,10 @@ class VariantSpec(_Strict):
 
 
 class ScheduleSpec(_Strict):
-    """How α rises to an arm's dose: the fields of `AlphaSchedule` but `final`, which is the dose."""
+    """How α rises to an arm's dose: the fields of `AlphaSchedule` but `final`, which is the dose.
+
+    The verdict compares the last evaluations, where α is the dose, so a study of ramps says how far α can be raised.
+    """
 
     kind: Literal["constant", "linear", "cosine", "steps"] = "linear"
     initial: Finite = 0.0
@@ -92,8 +95,8 @@ class ScheduleSpec(_Strict):
 class ArmSpec(BaseModel):
     """A further arm: a name, an optional dose and control, and any settings.
 
-    Settings are a variant's (`variant`, `alpha`, `site`, `layers`, `gain`, `temperature`), `alpha_schedule`, or any
-    field of the recipe.
+    Settings are a variant's (`variant`, `alpha`, `site`, `layers`, `gain`, `temperature`), `alpha_schedule`,
+    `learnable_alpha`, or any field of the recipe.
 
     Two more settings make A/A arms, treated alike and different by chance alone; a study of them shows how often its
     verdicts err. An arm that has one of them, or both, and nothing else is trained exactly as the baseline.
@@ -102,7 +105,11 @@ class ArmSpec(BaseModel):
         name: Unique in the study.
         dose: Puts the arm on the trend of its variant; default the variant's α.
         control: The arm it is compared with beside the baseline.
-        alpha_schedule: How α rises; default the study's.
+        alpha_schedule: How α rises; default the study's. ``{kind: constant}`` holds it in a study that raises it.
+        learnable_alpha: The network chooses α, from 0 on: one for the "model", one a "layer" or one a "head". Such an
+            arm has no `alpha` and no dose, and α meets no weight decay.
+        alpha_lr: Peak learning rate of a learned α; it follows the recipe's schedule otherwise. The recipe's own would
+            be too small to move a number of size 1 while a pretrained model is fine-tuned.
         nuisance: From 1: dropout draws from a stream of its own of that number, while initialisation, order and
             augmentation stay those of the seed; 0: dropout is paired too.
         seed_offset: From 1: the arm trains on seed + offset, so that it shares no draw with its pair; it still stands
@@ -115,6 +122,8 @@ class ArmSpec(BaseModel):
     dose: Finite | None = None
     control: Name | None = None
     alpha_schedule: ScheduleSpec | None = None
+    learnable_alpha: Literal["model", "layer", "head"] | None = None
+    alpha_lr: float | None = Field(default=None, gt=0)
     nuisance: int = Field(default=0, ge=0)
     seed_offset: int = Field(default=0, ge=0)
 
@@ -129,7 +138,9 @@ class StudySpec(_Strict):
         data: Folder or zip of class folders, folder of labelled texts, or text file, to use instead of a download.
         train_examples: Use so many training examples, the same for every run.
         model: `create_model`'s name and keywords; what is not given is the task's own default. For text also
-            `word_vectors`, a file of them (`train_words: false` keeps them as they are).
+            `word_vectors`, a file of them (`train_words: false` keeps them as they are). ``{from: …}`` instead starts
+            every arm from a pretrained model: a checkpoint of crossnorm, a Hugging Face folder or name, or
+            ``package:NAME/FOLDER``; for texts also `max_tokens`.
         site: Where the variants act: attention, pool or both.
         variants: The grid's variants; [] for further arms only.
         control: Whether each variant's control runs beside it.

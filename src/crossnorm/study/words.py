@@ -15,12 +15,18 @@ from torch import Tensor
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.models import ImageConfig, LanguageConfig, TextConfig, load_word_vectors
+from crossnorm.models.config import Config
 from crossnorm.models.presets import PRESETS
 from crossnorm.seeds import addressed
 
-__all__ = ["check_model", "word_vectors"]
+__all__ = ["check_model", "wanted_kind", "word_vectors"]
 
-_KINDS = {"text": TextConfig, "language": LanguageConfig}
+_KINDS: dict[str, type[Config]] = {"text": TextConfig, "language": LanguageConfig}
+
+
+def wanted_kind(task: Task) -> type[Config]:
+    """The configuration of the models that take the task's inputs."""
+    return _KINDS.get(task.kind, ImageConfig)
 
 
 def check_model(name: str, keywords: Mapping[str, Any], task: Task) -> None:
@@ -29,7 +35,7 @@ def check_model(name: str, keywords: Mapping[str, Any], task: Task) -> None:
     Raises:
         BadInput: A model of another kind, or one that is too small for the task's texts or vocabulary.
     """
-    wanted = _KINDS.get(task.kind, ImageConfig)
+    wanted = wanted_kind(task)
     if name in PRESETS and PRESETS[name].kind is not wanted:
         suits = [other for other, preset in PRESETS.items() if preset.kind is wanted]
         raise BadInput("model.name", f"a model for {task.name}, such as {suits[0]}", name, "See crossnorm list models.")

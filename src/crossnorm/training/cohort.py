@@ -152,6 +152,7 @@ def _evaluate_all(
             _crash(member, error, observer)
         return
     for member, metrics, seen in zip(members, results, sites, strict=True):
+        learned = member.learned_doses()
         row: Row = {
             "step": member.step,
             "epoch": member.step // per_epoch,
@@ -160,6 +161,7 @@ def _evaluate_all(
             "alpha": member.alpha,
             "train_loss": member.take_train_loss(),
             **metrics,
+            **learned,
             **seen,
         }
         if member.average is not None:

@@ -11,18 +11,20 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from crossnorm.adapters.places import doses
 from crossnorm.functional import Variant, Visibility, mixed_share, observed
 from crossnorm.functional.normalise import softmax_over_tokens
 from crossnorm.models import places
 
-__all__ = ["linear_fit", "site_diagnostics"]
+__all__ = ["linear_fit", "site_diagnostics", "site_names"]
 
 
 @torch.inference_mode()
 def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[str, float]:
     """Per site the sd of V, the share of the mixed part, and R² of S(V) on V, under ``<what>_<site>``.
 
-    Sites are ``attention0``, ``attention1`` … and ``pool``. `sd`: standard deviation of V. `share`: see
+    Sites are ``attention0``, ``attention1`` … and ``pool``; those of a converted model at α = 0 are the library's own
+    and not seen. `sd`: standard deviation of V. `share`: see
     `crossnorm.functional.mixed_share`; 0 says that the variant did nothing. `r2`: see `linear_fit`; near 1, S(V) is
     a linear map of V and tells the model little that is new.
 
@@ -31,12 +33,14 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
         forward: Runs the model once on the probe batch.
     """
     found: dict[str, float] = {}
-    names = iter(_names(model))
+    names = iter(site_names(model).values())
 
     def observe(
         weights: Tensor, value: Tensor, visible: Visibility, variant: Variant | None, alpha: float | Tensor | None
     ) -> None:
-        site = next(names)
+        site = next(names, None)
+        if site is None:
+            return  # layers that share their weights: only the first pass is looked at
         found[f"sd_{site}"] = float(value.float().std())
         share = mixed_share(weights, value, visible, variant, alpha)
         if share is not None:
@@ -51,9 +55,10 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
     return found
 
 
-def _names(model: nn.Module) -> list[str]:
-    kinds = ["pool" if "pool" in path else "attention" for path, _ in places(model)]
-    return [kind if kind == "pool" else f"attention{i}" for i, kind in enumerate(kinds)]
+def site_names(model: nn.Module) -> dict[str, str]:
+    """Path → ``attention0`` … or ``pool``: every place of crossnorm's models; of other models those converted."""
+    paths = [path for path, _ in places(model)] or list(doses(model))
+    return {path: "pool" if "pool" in path else f"attention{i}" for i, path in enumerate(paths)}
 
 
 def linear_fit(x: Tensor, y: Tensor) -> float:

@@ -8,20 +8,27 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from crossnorm.adapters import Handle
+from crossnorm.adapters.places import doses
 from crossnorm.models import set_alpha
 from crossnorm.seeds import addressed
 from crossnorm.training.devices import autocast
+from crossnorm.training.diagnostics import site_names
 from crossnorm.training.objective import logits_of, loss_of
 from crossnorm.training.parallel import ALONE, World, average_gradients, parts, stream_of
 from crossnorm.training.recipes import Recipe
 from crossnorm.training.schedules import AlphaSchedule, learning_rate
 
-__all__ = ["Member", "make_member"]
+__all__ = ["ALPHA_LR", "Member", "make_member"]
+
+ALPHA_LR = 0.01
+"""Peak learning rate of a learned dose, unless an arm says otherwise."""
 
 # Positions and class tokens are tables, not matrices: like biases and norms they are not decayed.
 _NOT_DECAYED = ("positional_emb", "class_emb")
@@ -39,6 +46,9 @@ class Member:
         recipe: Its own; `batch_size`, `epochs` and `augmentation` are the same for the whole cohort.
         schedule: The dose over training; None: the variant's own dose throughout.
         nuisance: 0, or a number that gives dropout a stream of its own while all else stays paired.
+        handle: Of a converted model; None: the model has places for a variant, or no variant.
+        average_handle: Of `average`, likewise.
+        learned: Whether the dose is learned; `alpha` is then its mean.
         step: Steps done.
         seconds: Time spent on its own steps and evaluations.
         alpha: The dose in force.
@@ -54,6 +64,9 @@ class Member:
     average: nn.Module | None = None
     schedule: AlphaSchedule | None = None
     nuisance: int = 0
+    handle: Handle | None = None
+    average_handle: Handle | None = None
+    learned: bool = False
     step: int = 0
     seconds: float = 0.0
     alpha: float = 0.0
@@ -66,13 +79,32 @@ class Member:
         """What is tested and kept: the average where there is one, else the model."""
         return self.model if self.average is None else self.average
 
+    @property
+    def evaluated(self) -> tuple[nn.Module, Handle | None]:
+        """`evaluated_model` and its handle."""
+        return (self.model, self.handle) if self.average is None else (self.average, self.average_handle)
+
+    def learned_doses(self) -> dict[str, float]:
+        """What is learned of α: its mean, least and largest value, and the mean over the heads of each site."""
+        if not self.learned:
+            return {}
+        model = self.evaluated_model
+        names, read = site_names(model), {path: dose.read() for path, dose in doses(model).items()}
+        heads = {names[path]: alpha if isinstance(alpha, tuple) else (alpha,) for path, alpha in read.items()}
+        every = [alpha for found in heads.values() for alpha in found]
+        sites = {f"alpha_{name}": sum(found) / len(found) for name, found in heads.items()}
+        self.alpha = sum(every) / len(every)
+        return {"alpha_mean": self.alpha, "alpha_least": min(every), "alpha_largest": max(every), **sites}
+
     def set_dose(self, total_steps: int) -> None:
         """Put the dose of the present step in force."""
         if self.schedule is not None:
             self.alpha = self.schedule.at(self.step / total_steps)
-            set_alpha(self.model, self.alpha)
-            if self.average is not None:
-                set_alpha(self.average, self.alpha)
+            for model, handle in ((self.model, self.handle), (self.average, self.average_handle)):
+                if handle is not None:
+                    handle.alpha = self.alpha
+                elif model is not None:
+                    set_alpha(model, self.alpha)
 
     def train_step(
         self,
@@ -100,7 +132,7 @@ class Member:
         self.set_dose(total_steps)
         rate = learning_rate(self.step, total_steps, steps_per_epoch, self.recipe)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._backward(inputs, targets, seed, world)
@@ -157,24 +189,48 @@ def make_member(
     alpha: float = 0.0,
     schedule: AlphaSchedule | None = None,
     nuisance: int = 0,
+    handle: Handle | None = None,
+    alpha_lr: float | None = None,
 ) -> Member:
     """A member at step 0, its model moved to the device, with AdamW as the recipe wants it.
 
     Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a third less.
+
+    Args:
+        name: See `Member`, as of the rest.
+        model: With its variant in place.
+        recipe: Its own.
+        device: Where it trains.
+        alpha: The variant's own dose.
+        schedule: The dose over training.
+        nuisance: Number of its own dropout stream.
+        handle: Of a converted model.
+        alpha_lr: Peak learning rate of a learned dose, which meets no weight decay; None: the dose is not learned.
     """
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    named = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
+    doses = handle.parameters() if handle is not None else []
+    named = [(k, p) for k, p in model.named_parameters() if p.requires_grad and not any(p is dose for dose in doses)]
     kept = [p for key, p in named if p.ndim < 2 or key.endswith(_NOT_DECAYED)]
     decayed = [p for key, p in named if not (p.ndim < 2 or key.endswith(_NOT_DECAYED))]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+    if doses:
+        groups.append({"params": doses, "weight_decay": 0.0, "scale": (alpha_lr or ALPHA_LR) / recipe.lr})
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, recipe.beta2), fused=device.type != "mps")
+    # Copied together, so that the copy's handle turns the copy.
+    average, average_handle = (None, None) if recipe.ema is None else copy.deepcopy((model, handle))
     return Member(
         name=name,
         model=model,
         optimizer=optimizer,
         recipe=recipe,
-        average=None if recipe.ema is None else copy.deepcopy(model),
+        average=average,
         schedule=schedule,
         nuisance=nuisance,
+        handle=handle,
+        average_handle=average_handle,
+        learned=bool(doses),
         alpha=alpha,
     )

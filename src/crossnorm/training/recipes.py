@@ -97,13 +97,24 @@ RECIPES: dict[str, Recipe] = {
         mixup=0.8,
         cutmix=1.0,
     ),
+    "finetune-text": Recipe(
+        name="finetune-text",
+        epochs=3,
+        batch_size=32,
+        lr=1e-4,
+        warmup_epochs=0.3,
+        weight_decay=0.01,
+        clip_norm=1.0,
+    ),
+    "anneal": Recipe(name="anneal", lr=5e-4, warmup_epochs=0.0),
 }
 """Recipes by name.
 
 `paper`: Compact Transformers' simple training script (arXiv 2104.05704). `paper-long`: their configuration
 cct_7-3x1_cifar10_300epochs, without its random resized crops and its ten epochs of cooldown. `finetune`: their
 configuration cct_14-7x2_imagenet384 (from weights trained at 224), without random resized crops, random erasing and
-cooldown. `quick`: ours.
+cooldown. `quick`, `finetune-text` (pretrained Transformers of texts) and `anneal` (a trained compact model goes on,
+while α rises): ours.
 """
 
 

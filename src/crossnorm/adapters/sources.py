@@ -1,0 +1,103 @@
+"""Where a pretrained model lies: a file of crossnorm's, a folder, an installed package, or a name on the hub.
+
+Knows paths and names, and fetches from the hub; knows nothing of what the files hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from crossnorm.errors import BadInput
+
+__all__ = ["digest_of", "locate"]
+
+_PACKAGE = "package:"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+# Weights as safetensors and what describes them; pickled weights are never fetched.
+_FETCHED = ("*.safetensors", "*.json", "*.txt", "*.model")
+_KINDS = "a .safetensors file of crossnorm, a Hugging Face folder, package:NAME/FOLDER, or a name on the hub"
+
+
+def locate(source: object) -> Path:
+    """The file or folder of a pretrained model.
+
+    Args:
+        source: A ``.safetensors`` file that `crossnorm train` wrote; a folder as `save_pretrained` writes it;
+            ``package:NAME/FOLDER``, a folder inside an installed package; or a name on the Hugging Face hub, which is
+            fetched once and then found in the hub's own cache.
+
+    Raises:
+        BadInput: None of these, no such file, no such package, or a name that cannot be fetched.
+    """
+    if not isinstance(source, str) or not source.strip():
+        raise BadInput("model.from", _KINDS, source)
+    if source.startswith(_PACKAGE):
+        return _in_package(source)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _with_config(path, source)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise BadInput("model.from", "a checkpoint", f"no file {source}", "crossnorm train writes one.")
+        return path
+    if path.exists():
+        raise BadInput("model.from", _KINDS, f"the file {source}", "Files of pickled weights are not read.")
+    if not _HUB_NAME.fullmatch(source):
+        raise BadInput("model.from", _KINDS, f"no such folder: {source}")
+    return _with_config(_fetched(source), source)
+
+
+def _with_config(path: Path, source: str) -> Path:
+    if not (path / "config.json").is_file():
+        raise BadInput("model.from", "a folder with config.json and weights", f"{source}, which has no config.json")
+    return path
+
+
+def _in_package(source: str) -> Path:
+    name, _, inside = source.removeprefix(_PACKAGE).partition("/")
+    found = find_spec(name) if name.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        hint = f"Try: pip install {name.replace('_', '-')}"
+        raise BadInput("model.from", f"the installed package {name}", "no such package", hint)
+    return _with_config(Path(next(iter(found.submodule_search_locations))) / inside, source)
+
+
+def _fetched(name: str) -> Path:
+    """The folder of a model of the hub: from its cache, or else downloaded."""
+    hint = "Give a local folder, or a name when there is a connection."
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        expected = "the package huggingface_hub (pip install 'crossnorm[hf]') for a name on the hub"
+        raise BadInput("model.from", expected, f"{name} without it", hint) from None
+    try:
+        cached = Path(snapshot_download(name, allow_patterns=list(_FETCHED), local_files_only=True))
+        if any(cached.glob("*.safetensors")):
+            return cached
+    except Exception:  # not there: fetch it
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_FETCHED)))
+    except Exception as error:  # the client lets errors of several libraries through
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise BadInput("model.from", f"{name} from the Hugging Face hub", f"an error ({reason})", hint) from None
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 over what a model is made from: the file, or the folder's configuration and weights."""
+    files = [path] if path.is_file() else [path / "config.json", *sorted(path.glob("*.safetensors"))]
+    return _digest(tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+
+
+@lru_cache(maxsize=8)  # every arm asks for the same
+def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for name, _, _ in files:
+        with Path(name).open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
