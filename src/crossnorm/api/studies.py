@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from crossnorm.api.answers import carry_out_until_decided, default_folder, result_of
 from crossnorm.api.result import Result
@@ -21,6 +22,7 @@ from crossnorm.study.plan import Plan, Run, cut
 from crossnorm.study.progress import Progress
 from crossnorm.study.resolve import load_study_task, resolve
 from crossnorm.study.spec import StudySpec
+from crossnorm.study.status import StatusFile
 from crossnorm.training.devices import pick_device
 
 __all__ = ["Study"]
@@ -81,6 +83,12 @@ class Study(StudySpec):
 
                 def carry_out(runs: Sequence[Run]) -> None:
                     todo = [run for run in runs if not store.stands(folder, run)]
+                    shown, noted = (each.begin(plan, runs, todo, len(task.train)) for each in (bars, status))
+
+                    def listen(worker: int, event: dict[str, Any]) -> None:
+                        shown(worker, event)
+                        noted(worker, event)
+
                     run_local(
                         plan,
                         cut(plan, todo, count),
@@ -88,10 +96,11 @@ class Study(StudySpec):
                         workers=count,
                         device=chosen.type,
                         imports=imports,
-                        listen=bars.begin(plan, runs, todo, len(task.train)),
+                        listen=listen,
                     )
 
-                planned = carry_out_until_decided(folder, plan, record, carry_out)
+                with StatusFile(folder) as status:
+                    planned = carry_out_until_decided(folder, plan, record, carry_out)
                 result = result_of(folder, plan, record, planned)
                 result.save(folder)
         return result

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crossnorm.errors import unknown_name
 from crossnorm.report.charts import chart_data
@@ -23,7 +23,11 @@ from crossnorm.report.trend import trend_figure
 from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost
 from crossnorm.stats import Table, Verdict, standings
 
-__all__ = ["Facts", "render_page", "write_report"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+__all__ = ["Facts", "environment", "render_page", "static_files", "write_page", "write_report"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,19 +96,16 @@ def write_report(directory: Path, *, table: Table, verdict: Verdict, facts: Mapp
 
 def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> str:
     """The page as text; see `write_report`."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    return write_page(table=table, verdict=verdict, facts=facts)
+
+
+def write_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any], progress: str | None = None) -> str:
+    """The page, whole in itself; or, with a fragment that shows progress, the live one, which asks its server."""
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    known = Facts.of(facts)
-    templates = Environment(
-        loader=PackageLoader("crossnorm.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    known, live = Facts.of(facts), progress is not None
+    templates = environment()
     templates.filters |= {"number": number, "interval": interval, "metric": metric_name, "dose": _dose, "said": _said}
     templates.filters["cost"] = partial(pairs_cost, seconds_per_seed=known.seconds_per_seed)
     data = chart_data(table, verdict)
@@ -121,8 +122,24 @@ def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> 
         data_metric=data["metric"],
         data_trend=data["trend"],
         data=Markup(embedded(data)),
-        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
-        static={name: Markup(_static(name)) for name in ("report.css", "report.js")},
+        live=live,
+        progress=Markup(progress or ""),
+        plotly="" if live else Markup(get_plotlyjs().replace("</script", "<\\/script")),
+        static=static_files("report.css", "report.js", *(["live.js"] if live else [])),
+    )
+
+
+def environment() -> Environment:
+    """The templates, with every value escaped and every unknown name an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("crossnorm.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
 
 
@@ -134,10 +151,14 @@ def embedded(data: Any) -> str:
     return text
 
 
-def _static(name: str) -> str:
+def static_files(*names: str) -> dict[str, Markup]:
+    """Style and scripts that lie beside the templates, by name."""
     from importlib.resources import files
 
-    return (files("crossnorm.report") / "templates" / name).read_text(encoding="utf-8")
+    from markupsafe import Markup
+
+    folder = files("crossnorm.report") / "templates"
+    return {name: Markup((folder / name).read_text(encoding="utf-8")) for name in names}
 
 
 def _dose(alpha: float | None) -> str:
