@@ -96,24 +96,25 @@
         thin.push({ x, y, mode: "lines", line: { color: faint(hue, 0.35), width: 1 }, hoverinfo: "skip", connectgaps: false });
       }
       if (!band.n) return;
-      const x = band.at.map((k) => xs[k]);
-      const declared = band.declared.map((k) => xs[k]);
+      const at = data.places[band.at], places = data.places[band.declared];
+      const x = at.map((k) => xs[k]);
+      const declared = places.map((k) => xs[k]);
       const usable = band.low.map((low, k) => low !== null && band.high[k] !== null);
       const pick = (values) => values.filter((_, k) => usable[k]);
       if (withBands && usable.some(Boolean)) {
-        const low = pick(band.low), high = pick(band.high), at = pick(declared);
+        const low = pick(band.low), high = pick(band.high), where = pick(declared);
         heights.push(...low, ...high);
         if (band.kind === "ribbon") {
-          areas.push({ x: [...at, ...at.slice().reverse()], y: [...high, ...low.slice().reverse()], mode: "lines", fill: "toself", fillcolor: faint(hue, 0.2), line: { width: 0 }, hoverinfo: "skip" });
+          areas.push({ x: [...where, ...where.slice().reverse()], y: [...high, ...low.slice().reverse()], mode: "lines", fill: "toself", fillcolor: faint(hue, 0.2), line: { width: 0 }, hoverinfo: "skip" });
         } else {
           const middle = low.map((v, k) => (v + high[k]) / 2);
-          thick.push({ x: at, y: middle, mode: "markers", marker: { size: 1, color: hue }, hoverinfo: "skip", error_y: { type: "data", symmetric: false, array: high.map((v, k) => v - middle[k]), arrayminus: middle.map((v, k) => v - low[k]), color: hue, thickness: 1.3, width: 0 } });
+          thick.push({ x: where, y: middle, mode: "markers", marker: { size: 1, color: hue }, hoverinfo: "skip", error_y: { type: "data", symmetric: false, array: high.map((v, k) => v - middle[k]), arrayminus: middle.map((v, k) => v - low[k]), color: hue, thickness: 1.3, width: 0 } });
         }
       }
       heights.push(...band.mean);
-      const where = new Map(band.declared.map((k, position) => [k, position]));
-      const text = band.at.map((k) => {
-        const position = where.get(k);
+      const bandAt = new Map(places.map((k, position) => [k, position]));
+      const text = at.map((k) => {
+        const position = bandAt.get(k);
         const has = position !== undefined && usable[position];
         return has ? `<br>[${shown(band.low[position])}, ${shown(band.high[position])}]` : "";
       });
@@ -144,7 +145,7 @@
   }
 
   function note(found, withBands) {
-    const labels = [...new Set(Object.values(found).map((band) => band.label))];
+    const labels = [...new Set(Object.values(found).map((band) => data.labels[band.label]))];
     const parts = ["Thin: single runs. Thick: mean of an arm's complete runs."];
     if (withBands && labels.length) parts.push(labels[0][0].toUpperCase() + labels[0].slice(1) + (labels.length > 1 ? "; arms with failed runs have fewer." : "."));
     if (data.thinned) parts.push(`Single runs show ${data.kept.length} evaluations each.`);
