@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crossnorm.report.labels import arm_labels, end_labels, room, sides
 from crossnorm.report.layout import Layout, blank
 from crossnorm.report.panels import Panel, declared, drawable, horizontal, panels
-from crossnorm.report.style import INK, Look, looks, readable, styled
+from crossnorm.report.style import INK, Look, looks, readable, styled, width_of
 from crossnorm.report.words import axis_name, metric_name
 from crossnorm.stats import ArmBand, Table, Verdict, bands
 
@@ -69,7 +69,7 @@ class _Sheet:
 
 
 def curves_figure(
-    table: Table, verdict: Verdict, metric: str | None = None, *, size: str = "page", text_size: float = 8.0
+    table: Table, verdict: Verdict, metric: str | None = None, *, size: str | float = "page", text_size: float = 8.0
 ) -> Figure:
     """Learning curves: above the metric itself, below its difference to the baseline's run of the same seed.
 
@@ -81,7 +81,7 @@ def curves_figure(
         table: The runs.
         verdict: Names the metric, its direction, the confidence and the kind of interval.
         metric: Another stored metric; default the verdict's.
-        size: ``"page"`` (7.0 in wide) or ``"column"`` (3.4 in).
+        size: ``"page"`` (7.0 in wide), ``"column"`` (3.4 in), or the width in inches.
         text_size: Text size in points.
 
     Returns:
@@ -92,7 +92,7 @@ def curves_figure(
     """
     metric = drawable(table, metric or verdict.metric)
     groups = panels(table.arms)
-    columns = min(len(groups), {"page": 3, "column": 1}.get(size, 1))
+    columns = min(len(groups), max(1, int(width_of(size) * 8 / (text_size * 2.3))))
     blocks = -(-len(groups) // columns)
     layout = Layout(
         size=size,

@@ -18,7 +18,7 @@ from crossnorm.report.charts import chart_data
 from crossnorm.report.curves import curves_figure
 from crossnorm.report.files import whole_file
 from crossnorm.report.panels import spaced
-from crossnorm.report.style import save
+from crossnorm.report.style import FigureStyle, save
 from crossnorm.report.trend import trend_figure
 from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost
 from crossnorm.stats import Table, Verdict, standings
@@ -73,8 +73,15 @@ class Facts:
         return cls(**{name: value for name, value in facts.items() if value is not None} | lists)
 
 
-def write_report(directory: Path, *, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> None:
-    """Write ``curves.png``, ``trend.png`` and ``report.html`` into ``directory``, each whole or not at all.
+def write_report(
+    directory: Path,
+    *,
+    table: Table,
+    verdict: Verdict,
+    facts: Mapping[str, Any],
+    style: FigureStyle = FigureStyle(),  # noqa: B008 (frozen)
+) -> None:
+    """Write the figures ``curves`` and ``trend`` and ``report.html`` into ``directory``, each whole or not at all.
 
     The same input gives the same bytes.
 
@@ -83,13 +90,17 @@ def write_report(directory: Path, *, table: Table, verdict: Verdict, facts: Mapp
         table: The runs.
         verdict: What ``crossnorm.stats.estimate`` says of them.
         facts: Keys of `Facts`.
+        style: Formats, width and text size of the figures; default PNG, page width.
 
     Raises:
-        BadInput: an unknown key among the facts.
+        BadInput: an unknown key among the facts, or a style that leaves no room.
     """
     html = render_page(table=table, verdict=verdict, facts=facts)
-    save(curves_figure(table, verdict), directory / "curves.png")
-    save(trend_figure(table, verdict), directory / "trend.png")
+    look: dict[str, Any] = {"size": style.width, "text_size": style.font_size}
+    for name, figure in (("curves", curves_figure), ("trend", trend_figure)):
+        drawn = figure(table, verdict, **look)
+        for ending in style.formats:
+            save(drawn, directory / f"{name}.{ending}")
     with whole_file(directory / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
 
@@ -185,7 +196,7 @@ def _values(data: Mapping[str, Any]) -> dict[str, Any]:
     rows = []
     for arm in data["arms"]:
         band = level[arm["name"]]
-        means = dict(zip(band["at"], band["mean"], strict=True))
+        means = dict(zip(data["places"][band["at"]], band["mean"], strict=True))
         rows.append((arm["name"], band["n"], [means.get(place) for place in places]))
     return {"label": axis["label"], "steps": [axis["shared"][place] for place in places], "rows": rows}
 
