@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from accessibility import serious_faults
 from report_studies import FACTS, STATES, grid, judged
 
 from crossnorm.report.page import render_page
@@ -17,18 +16,6 @@ from crossnorm.stats import Table
 pytestmark = pytest.mark.slow
 
 EVIL = "<script>alert(1)</script>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    with sync_api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 def opened(browser: Any, folder: Path, html: str, **options: Any) -> tuple[Any, list[str]]:
@@ -54,6 +41,23 @@ def test_every_state_opens_in_silence(browser: Any, tmp_path: Path, state: str) 
     page, noise = opened(browser, tmp_path, html, viewport={"width": 390, "height": 844})
     assert noise == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(browser: Any, tmp_path: Path, scheme: str) -> None:
+    table = grid(alphas=(-0.5, 0.5, 1.0))
+    html = render_page(table=table, verdict=judged(table), facts=FACTS)
+    page, _ = opened(browser, tmp_path, html, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((item) => { item.open = true; })")
+    assert serious_faults(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
+    assert serious_faults(page) == []
+
+
+def test_axe_would_find_a_fault(browser: Any, tmp_path: Path) -> None:
+    page, _ = opened(browser, tmp_path, "<html lang=en><title>t</title><main><h1>t</h1><button></button></main></html>")
+    assert serious_faults(page) == ["button-name: 1"]
 
 
 def test_charts_follow_their_controls_and_match_the_verdict(browser: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from crossnorm.api.result import Result
 from crossnorm.api.single import evaluate_checkpoint, train_model
 from crossnorm.api.studies import Study
 from crossnorm.api.tables import compare, report_table
+from crossnorm.api.watching import watch
 
 __all__ = [
     "Result",
@@ -20,4 +21,5 @@ __all__ = [
     "read_result",
     "report_table",
     "train_model",
+    "watch",
 ]

@@ -24,8 +24,12 @@ def default_folder(name: str) -> Path:
     return Path("crossnorm") / encoded_name(name)
 
 
-def read_result(folder: Path | str) -> Result:
+def read_result(folder: Path | str, *, looking: bool = False) -> Result:
     """The answer of what a study's folder holds now.
+
+    Args:
+        folder: The study's folder.
+        looking: While the study is unfinished its intervals are the sequential ones, valid however often one looks.
 
     Raises:
         BadInput: There is no study in it.
@@ -35,7 +39,8 @@ def read_result(folder: Path | str) -> Result:
     if found is None:
         raise BadInput(str(folder), "a study's folder", "no study.yaml in it")
     plan, record = found
-    return result_of(folder, plan, record, carry_out_until_decided(folder, plan, record, lambda runs: None))
+    runs = carry_out_until_decided(folder, plan, record, lambda runs: None)
+    return result_of(folder, plan, record, runs, looking=looking)
 
 
 def carry_out_until_decided(
@@ -63,21 +68,21 @@ def carry_out_until_decided(
     return runs
 
 
-def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run]) -> Result:
-    """The answer that these runs of a study give, with the facts of its folder."""
+def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, looking: bool = False) -> Result:
+    """The answer that these runs of a study give, with the facts of its folder; `looking`: see `read_result`."""
     table = collect(folder, plan, runs)
     return Result(
         table=table,
-        verdict=_verdict(plan, record, table),
+        verdict=_verdict(plan, record, table, looking=looking and not table.complete),
         facts=_facts(folder, plan, record),
         folder=folder,
     )
 
 
-def _verdict(plan: Plan, record: Record, table: Table) -> Verdict:
+def _verdict(plan: Plan, record: Record, table: Table, *, looking: bool = False) -> Verdict:
     spec = plan.spec
     assert spec.direction is not None
-    looked = record.looked or spec.stop == "decided"
+    looked = looking or record.looked or spec.stop == "decided"
     return estimate(
         table,
         study=spec.name,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossnorm.report import curves_figure, trend_figure, write_report
+from crossnorm.report import FigureStyle, curves_figure, result_html, trend_figure, write_report
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands
 from crossnorm.study.files import write_atomically
 
@@ -46,18 +46,44 @@ class Result:
         """The first variant's slope per unit α against the baseline."""
         return self.verdict.trend
 
-    def plot(self) -> tuple[Figure, Figure]:
-        """The learning curves and the trend over α, as matplotlib figures to change or save."""
-        return curves_figure(self.table, self.verdict), trend_figure(self.table, self.verdict)
+    def plot(self, *, width: float | str = "page", font_size: float = 8.0) -> tuple[Figure, Figure]:
+        """The learning curves and the trend over α, as matplotlib figures to change or save.
 
-    def save(self, directory: Path | str) -> Path:
-        """Write verdict.json, table.csv, curves.png, trend.png and report.html into a folder; give it back."""
+        Args:
+            width: Inches, or "page" (7.0) or "column" (3.4).
+            font_size: Text size in points.
+
+        Raises:
+            BadInput: A width or text size that leaves no room.
+        """
+        style = FigureStyle(width=width, font_size=font_size)
+        table, verdict = self.table, self.verdict
+        return (
+            curves_figure(table, verdict, size=style.width, text_size=style.font_size),
+            trend_figure(table, verdict, size=style.width, text_size=style.font_size),
+        )
+
+    def save(self, directory: Path | str, style: FigureStyle | None = None) -> Path:
+        """Write verdict.json, table.csv, report.html and the figures curves and trend into a folder; give it back.
+
+        Args:
+            directory: Made if missing.
+            style: Formats, width and text size of the figures; default PNG, page width.
+
+        Raises:
+            BadInput: A style that leaves no room.
+        """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts)
+        style = style or FigureStyle()
+        write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts, style=style)
         write_atomically(directory / "table.csv", _csv(self.table))
         write_atomically(directory / "verdict.json", self.verdict.to_json())
         return directory
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, the arms, the two figures."""
+        return result_html(self.table, self.verdict)
 
     def __repr__(self) -> str:
         return f"Result({self.verdict.study}: {self.verdict.answer.sentence})"

@@ -7,20 +7,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from crossnorm.api.answers import carry_out_until_decided, default_folder, result_of
 from crossnorm.api.result import Result
 from crossnorm.errors import BadInput
+from crossnorm.report.notebook import study_html
 from crossnorm.study import store
 from crossnorm.study.basis import outlook_of, stored_basis
 from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, macs_of
 from crossnorm.study.folder import locked, open_folder
 from crossnorm.study.local import default_workers, run_local
 from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
-from crossnorm.study.plan import Plan, Run, cut
+from crossnorm.study.plan import Plan, Run, cut, make_plan
 from crossnorm.study.progress import Progress
 from crossnorm.study.resolve import load_study_task, resolve
 from crossnorm.study.spec import StudySpec
+from crossnorm.study.status import StatusFile
 from crossnorm.training.devices import pick_device
 
 __all__ = ["Study"]
@@ -43,6 +46,12 @@ class Study(StudySpec):
             BadInput: Whatever in the study does not fit.
         """
         return resolve(self, load_study_task(self))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: arms and seeds, before anything is trained."""
+        plan = make_plan(self)
+        arms = [(arm.name, arm.family, arm.dose, arm.control) for arm in plan.arms]
+        return study_html(self.name, f"{self.task}, {len(plan.seeds)} seeds, {len(plan.runs)} runs", arms)
 
     def run(
         self,
@@ -81,6 +90,12 @@ class Study(StudySpec):
 
                 def carry_out(runs: Sequence[Run]) -> None:
                     todo = [run for run in runs if not store.stands(folder, run)]
+                    shown, noted = (each.begin(plan, runs, todo, len(task.train)) for each in (bars, status))
+
+                    def listen(worker: int, event: dict[str, Any]) -> None:
+                        shown(worker, event)
+                        noted(worker, event)
+
                     run_local(
                         plan,
                         cut(plan, todo, count),
@@ -88,10 +103,11 @@ class Study(StudySpec):
                         workers=count,
                         device=chosen.type,
                         imports=imports,
-                        listen=bars.begin(plan, runs, todo, len(task.train)),
+                        listen=listen,
                     )
 
-                planned = carry_out_until_decided(folder, plan, record, carry_out)
+                with StatusFile(folder) as status:
+                    planned = carry_out_until_decided(folder, plan, record, carry_out)
                 result = result_of(folder, plan, record, planned)
                 result.save(folder)
         return result

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from crossnorm.errors import BadInput
 
-__all__ = ["import_modules", "margin_of", "numbers"]
+__all__ = ["import_modules", "inches", "margin_of", "numbers"]
 
 
 def numbers(name: str, text: str) -> list[float]:
@@ -21,6 +21,14 @@ def numbers(name: str, text: str) -> list[float]:
 
 def margin_of(text: str) -> float | str:
     """A number, or the words that the study file takes, such as ``1 %``."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def inches(text: str) -> float | str:
+    """A width in inches, or the name of one."""
     try:
         return float(text)
     except ValueError:

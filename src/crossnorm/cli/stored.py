@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossnorm.cli.reading import import_modules, margin_of
+from crossnorm.cli.reading import import_modules, inches, margin_of
 from crossnorm.cli.root import app, guarded
 from crossnorm.cli.showing import show
 from crossnorm.errors import BadInput
@@ -24,28 +24,35 @@ def report(
     direction: Annotated[str | None, typer.Option(help="Which is better: lower or higher (with --from).")] = None,
     margin: Annotated[str | None, typer.Option(help='Differences up to it count as "same" (with --from).')] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; default: the folder itself.")] = None,
+    formats: Annotated[str, typer.Option(help="Of the figures, separated by commas: png,svg,pdf")] = "png",
+    width: Annotated[str, typer.Option(help="Of the figures: page, column, or inches.")] = "page",
+    font_size: Annotated[float, typer.Option(help="Text size of the figures in points.")] = 8.0,
 ) -> None:
     """Draw again from what is stored, or from any table of runs.
 
     \b
     crossnorm report crossnorm/quick
+    crossnorm report crossnorm/quick --formats svg,pdf --width 3.3 --font-size 8
     crossnorm report --from runs.csv --metric loss --direction lower --out answer
     """  # noqa: D301
     from crossnorm.api import read_result, report_table
+    from crossnorm.report import FigureStyle
 
+    names = tuple(name.strip() for name in formats.split(","))
+    style = FigureStyle(width=inches(width), font_size=font_size, formats=names)
     if (folder is None) == (table is None):
         raise BadInput("report", "a study's folder or --from FILE", "neither" if folder is None else "both")
     if folder is not None:
         if metric or direction or margin:
             raise BadInput("report", "--metric, --direction and --margin only with --from", "them with a folder")
         result = read_result(folder)
-        result.save(out or folder)
+        result.save(out or folder, style)
     else:
         assert table is not None
         if metric is None or direction is None or out is None:
             raise BadInput("report --from", "--metric, --direction and --out beside it", "fewer")
         result = report_table(table, metric, direction, None if margin is None else margin_of(margin))
-        result.save(out)
+        result.save(out, style)
     show(result, out or folder)
 
 

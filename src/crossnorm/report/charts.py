@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ __all__ = ["chart_data", "rounded"]
 Floats = NDArray[np.float64]
 
 _NUMBERS = 120_000  # of single runs on one page: about 1 MB, beside 4.8 MB of drawing library
-_MEANS = 80  # evaluations of one mean
+_MEANS, _FEWEST_MEANS = 80, 30  # evaluations of one mean, and of one in a study of very many curves
+_BANDED, _FEWEST_BANDED = 40, 12  # evaluations at which a ribbon is drawn, likewise
+_CURVES = 180  # arms × metrics from which on all but the decided metric are drawn at fewer evaluations
 _SHOWN = 12  # arms visible at first
 
 
@@ -31,13 +34,23 @@ def chart_data(table: Table, verdict: Verdict) -> dict[str, Any]:
     """Everything the charts need, JSON-ready: no NaN, no infinity, no more numbers than the eye can use.
 
     Single runs are cut to evenly spaced evaluations, first and last always among them, when a study is so large
-    that the page would pass 7 MB, and so are means beyond 80 evaluations.
+    that the page would pass 7 MB, and so are means beyond 80 evaluations. The metric that decides keeps the most.
+    What many bands share, the places of their evaluations and their labels, stands once in ``places`` and ``labels``.
     """
     metrics, axes = metrics_of(table), _axes(table)
     columns = len(table.arms) * len(table.seeds) * (len(metrics) + len(axes))
-    kept = spaced(len(table.steps), max(12, _NUMBERS // max(1, columns)))
+    kept = spaced(len(table.steps), max(10, _NUMBERS // max(1, columns)))
+    decided = drawable(table, verdict.metric) if metrics else None
+    crowd = max(1.0, len(table.arms) * len(metrics) / _CURVES)
+    shared = _Shared()
+    curves = {
+        name: _metric(
+            table, verdict, name, _Detail.of(kept, len(table.steps), 1.0 if name == decided else crowd), shared
+        )
+        for name in metrics
+    }
     return {
-        "metric": drawable(table, verdict.metric) if metrics else None,
+        "metric": decided,
         "direction": verdict.direction,
         "decided": metric_name(verdict.metric),
         "margin": verdict.margin,
@@ -49,9 +62,11 @@ def chart_data(table: Table, verdict: Verdict) -> dict[str, Any]:
             {"title": group.title, "arms": [table.arms[k].name for k in group.arms]} for group in panels(table.arms)
         ],
         "axes": {name: _axis(table, name, kept) for name in ("step", *axes)},
-        "metrics": {name: _metric(table, verdict, name, kept) for name in metrics},
+        "metrics": curves,
+        "places": [list(places) for places in shared.places],
+        "labels": list(shared.labels),
         "trend": _trend(table, verdict),
-        "pairing": _pairing(table, drawable(table, verdict.metric)) if metrics else None,
+        "pairing": None if decided is None else _pairing(table, decided),
     }
 
 
@@ -109,13 +124,47 @@ def _mean_over_seeds(values: Floats) -> Floats:
     return np.asarray(np.divide(total, there.sum(axis=0), out=np.full(total.shape, np.nan), where=there.any(axis=0)))
 
 
-def _metric(table: Table, verdict: Verdict, name: str, kept: Sequence[int]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Detail:
+    """At how many evaluations runs, means and bands of one metric are drawn, to how many digits."""
+
+    kept: Sequence[int]
+    means: int
+    banded: int
+    digits: int
+
+    @classmethod
+    def of(cls, kept: Sequence[int], steps: int, crowd: float) -> _Detail:
+        """All that the eye can use, shared out where there is a crowd of curves."""
+        return cls(
+            kept,
+            means=max(_FEWEST_MEANS, int(_MEANS / crowd)),
+            banded=max(_FEWEST_BANDED, int(_BANDED / crowd)),
+            digits=5 if crowd == 1.0 or len(kept) == steps else 4,
+        )
+
+
+class _Shared:
+    """Lists and texts that many bands have in common, each kept once; their positions stand for them."""
+
+    def __init__(self) -> None:
+        self.places: dict[tuple[int, ...], int] = {}
+        self.labels: dict[str, int] = {}
+
+    def place(self, places: Iterable[int]) -> int:
+        return self.places.setdefault(tuple(places), len(self.places))
+
+    def label(self, label: str) -> int:
+        return self.labels.setdefault(label, len(self.labels))
+
+
+def _metric(table: Table, verdict: Verdict, name: str, detail: _Detail, shared: _Shared) -> dict[str, Any]:
     found = {
         kind: bands(
             table,
             name,
             confidence=verdict.confidence,
-            steps=declared(table, name) if verdict.interval == "bonferroni-t" else None,
+            steps=declared(table, name, detail.banded) if verdict.interval == "bonferroni-t" else None,
             difference=kind == "difference",
             interval=verdict.interval,
         )
@@ -123,22 +172,25 @@ def _metric(table: Table, verdict: Verdict, name: str, kept: Sequence[int]) -> d
     }
     return {
         "label": metric_name(name),
-        "runs": [[rounded(run[list(kept)]) for run in arm] for arm in table.curves(name)],
-        **{kind: {band.arm: _band(table, band) for band in result.arms} for kind, result in found.items()},
+        "runs": [[rounded(run[list(detail.kept)], detail.digits) for run in arm] for arm in table.curves(name)],
+        **{
+            kind: {band.arm: _band(table, band, detail.means, shared) for band in result.arms}
+            for kind, result in found.items()
+        },
     }
 
 
-def _band(table: Table, band: ArmBand) -> dict[str, Any]:
-    """Mean and band of one arm; ``at`` and ``declared`` are positions among the table's evaluations."""
+def _band(table: Table, band: ArmBand, most: int, shared: _Shared) -> dict[str, Any]:
+    """Mean and band of one arm; ``at`` and ``declared`` say which of the shared places among the evaluations."""
     place = {step: k for k, step in enumerate(table.steps)}
-    means = spaced(len(band.curve_steps), _MEANS)
+    means = spaced(len(band.curve_steps), most)
     return {
         "n": band.n,
         "kind": band.kind,
-        "label": band.label,
-        "at": [place[band.curve_steps[k]] for k in means],
+        "label": shared.label(band.label),
+        "at": shared.place(place[band.curve_steps[k]] for k in means),
         "mean": rounded(band.curve[means]),
-        "declared": [place[step] for step in band.steps],
+        "declared": shared.place(place[step] for step in band.steps),
         "low": rounded(band.low),
         "high": rounded(band.high),
     }

@@ -16,7 +16,7 @@ from crossnorm.errors import BadInput
 from crossnorm.report.labels import arm_labels, end_labels, room, sides
 from crossnorm.report.layout import Layout, blank
 from crossnorm.report.panels import Panel, declared, drawable, horizontal, panels, ramped
-from crossnorm.report.style import INK, Look, looks, readable, styled
+from crossnorm.report.style import INK, Look, looks, readable, styled, width_of
 from crossnorm.report.words import axis_name, metric_name
 from crossnorm.stats import ArmBand, Table, Verdict, bands
 
@@ -78,7 +78,7 @@ def curves_figure(
     metric: str | None = None,
     *,
     over_alpha: bool = False,
-    size: str = "page",
+    size: str | float = "page",
     text_size: float = 8.0,
 ) -> Figure:
     """Learning curves: above the metric itself, below its difference to the baseline's run of the same seed.
@@ -93,7 +93,7 @@ def curves_figure(
         metric: Another stored metric; default the verdict's.
         over_alpha: Against the α in force instead: how far can it be raised before it costs something? Only the arms
             that raise it by a schedule are drawn.
-        size: ``"page"`` (7.0 in wide) or ``"column"`` (3.4 in).
+        size: ``"page"`` (7.0 in wide), ``"column"`` (3.4 in), or the width in inches.
         text_size: Text size in points.
 
     Returns:
@@ -104,7 +104,7 @@ def curves_figure(
     """
     metric = drawable(table, metric or verdict.metric)
     groups = _ramped_panels(table) if over_alpha else panels(table.arms)
-    columns = min(len(groups), {"page": 3, "column": 1}.get(size, 1))
+    columns = min(len(groups), max(1, int(width_of(size) * 8 / (text_size * 2.3))))
     blocks = -(-len(groups) // columns)
     layout = Layout(
         size=size,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossnorm.errors import BadInput
 from crossnorm.report.style import MUTED, width_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = ["Layout", "blank"]
 
 _EDGE = 0.1  # around everything
 _LEFT = 0.62  # left of the first column: axis label and tick labels
+_NARROWEST = 0.7  # axes narrower than this show nothing
 _TICKS = 0.55  # under the last row: tick labels and axis label
 
 
@@ -30,7 +32,7 @@ class Layout:
     """A grid of axes under a heading and above a footnote; lengths in inches at 8 points of text.
 
     Args:
-        size: ``"page"`` or ``"column"``.
+        size: ``"page"``, ``"column"`` or inches.
         columns: Axes side by side.
         heights: Height of each row of axes.
         gaps: Room above each row, for titles and the tick labels of the row above.
@@ -38,7 +40,7 @@ class Layout:
         ticks: Room left of the second column and on, for tick labels where the columns have their own.
     """
 
-    size: str
+    size: str | float
     columns: int
     heights: Sequence[float]
     gaps: Sequence[float]
@@ -52,7 +54,7 @@ def blank(
     """A figure with its heading, footnote and empty axes (rows, columns); as tall as all of that needs.
 
     Raises:
-        BadInput: no such size.
+        BadInput: no such size, or one without room.
     """
     from matplotlib.figure import Figure
 
@@ -83,6 +85,9 @@ def _axes(figure: Figure, layout: Layout, scale: float, head: float) -> NDArray[
     width, height = figure.get_size_inches()
     pitch = (width - scale * _LEFT + scale * layout.ticks) / layout.columns
     inner = pitch - scale * (layout.labels + layout.ticks)
+    if inner < _NARROWEST:
+        hint = "Make it wider, or the text smaller."
+        raise BadInput("width", "room for axes beside the names of the arms", f"{width:g} inches", hint)
     cells = np.empty((len(layout.heights), layout.columns), dtype=object)
     top = head
     for row, (gap, tall) in enumerate(zip(layout.gaps, layout.heights, strict=True)):

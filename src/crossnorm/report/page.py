@@ -11,19 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crossnorm.errors import unknown_name
 from crossnorm.report.charts import chart_data
 from crossnorm.report.curves import curves_figure
 from crossnorm.report.files import whole_file
 from crossnorm.report.panels import ramped, spaced
-from crossnorm.report.style import save
+from crossnorm.report.style import FigureStyle, save
 from crossnorm.report.trend import trend_figure
 from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost
 from crossnorm.stats import Table, Verdict, standings
 
-__all__ = ["Facts", "render_page", "write_report"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+__all__ = ["Facts", "environment", "render_page", "static_files", "write_page", "write_report"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +73,15 @@ class Facts:
         return cls(**{name: value for name, value in facts.items() if value is not None} | lists)
 
 
-def write_report(directory: Path, *, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> None:
-    """Write ``curves.png``, ``trend.png`` and ``report.html`` into ``directory``, each whole or not at all.
+def write_report(
+    directory: Path,
+    *,
+    table: Table,
+    verdict: Verdict,
+    facts: Mapping[str, Any],
+    style: FigureStyle = FigureStyle(),  # noqa: B008 (frozen)
+) -> None:
+    """Write the figures ``curves`` and ``trend`` and ``report.html`` into ``directory``, each whole or not at all.
 
     Where a schedule moves α there is also ``curves-alpha.png``, the same curves against α. The same input gives the
     same bytes.
@@ -80,34 +91,38 @@ def write_report(directory: Path, *, table: Table, verdict: Verdict, facts: Mapp
         table: The runs.
         verdict: What ``crossnorm.stats.estimate`` says of them.
         facts: Keys of `Facts`.
+        style: Formats, width and text size of the figures; default PNG, page width.
 
     Raises:
-        BadInput: an unknown key among the facts.
+        BadInput: an unknown key among the facts, or a style that leaves no room.
     """
     html = render_page(table=table, verdict=verdict, facts=facts)
-    save(curves_figure(table, verdict), directory / "curves.png")
+    look: dict[str, Any] = {"size": style.width, "text_size": style.font_size}
+    figures = {
+        "curves": curves_figure(table, verdict, **look),
+        "trend": trend_figure(table, verdict, **look),
+    }
     if ramped(table):
-        save(curves_figure(table, verdict, over_alpha=True), directory / "curves-alpha.png")
-    save(trend_figure(table, verdict), directory / "trend.png")
+        figures["curves-alpha"] = curves_figure(table, verdict, over_alpha=True, **look)
+    for name, figure in figures.items():
+        for ending in style.formats:
+            save(figure, directory / f"{name}.{ending}")
     with whole_file(directory / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 
 def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> str:
     """The page as text; see `write_report`."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    return write_page(table=table, verdict=verdict, facts=facts)
+
+
+def write_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any], progress: str | None = None) -> str:
+    """The page, whole in itself; or, with a fragment that shows progress, the live one, which asks its server."""
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    known = Facts.of(facts)
-    templates = Environment(
-        loader=PackageLoader("crossnorm.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    known, live = Facts.of(facts), progress is not None
+    templates = environment()
     templates.filters |= {"number": number, "interval": interval, "metric": metric_name, "dose": _dose, "said": _said}
     templates.filters["cost"] = partial(pairs_cost, seconds_per_seed=known.seconds_per_seed)
     data = chart_data(table, verdict)
@@ -124,8 +139,24 @@ def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> 
         data_metric=data["metric"],
         data_trend=data["trend"],
         data=Markup(embedded(data)),
-        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
-        static={name: Markup(_static(name)) for name in ("report.css", "report.js")},
+        live=live,
+        progress=Markup(progress or ""),
+        plotly="" if live else Markup(get_plotlyjs().replace("</script", "<\\/script")),
+        static=static_files("report.css", "report.js", *(["live.js"] if live else [])),
+    )
+
+
+def environment() -> Environment:
+    """The templates, with every value escaped and every unknown name an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("crossnorm.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
 
 
@@ -137,10 +168,14 @@ def embedded(data: Any) -> str:
     return text
 
 
-def _static(name: str) -> str:
+def static_files(*names: str) -> dict[str, Markup]:
+    """Style and scripts that lie beside the templates, by name."""
     from importlib.resources import files
 
-    return (files("crossnorm.report") / "templates" / name).read_text(encoding="utf-8")
+    from markupsafe import Markup
+
+    folder = files("crossnorm.report") / "templates"
+    return {name: Markup((folder / name).read_text(encoding="utf-8")) for name in names}
 
 
 def _dose(alpha: float | None) -> str:
@@ -167,7 +202,7 @@ def _values(data: Mapping[str, Any]) -> dict[str, Any]:
     rows = []
     for arm in data["arms"]:
         band = level[arm["name"]]
-        means = dict(zip(band["at"], band["mean"], strict=True))
+        means = dict(zip(data["places"][band["at"]], band["mean"], strict=True))
         rows.append((arm["name"], band["n"], [means.get(place) for place in places]))
     return {"label": axis["label"], "steps": [axis["shared"][place] for place in places], "rows": rows}
 

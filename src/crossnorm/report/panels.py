@@ -121,16 +121,16 @@ def drawable(table: Table, metric: str) -> str:
     return max((name for name in known if metric.startswith(f"{name}_")), key=len, default=metric)
 
 
-def declared(table: Table, metric: str) -> tuple[int, ...] | None:
-    """The evaluations at which a ribbon holds together: evenly spread ones where there are more than 40.
+def declared(table: Table, metric: str, most: int = _RIBBON) -> tuple[int, ...] | None:
+    """The evaluations at which a ribbon holds together: evenly spread ones where there are more than `most`.
 
     None leaves the choice to `crossnorm.stats.bands`: with few evaluations, and where some arm has too few pairs for
     a ribbon.
     """
     there = (table.status == "complete") & np.isfinite(table.curves(metric)).any(axis=-1)
-    if len(table.steps) <= _RIBBON or (there & there[0]).sum(axis=1).min() < _RIBBON_FROM:
+    if len(table.steps) <= most or (there & there[0]).sum(axis=1).min() < _RIBBON_FROM:
         return None
-    return tuple(table.steps[k] for k in spaced(len(table.steps), _RIBBON))
+    return tuple(table.steps[k] for k in spaced(len(table.steps), most))
 
 
 def spaced(count: int, most: int) -> list[int]:

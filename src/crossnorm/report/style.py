@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossnorm.errors import unknown_name
+from crossnorm.errors import BadInput, unknown_name
 from crossnorm.report.files import whole_file
 from crossnorm.stats import ArmInfo
 
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "FORMATS",
     "GRID",
     "INK",
     "MUTED",
     "WIDTHS",
+    "FigureStyle",
     "Look",
     "family_look",
     "looks",
@@ -34,6 +36,9 @@ __all__ = [
 
 WIDTHS = {"column": 3.4, "page": 7.0}
 """Figure widths in inches: one column of a two-column paper, and a full page."""
+
+FORMATS = ("png", "svg", "pdf")
+"""File formats of figures."""
 
 INK, MUTED, GRID = "#1b1f24", "#68707a", "#e3e6ea"
 _DARK_INK, _GREY = "#e8eaed", "#9aa0a6"
@@ -66,15 +71,48 @@ class Look:
     marker: str = "o"
 
 
-def width_of(size: str) -> float:
-    """Width in inches of the named size.
+@dataclass(frozen=True, kw_only=True)
+class FigureStyle:
+    """How figures are printed.
+
+    Args:
+        width: Inches, or the name of a size: "page" (7.0) or "column" (3.4).
+        font_size: Text size in points, 5 to 20.
+        formats: Of "png", "svg" and "pdf"; text stays text in SVG and PDF.
 
     Raises:
-        BadInput: the size is neither ``column`` nor ``page``.
+        BadInput: A width outside 2.5 to 20, another text size or format.
     """
-    if size not in WIDTHS:
-        raise unknown_name("size", size, WIDTHS)
-    return WIDTHS[size]
+
+    width: float | str = "page"
+    font_size: float = 8.0
+    formats: tuple[str, ...] = ("png",)
+
+    def __post_init__(self) -> None:
+        """Judge everything before anything is drawn."""
+        width_of(self.width)
+        if not 5 <= self.font_size <= 20:
+            raise BadInput("font size", "5 to 20 points", self.font_size)
+        for name in self.formats:
+            if name not in FORMATS:
+                raise unknown_name("format", name, FORMATS)
+        if not self.formats:
+            raise BadInput("formats", "at least one of " + ", ".join(FORMATS), "none")
+
+
+def width_of(size: str | float) -> float:
+    """Width in inches of a named size, or the inches themselves.
+
+    Raises:
+        BadInput: the size is neither ``column`` nor ``page`` nor 2.5 to 20 inches.
+    """
+    if isinstance(size, str):
+        if size not in WIDTHS:
+            raise unknown_name("size", size, WIDTHS)
+        return WIDTHS[size]
+    if not 2.5 <= size <= 20:
+        raise BadInput("width", "2.5 to 20 inches, column or page", size)
+    return float(size)
 
 
 def looks(arms: Sequence[ArmInfo]) -> dict[str, Look]:
@@ -205,8 +243,9 @@ def save(figure: Figure, path: Path, *, dpi: int = 200) -> None:
     """
     import matplotlib
 
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise unknown_name(f"{path}: the file's ending", path.suffix, (".png", ".svg", ".pdf"))
+    endings = tuple(f".{name}" for name in FORMATS)
+    if path.suffix not in endings:
+        raise unknown_name(f"{path}: the file's ending", path.suffix, endings)
     dated: Any = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
     options: Any = {"svg.hashsalt": "crossnorm", "svg.fonttype": "none", "pdf.fonttype": 42}
     with matplotlib.rc_context(options), whole_file(path) as temporary:

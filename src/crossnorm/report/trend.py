@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crossnorm.report.labels import end_labels, room, shortened, sides
 from crossnorm.report.layout import Layout, blank
 from crossnorm.report.panels import controls_of
-from crossnorm.report.style import INK, Look, family_look, looks, readable, styled
+from crossnorm.report.style import INK, Look, family_look, looks, readable, styled, width_of
 from crossnorm.report.words import interval, interval_note, metric_name, number
 from crossnorm.stats import ArmInfo, ArmResult, Contrast, Table, Verdict
 
@@ -96,7 +96,7 @@ def _title(arm: ArmInfo, several: bool) -> str:
     return f"{name} at {arm.site}" if several and arm.site else name
 
 
-def trend_figure(table: Table, verdict: Verdict, *, size: str = "page", text_size: float = 8.0) -> Figure:
+def trend_figure(table: Table, verdict: Verdict, *, size: str | float = "page", text_size: float = 8.0) -> Figure:
     """The difference at the last evaluation against α: each variant and its control, and beside them their contrast.
 
     Thin lines are single seeds, bars the verdict's intervals, the shaded strip is the margin. Arms without a dose
@@ -105,7 +105,7 @@ def trend_figure(table: Table, verdict: Verdict, *, size: str = "page", text_siz
     Args:
         table: The runs.
         verdict: Its estimates are drawn as they are.
-        size: ``"page"`` (7.0 in wide) or ``"column"`` (3.4 in).
+        size: ``"page"`` (7.0 in wide), ``"column"`` (3.4 in), or the width in inches.
         text_size: Text size in points.
 
     Returns:
@@ -118,7 +118,7 @@ def trend_figure(table: Table, verdict: Verdict, *, size: str = "page", text_siz
     panes = [
         pane for pane in (("arm − baseline", dosed), ("variant − its control", contrasts), ("", single)) if pane[1]
     ]
-    rows, columns = (max(1, len(panes)), 1) if size == "column" else (1, max(1, len(panes)))
+    rows, columns = (max(1, len(panes)), 1) if width_of(size) * 8 / text_size < 5 else (1, max(1, len(panes)))
     layout = Layout(
         size=size,
         columns=columns,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from crossnorm.study.files import write_atomically
 from crossnorm.study.plan import Plan, make_plan
 from crossnorm.study.spec import RECORD, StudySpec, parse_spec
 
-__all__ = ["Record", "locked", "open_folder", "read_folder"]
+__all__ = ["Record", "locked", "note_look", "open_folder", "read_folder"]
 
 _GROWS = ("alphas", "arms", "control", "max_seeds", "seeds", "variants")
 _FREE = ("data",)  # the digest says whether the data are the same, wherever they lie
+_LOOKED = ".watched"
 _HEADER = "# A crossnorm study, resolved. `crossnorm plot` on the same study and folder continues or extends it.\n"
 
 
@@ -117,6 +118,12 @@ def open_folder(folder: Path, plan: Plan, digest: str) -> Record:
     return record
 
 
+def note_look(folder: Path) -> None:
+    """Remember that somebody has seen results of the unfinished study: extending it later counts as after a look."""
+    with suppress(OSError):  # a folder that cannot be written cannot be extended there either
+        (folder / _LOOKED).touch()
+
+
 def _continued(folder: Path, old: tuple[Plan, Record], plan: Plan, digest: str) -> Record:
     before, record = old
     _refuse_differences(folder, before, plan)
@@ -128,7 +135,7 @@ def _continued(folder: Path, old: tuple[Plan, Record], plan: Plan, digest: str) 
     seeds = [seed for seed in plan.seeds if seed not in before.seeds]
     if not arms and not seeds:
         return record
-    seen = (folder / "verdict.json").exists()
+    seen = any((folder / name).exists() for name in ("verdict.json", _LOOKED))
     extension = {"arms": arms, "seeds": seeds, "results_seen": seen}
     return Record(digest=digest, environment=record.environment, extensions=(*record.extensions, extension))
 

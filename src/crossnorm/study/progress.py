@@ -18,7 +18,12 @@ from rich.progress import Progress as Bars
 
 from crossnorm.study.plan import Plan, Run
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "steps_by_arm"]
+
+
+def steps_by_arm(plan: Plan, examples: int) -> dict[str, int]:
+    """Optimiser steps of one run of each arm on so many training examples."""
+    return {arm.name: max(1, examples // arm.recipe.batch_size) * arm.recipe.epochs for arm in plan.arms}
 
 
 class Progress:
@@ -71,8 +76,7 @@ class Progress:
         """Start the bars of the runs that are to be done; give back what listens to the executor."""
         for bar in self.bars.task_ids:
             self.bars.remove_task(bar)
-        steps = {arm.name: max(1, examples // arm.recipe.batch_size) * arm.recipe.epochs for arm in plan.arms}
-        return _Listener(self, steps, plan.spec.name, len(runs), todo)
+        return _Listener(self, steps_by_arm(plan, examples), plan.spec.name, len(runs), todo)
 
 
 class _Listener:

@@ -160,7 +160,7 @@ def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device,
             member = fresh()
     store.rewind_metrics(folder, run, member.step or None)
     if member.step:
-        tell({"event": "step", "members": member.step})
+        tell({"event": "step", "members": member.step, "resumed": True})
     return member
 
 

@@ -3,6 +3,7 @@
 The layout, all of it readable by people and safe to kill at any instant:
 
     study.yaml                       the resolved plan, its extensions, the environment
+    status.json                      what its main process is doing, while it runs
     runs/<arm>/<seed>/metrics.jsonl  a line per evaluation; the last line of a step wins
     runs/<arm>/<seed>/checkpoint.*   resume point of an unfinished run
     runs/<arm>/<seed>/result.json    the outcome of a finished one

@@ -1,14 +1,14 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const EMPTY = { metric: null, arms: [], seeds: [], groups: [], metrics: {}, axes: {}, trend: [], pairing: null };
+  const read = () => JSON.parse(document.getElementById("data").textContent) || EMPTY;
+  let data = read();
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
-  const state = {
-    metric: data.metric,
-    axis: data.axes.epoch ? "epoch" : "step",
-    arms: new Set(data.arms.filter((arm) => arm.shown).map((arm) => arm.name)),
-    seeds: new Set(data.seeds),
-  };
+  // What the reader chose; null: nothing yet, so that the default may follow the data.
+  const state = { metric: null, axis: null, arms: new Set(), seeds: new Set(), met: new Set(), checked: { difference: false, bands: true, runs: true } };
+  const metricName = () => (state.metric in data.metrics ? state.metric : data.metric);
+  const axisName = () => (state.axis in data.axes ? state.axis : data.axes.epoch ? "epoch" : "step");
   const CONFIG = { displayModeBar: false, responsive: true };
 
   // The drawing library reads some HTML in labels: names must stay text.
@@ -77,8 +77,8 @@
   }
 
   function drawCurves() {
-    const metric = data.metrics[state.metric], axis = data.axes[state.axis];
-    const difference = byId("difference").checked, withRuns = byId("runs").checked, withBands = byId("bands").checked;
+    const metric = data.metrics[metricName()], axis = data.axes[axisName()];
+    const { difference, runs: withRuns, bands: withBands } = state.checked;
     const found = difference ? metric.difference : metric.level;
     const thin = [], thick = [], areas = [], ends = [], heights = [];
     data.arms.forEach((arm, place) => {
@@ -96,24 +96,25 @@
         thin.push({ x, y, mode: "lines", line: { color: faint(hue, 0.35), width: 1 }, hoverinfo: "skip", connectgaps: false });
       }
       if (!band.n) return;
-      const x = band.at.map((k) => xs[k]);
-      const declared = band.declared.map((k) => xs[k]);
+      const at = data.places[band.at], places = data.places[band.declared];
+      const x = at.map((k) => xs[k]);
+      const declared = places.map((k) => xs[k]);
       const usable = band.low.map((low, k) => low !== null && band.high[k] !== null);
       const pick = (values) => values.filter((_, k) => usable[k]);
       if (withBands && usable.some(Boolean)) {
-        const low = pick(band.low), high = pick(band.high), at = pick(declared);
+        const low = pick(band.low), high = pick(band.high), where = pick(declared);
         heights.push(...low, ...high);
         if (band.kind === "ribbon") {
-          areas.push({ x: [...at, ...at.slice().reverse()], y: [...high, ...low.slice().reverse()], mode: "lines", fill: "toself", fillcolor: faint(hue, 0.2), line: { width: 0 }, hoverinfo: "skip" });
+          areas.push({ x: [...where, ...where.slice().reverse()], y: [...high, ...low.slice().reverse()], mode: "lines", fill: "toself", fillcolor: faint(hue, 0.2), line: { width: 0 }, hoverinfo: "skip" });
         } else {
           const middle = low.map((v, k) => (v + high[k]) / 2);
-          thick.push({ x: at, y: middle, mode: "markers", marker: { size: 1, color: hue }, hoverinfo: "skip", error_y: { type: "data", symmetric: false, array: high.map((v, k) => v - middle[k]), arrayminus: middle.map((v, k) => v - low[k]), color: hue, thickness: 1.3, width: 0 } });
+          thick.push({ x: where, y: middle, mode: "markers", marker: { size: 1, color: hue }, hoverinfo: "skip", error_y: { type: "data", symmetric: false, array: high.map((v, k) => v - middle[k]), arrayminus: middle.map((v, k) => v - low[k]), color: hue, thickness: 1.3, width: 0 } });
         }
       }
       heights.push(...band.mean);
-      const where = new Map(band.declared.map((k, position) => [k, position]));
-      const text = band.at.map((k) => {
-        const position = where.get(k);
+      const bandAt = new Map(places.map((k, position) => [k, position]));
+      const text = at.map((k) => {
+        const position = bandAt.get(k);
         const has = position !== undefined && usable[position];
         return has ? `<br>[${shown(band.low[position])}, ${shown(band.high[position])}]` : "";
       });
@@ -129,7 +130,7 @@
     const range = limits(inside, 0.08);
     const shapes = difference ? [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0, y1: 0, line: { color: css("--ink"), width: 1.5 } }] : [];
     const annotations = endLabels(ends, range, HEIGHT("curves"));
-    if (difference && state.metric === data.metric) annotations.push(...sides());
+    if (difference && metricName() === data.metric) annotations.push(...sides());
     const label = difference ? `${metric.label}: arm − baseline` : metric.label;
     const view = layout(plain(axis.label), plain(label), { shapes, annotations });
     view.yaxis.range = range;
@@ -144,7 +145,7 @@
   }
 
   function note(found, withBands) {
-    const labels = [...new Set(Object.values(found).map((band) => band.label))];
+    const labels = [...new Set(Object.values(found).map((band) => data.labels[band.label]))];
     const parts = ["Thin: single runs. Thick: mean of an arm's complete runs."];
     if (withBands && labels.length) parts.push(labels[0][0].toUpperCase() + labels[0].slice(1) + (labels.length > 1 ? "; arms with failed runs have fewer." : "."));
     if (data.thinned) parts.push(`Single runs show ${data.kept.length} evaluations each.`);
@@ -255,16 +256,33 @@
     });
     if (!data.metric) return;
     const visible = data.arms.filter((arm) => state.arms.has(arm.name)).map((arm) => arm.name);
-    const what = `${data.metrics[state.metric].label} against ${data.axes[state.axis].label}`;
+    const what = `${data.metrics[metricName()].label} against ${data.axes[axisName()].label}`;
     byId("curves").setAttribute("aria-label", `Learning curves, ${what}. Shown: ${visible.join(", ") || "no arm"}. The values stand in the table below.`);
   }
 
+  // Meet the arms and seeds that are new: they are shown unless the page says otherwise. What was hidden stays hidden.
+  function meet() {
+    for (const arm of data.arms) if (!state.met.has(arm.name)) { state.met.add(arm.name); if (arm.shown) state.arms.add(arm.name); }
+    for (const seed of data.seeds) if (!state.met.has(seed)) { state.met.add(seed); state.seeds.add(seed); }
+  }
+
+  // Build a control anew only where what it offers has changed: an open list must not close under the reader's hand.
+  function renewed(box, offered) {
+    const signature = JSON.stringify(offered);
+    if (box.dataset.offered === signature) return false;
+    box.dataset.offered = signature;
+    box.replaceChildren();
+    return true;
+  }
+
   function options(select, entries, chosen, change) {
+    if (!renewed(select, entries)) return;
     for (const [value, label] of entries) select.append(new Option(label, value, false, value === chosen));
-    select.addEventListener("change", () => { change(select.value); draw(); });
+    select.onchange = () => { change(select.value); draw(); };
   }
 
   function choices(box, entries, chosen) {
+    if (!renewed(box, entries)) return;
     for (const { value, label, arm } of entries) {
       const row = document.createElement("label"), input = document.createElement("input");
       input.type = "checkbox";
@@ -289,13 +307,15 @@
     const names = data.arms.map((arm) => arm.name);
     const each = data.groups.length > 1 ? data.groups : [];
     const groups = [["all", names], ...each.map((group) => [`only ${group.title}`, [names[0], ...group.arms]]), ["none", []]];
+    if (!renewed(byId("groups"), groups)) return;
     for (const [title, arms] of groups) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = title;
       button.addEventListener("click", () => {
-        state.arms = new Set(arms);
-        byId("arms").replaceChildren();
+        state.arms.clear();
+        for (const arm of arms) state.arms.add(arm);
+        delete byId("arms").dataset.offered;
         armChoices();
         paint();
         draw();
@@ -315,8 +335,8 @@
   }
 
   function sortable(table) {
-    const body = table.tBodies[0];
     [...table.tHead.rows[0].cells].forEach((head, column) => {
+      if (head.querySelector("button")) return;
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = head.textContent;
@@ -325,10 +345,19 @@
         const falling = head.getAttribute("aria-sort") === "ascending";
         for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
         head.setAttribute("aria-sort", falling ? "descending" : "ascending");
-        const key = (row) => row.cells[column].dataset.value;
-        body.append(...[...body.rows].sort((a, b) => order(key(a), key(b), falling)));
+        sort(table);
       });
     });
+    sort(table);
+  }
+
+  // Rows in the order of the column that the reader chose, if any.
+  function sort(table) {
+    const heads = [...table.tHead.rows[0].cells], column = heads.findIndex((head) => head.hasAttribute("aria-sort"));
+    if (column < 0) return;
+    const falling = heads[column].getAttribute("aria-sort") === "descending", body = table.tBodies[0];
+    const key = (row) => row.cells[column].dataset.value;
+    body.append(...[...body.rows].sort((a, b) => order(key(a), key(b), falling)));
   }
 
   // Numbers as numbers; what has no value stands last either way.
@@ -339,7 +368,8 @@
     return falling ? -sign : sign;
   }
 
-  function start() {
+  function trendCharts() {
+    if (!byId("trend") || !renewed(byId("trend"), data.trend.map((panel) => panel.title))) return;
     data.trend.forEach((panel, place) => {
       const figure = document.createElement("figure"), title = document.createElement("h3"), chart = document.createElement("div");
       title.textContent = panel.title;
@@ -349,29 +379,43 @@
       figure.append(title, chart);
       byId("trend").append(figure);
     });
+  }
+
+  // Everything that hangs on the data or on what stands in <main>; may be called again after either has changed.
+  function build() {
+    meet();
+    trendCharts();
     if (data.metric) {
-      options(byId("metric"), Object.entries(data.metrics).map(([key, metric]) => [key, metric.label]), state.metric, (value) => { state.metric = value; });
-      options(byId("axis"), Object.entries(data.axes).map(([key, axis]) => [key, axis.label]), state.axis, (value) => { state.axis = value; });
+      options(byId("metric"), Object.entries(data.metrics).map(([key, metric]) => [key, metric.label]), metricName(), (value) => { state.metric = value; });
+      options(byId("axis"), Object.entries(data.axes).map(([key, axis]) => [key, axis.label]), axisName(), (value) => { state.axis = value; });
       armChoices();
       choices(byId("seeds"), data.seeds.map((seed) => ({ value: seed, label: `seed ${seed}` })), state.seeds);
-      for (const id of ["difference", "bands", "runs"]) byId(id).addEventListener("change", draw);
+      for (const id of Object.keys(state.checked)) {
+        byId(id).checked = state.checked[id];
+        byId(id).onchange = () => { state.checked[id] = byId(id).checked; draw(); };
+      }
       groupButtons();
     }
-    byId("theme").addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; paint(); draw(); });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => { root.dataset.theme = event.matches ? "dark" : "light"; paint(); draw(); });
     document.querySelectorAll("table.sortable").forEach(sortable);
     for (const button of document.querySelectorAll(".copy")) {
-      button.addEventListener("click", async () => {
+      button.onclick = async () => {
         await navigator.clipboard.writeText(byId(button.dataset.copy).textContent);
         button.textContent = "Copied";
         setTimeout(() => { button.textContent = "Copy"; }, 1500);
-      });
+      };
     }
-    let width = window.innerWidth;
-    window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; draw(); } });
     paint();
     draw();
   }
 
+  function start() {
+    byId("theme").addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; paint(); draw(); });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => { root.dataset.theme = event.matches ? "dark" : "light"; paint(); draw(); });
+    let width = window.innerWidth;
+    window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; draw(); } });
+    build();
+  }
+
   start();
+  window.crossnorm = { refresh() { data = read(); build(); } };
 })();

@@ -1,0 +1,131 @@
+"""A small web server for the live page: three addresses, one machine, any number of browsers.
+
+Knows HTTP and who may ask; knows nothing of what it serves.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+import socketserver
+from collections.abc import Mapping
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Protocol
+
+from crossnorm.errors import BadInput
+
+__all__ = ["Site", "bound", "host_allowed"]
+
+
+class Site(Protocol):
+    """What is served; both are called from many threads."""
+
+    def page(self) -> str:
+        """The whole page, as HTML."""
+
+    def progress(self) -> Mapping[str, str]:
+        """``{"version": …, "html": …}``: the page's version, and its progress as a fragment."""
+
+
+def bound(site: Site, host: str, port: int) -> ThreadingHTTPServer:
+    """A server that listens and waits for ``serve_forever``.
+
+    Args:
+        site: What is served.
+        host: The address to listen on.
+        port: 0: a free one; ``server_address`` tells which.
+
+    Raises:
+        BadInput: No such address, or the port is taken.
+    """
+
+    class Handler(_Handler):
+        served, own = site, host
+
+    try:
+        server = (_Server6 if ":" in host else _Server)((host, port), Handler)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInput(f"{host}:{port}", "an address and port to listen on", reason, "Try --port 0.") from None
+    return server
+
+
+def host_allowed(header: str | None, own: str) -> bool:
+    """Whether a request is meant for this server: a page elsewhere may point a name of its own at 127.0.0.1.
+
+    Names other than ``localhost`` and the one listened on are refused while only this machine is listened to; addresses
+    cannot be pointed anywhere.
+    """
+    name = (header or "").rsplit("@", 1)[-1]
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    if name in ("localhost", own) or own not in ("127.0.0.1", "localhost", "::1"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Bind without asking any name server what this machine is called."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Handler(BaseHTTPRequestHandler):
+    served: Site
+    own: str
+    server_version, sys_version = "crossnorm", ""
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        if not host_allowed(self.headers.get("Host"), self.own):
+            self._send(403, "text/plain", b"This address is not served here.\n")
+            return
+        path = self.path.partition("?")[0]
+        if path == "/":
+            self._send(200, "text/html", self.served.page().encode())
+        elif path == "/progress":
+            self._send(200, "application/json", json.dumps(dict(self.served.progress())).encode())
+        elif path == "/plotly.js":
+            self._send(200, "text/javascript", _plotly(), keep=True)
+        else:
+            self._send(404, "text/plain", b"There is nothing here.\n")
+
+    def do_HEAD(self) -> None:
+        """The same without its body."""
+        self.do_GET()
+
+    def _send(self, status: int, kind: str, body: bytes, *, keep: bool = False) -> None:
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "max-age=86400" if keep else "no-store")
+            self.send_header("X-Content-Type-Options", "nosniff")
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True  # the reader has left
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the terminal belongs to the one who watches."""
+
+
+@cache
+def _plotly() -> bytes:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs()).encode()

@@ -1,0 +1,52 @@
+"""Studies that lie on disk without having been trained: curves by formula, for what only reads folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from crossnorm.study import store
+from crossnorm.study.folder import open_folder
+from crossnorm.study.plan import Plan, make_plan
+from crossnorm.study.spec import parse_spec
+
+SPEC = {
+    "name": "stored",
+    "task": "digits",
+    "alphas": [0, 0.5, 1],
+    "seeds": 5,
+    "epochs": 3,
+    "margin": 0.05,
+    "metric": "test_loss",
+}
+
+
+def begun(folder: Path, **changes: object) -> Plan:
+    """A folder with a plan and nothing else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plan = make_plan(parse_spec(SPEC | {"direction": "lower"} | changes, "stored"))
+    open_folder(folder, plan, "digest")
+    return plan
+
+
+def trained(folder: Path, plan: Plan, runs: int, *, evaluations: int = 4, **result: object) -> None:
+    """Give the first `runs` runs of the plan a curve, and an outcome if it is whole."""
+    for k, run in enumerate(plan.runs[:runs]):
+        store.rewind_metrics(folder, run, None)
+        dose = plan.arm(run.arm).dose or 0.0
+        for epoch in range(evaluations):
+            loss = 2.0 / (1 + epoch) + 0.1 * dose + 0.01 * ((7 * k) % 11) + 0.05 * run.seed
+            row = {"step": 13 * epoch, "epoch": epoch, "images": 403 * epoch, "seconds": 1.5 * epoch}
+            store.append_metrics(folder, run, row | {"test_loss": loss, "test_accuracy": 1 - loss / 4})
+        if evaluations == 4:
+            store.finish(folder, run, "complete", None, {"step": 39, "seconds": 4.5} | result)
+
+
+def status(folder: Path, plan: Plan, *, age: float = 0.0, done: int = 26) -> None:
+    """A status file as the main process writes it, so many seconds old; one worker trains seed 2."""
+    import time
+
+    worker = {"arms": [arm.name for arm in plan.arms], "seed": 2, "done": done, "total": 130}
+    worker |= {"examples_per_second": 1234.5, "memory": 300 * 2**20}
+    value = {"runs": 25, "seconds_left": 83.0, "updated": time.time() - age, "workers": {"0": worker}}
+    (folder / "status.json").write_text(json.dumps(value), encoding="utf-8")

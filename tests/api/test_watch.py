@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stored_studies import begun, status, trained
+
+from crossnorm.api import read_result
+from crossnorm.api.watching import Watched, progress_of
+from crossnorm.errors import BadInput
+from crossnorm.report.server import bound, host_allowed
+from crossnorm.study.folder import read_folder
+from crossnorm.study.plan import make_plan
+from crossnorm.study.status import StatusFile, read_status
+
+
+def test_while_unfinished_the_verdict_is_sequential_and_says_so(tmp_path: Path) -> None:
+    plan = begun(tmp_path)
+    trained(tmp_path, plan, 20)
+    page = Watched(tmp_path).page()
+    assert read_result(tmp_path, looking=True).verdict.interval == "sequential"
+    assert read_result(tmp_path).verdict.interval == "bonferroni-t"
+    assert read_result(tmp_path, looking=True).verdict.answer.sentence in page
+    assert 'id="provisional"' in page
+    assert "Sequential intervals." not in page
+    trained(tmp_path, plan, 25)
+    whole = read_result(tmp_path, looking=True).verdict
+    assert whole.to_json() == read_result(tmp_path).verdict.to_json()
+    assert whole.interval == "bonferroni-t"
+    assert 'id="provisional"' not in Watched(tmp_path).page()
+
+
+def test_an_extension_after_watching_counts_as_after_a_look(tmp_path: Path) -> None:
+    for watched, pairs, seen in ((True, 20, True), (True, 0, False), (False, 20, False)):
+        folder = tmp_path / f"{watched}-{pairs}"
+        plan = begun(folder)
+        trained(folder, plan, pairs)
+        if watched:
+            Watched(folder).page()
+        begun(folder, seeds=7)
+        stored = read_folder(folder)
+        assert stored is not None
+        assert [extension["results_seen"] for extension in stored[1].extensions] == [seen]
+
+
+def test_progress_counts_runs_and_tells_a_living_study_from_a_dead_one(tmp_path: Path) -> None:
+    plan = begun(tmp_path)
+    trained(tmp_path, plan, 10)
+    result = read_result(tmp_path, looking=True)
+    stopped = progress_of(tmp_path, result)
+    assert (stopped.state, stopped.runs, stopped.done, stopped.running, stopped.to_come) == ("stopped", 25, 10, 0, 15)
+    status(tmp_path, plan)
+    running = progress_of(tmp_path, result)
+    assert (running.state, running.done, running.running, running.to_come) == ("running", 10, 5, 10)
+    assert running.share == pytest.approx((10 + 5 * 26 / 130) / 25)
+    assert running.seconds_left == 83.0
+    (worker,) = running.workers
+    assert (worker.number, worker.seed, worker.share, worker.memory) == (0, 2, 0.2, 300 * 2**20)
+    status(tmp_path, plan, age=60)
+    assert progress_of(tmp_path, result).state == "silent"
+    trained(tmp_path, plan, 25)
+    assert progress_of(tmp_path, read_result(tmp_path)).state == "done"
+    (tmp_path / "status.json").write_text('{"updated": "long ago"}', encoding="utf-8")
+    assert read_status(tmp_path) is None
+
+
+def test_the_fragment_says_what_is_known_and_what_is_not(tmp_path: Path) -> None:
+    plan = begun(tmp_path)
+    trained(tmp_path, plan, 10)
+    status(tmp_path, plan)
+    html = Watched(tmp_path).progress()["html"]
+    for said in ("Running.", "of 25", "about 83 s", "1234", "300 MiB", "20 %"):
+        assert said in html
+    text = (tmp_path / "status.json").read_text(encoding="utf-8")
+    (tmp_path / "status.json").write_text(text.replace("314572800", "null").replace("83.0", "null"), encoding="utf-8")
+    html = Watched(tmp_path).progress()["html"]
+    assert html.count("not measured") == 2
+
+
+def test_the_version_follows_the_files(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    site = Watched(folder)
+    versions = [site.progress()["version"]]
+    assert "No study yet." in site.page()
+    plan = begun(folder)
+    for runs in (0, 5, 10):
+        trained(folder, plan, runs)
+        site._not_before = 0.0
+        versions.append(site.progress()["version"])
+        assert site.progress()["version"] == versions[-1]
+    assert len(set(versions)) == 4
+    assert "No study yet." not in site.page()
+
+
+@pytest.mark.parametrize("fault", ["plan", "outcome", "file", "not yaml"])
+def test_a_broken_folder_gives_a_sentence(tmp_path: Path, fault: str) -> None:
+    folder = tmp_path / "study"
+    if fault == "file":
+        folder.write_text("", encoding="utf-8")
+    else:
+        plan = begun(folder)
+        trained(folder, plan, 5)
+    if fault == "plan":
+        (folder / "study.yaml").write_text("format: 1\n", encoding="utf-8")
+    elif fault == "not yaml":
+        (folder / "study.yaml").write_bytes(b"\xff\x00{")
+    elif fault == "outcome":
+        path = folder / "runs" / "baseline" / "0" / "result.json"
+        path.write_text(json.dumps({"status": "<b>eaten</b>"}), encoding="utf-8")
+    site = Watched(folder)
+    page, headline = site.page(), "This cannot be shown." if fault == "file" else "The folder cannot be read."
+    assert headline in page
+    assert "Traceback" not in page
+    assert "<b>eaten</b>" not in page
+    assert site.progress()["html"]
+    assert "null</script>" in page
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[int]:
+    with bound(Watched(tmp_path / "none"), "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def asked(port: int, path: str, *, method: str = "GET", host: str | None = None) -> tuple[int, bytes, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(method, path, headers={} if host is None else {"Host": host})
+    answer = connection.getresponse()
+    found = answer.status, answer.read(), answer.getheader("Content-Type", "")
+    connection.close()
+    return found
+
+
+def test_three_addresses_and_no_more(served: int) -> None:
+    status, body, kind = asked(served, "/")
+    assert (status, kind) == (200, "text/html; charset=utf-8")
+    assert b"No study yet." in body
+    assert asked(served, "/", method="HEAD")[:2] == (200, b"")
+    assert json.loads(asked(served, "/progress")[1]).keys() == {"version", "html"}
+    assert len(asked(served, "/plotly.js")[1]) > 1_000_000
+    assert asked(served, "/study.yaml")[0] == 404
+    assert asked(served, "/../study.yaml")[0] == 404
+    assert asked(served, "/", host="evil.example")[0] == 403
+    with pytest.raises(BadInput, match=rf"127.0.0.1:{served}: expected an address and port"):
+        bound(Watched(Path("none")), "127.0.0.1", served)
+
+
+@pytest.mark.parametrize(
+    ("header", "own", "allowed"),
+    [
+        ("127.0.0.1:80", "127.0.0.1", True),
+        ("localhost:8000", "127.0.0.1", True),
+        ("[::1]:80", "::1", True),
+        ("evil.example:80", "127.0.0.1", False),
+        ("evil.example:80", "::1", False),
+        ("evil.example:80", "localhost", False),
+        ("10.1.2.3", "127.0.0.1", False),
+        (None, "127.0.0.1", False),
+        ("node7:80", "0.0.0.0", True),
+        ("node7:80", "node7", True),
+    ],
+)
+def test_who_may_ask(header: str | None, own: str, allowed: bool) -> None:
+    assert host_allowed(header, own) is allowed
+
+
+def test_the_status_file_follows_the_executors_events(tmp_path: Path) -> None:
+    plan = make_plan(begun(tmp_path).spec)
+    batch = plan.arms[0].recipe.batch_size
+    with StatusFile(tmp_path) as status:
+        listen = status.begin(plan, plan.runs, plan.runs[10:], 7 * batch)
+        listen(0, {"event": "cohort", "seed": 2, "arms": ["baseline", "convex-1"]})
+        listen(0, {"event": "step", "members": 5, "resumed": True})
+        listen(0, {"event": "evaluated", "arm": "baseline", "seed": 2, "row": {}, "memory": 11})
+        status._write()
+        found = read_status(tmp_path)
+        assert found is not None
+        assert found["seconds_left"] is None
+        assert found["workers"]["0"]["examples_per_second"] is None
+        for _ in range(3):
+            listen(0, {"event": "step", "members": 2})
+        status._write()
+        found = read_status(tmp_path)
+        assert found is not None
+        worker = found["workers"]["0"]
+        assert (worker["done"], worker["total"], worker["memory"]) == (11, 2 * 7 * 3, 11)
+        assert found["runs"] == 25
+        assert found["seconds_left"] >= 0
+        assert worker["examples_per_second"] > 0
+    assert not (tmp_path / "status.json").exists()
