@@ -55,7 +55,7 @@ def train_model(
         loaded = load_task(task, data=data, train_examples=train_examples, progress=bars.loading)
         with locked(Path(out)) if world.first else nullcontext():
             stepped = bars.steps(f"{run.model.get('name', loaded.model['name'])} on {task}", run.steps(loaded))
-            outcome = run_single(run, loaded, Path(out), device=chosen, world=world, stepped=stepped)
+            outcome = run_single(run, loaded, Path(out), device=chosen, world=world, stepped=stepped, noted=bars.note)
     return {**outcome, "first": world.first}
 
 

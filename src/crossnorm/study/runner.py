@@ -19,9 +19,10 @@ from crossnorm.seeds import addressed
 from crossnorm.study import store
 from crossnorm.study.plan import Arm, Cohort, Plan, Run
 from crossnorm.study.words import check_model, word_vectors
-from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoints import put_back, save_checkpoint
 from crossnorm.training.cohort import train_cohort
 from crossnorm.training.member import Member, make_member
+from crossnorm.training.statefile import read_newest
 
 __all__ = ["build_model", "model_keywords", "run_cohort"]
 
@@ -78,15 +79,19 @@ def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device,
         model = build_model(arm, plan.spec.model, task, run.seed + arm.seed_offset)
         alpha = 0.0 if arm.variant is None else arm.variant.alpha
         return make_member(
-            arm.name, model, arm.recipe, device, alpha=alpha, schedule=arm.schedule, nuisance=arm.nuisance
+            arm.name, model, arm.training, device, alpha=alpha, schedule=arm.schedule, nuisance=arm.nuisance
         )
 
+    def note(text: str) -> None:
+        tell({"event": "note", "text": text})
+
     member, path = fresh(), store.checkpoint_path(folder, run)
-    if path.exists():
+    state = read_newest(path, note)
+    if state is not None:
         try:
-            load_checkpoint(member, path)
+            put_back(member, state, str(path))
         except BadInput as error:
-            tell({"event": "note", "text": f"{error} The run starts anew."})
+            note(f"{error} The run starts anew.")
             member = fresh()
     store.rewind_metrics(folder, run, member.step or None)
     if member.step:

@@ -28,11 +28,12 @@ from crossnorm.study.files import read_json, write_atomically, write_json
 from crossnorm.study.plan import Arm
 from crossnorm.study.runner import build_model, model_keywords
 from crossnorm.training.batches import steps_per_epoch
-from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoints import put_back, save_checkpoint
 from crossnorm.training.cohort import augmentation_of, check_mixing, train_cohort
 from crossnorm.training.member import Member, make_member
 from crossnorm.training.parallel import ALONE, World, check_parts
 from crossnorm.training.recipes import Recipe
+from crossnorm.training.statefile import read_newest, remove_state
 
 __all__ = ["SingleRun", "run_single"]
 
@@ -84,6 +85,7 @@ def run_single(
     device: torch.device,
     world: World = ALONE,
     stepped: Stepped = lambda steps: None,
+    noted: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Train the run to its end, from where its folder says it stood; a finished one is not trained again.
 
@@ -94,6 +96,7 @@ def run_single(
         device: Where it is computed.
         world: The processes that share it; the first one writes.
         stepped: Called with the number of steps that were made, those before a resume included.
+        noted: Told of a damaged checkpoint that was passed over.
 
     Returns:
         ``{"status": …, "reason": …, "metrics": the last line of the learning curve}``.
@@ -108,7 +111,7 @@ def run_single(
     if outcome is not None and outcome["status"] in store.FINISHED:
         stepped(run.steps(task))
         return outcome
-    member = _start(run, task, folder, device, world)
+    member = _start(run, task, folder, device, world, noted)
     world.wait()  # nobody writes before everybody has read
     if world.first:
         store.rewind_rows(folder, member.step or None)
@@ -132,7 +135,9 @@ def _open(folder: Path, wanted: dict[str, Any], world: World) -> None:
         raise BadInput(str(folder), "the run that the folder holds", f"another {', '.join(keys)}", hint)
 
 
-def _start(run: SingleRun, task: Task, folder: Path, device: torch.device, world: World) -> Member:
+def _start(
+    run: SingleRun, task: Task, folder: Path, device: torch.device, world: World, noted: Callable[[str], None]
+) -> Member:
     arm = Arm(name="run", recipe=run.recipe, variant=run.variant)
     model: Any = build_model(arm, run.model, task, run.seed)
     check_parts(model, run.recipe, world, len(task.train))
@@ -140,9 +145,10 @@ def _start(run: SingleRun, task: Task, folder: Path, device: torch.device, world
         load_weights(model, run.weights)
     alpha = 0.0 if run.variant is None else run.variant.alpha
     member = make_member(arm.name, model, run.recipe, device, alpha=alpha)
-    checkpoint = folder / "checkpoint.safetensors"
-    if checkpoint.exists():
-        load_checkpoint(member, checkpoint)
+    checkpoint = store.checkpoint_of(folder)
+    state = read_newest(checkpoint, noted)
+    if state is not None:
+        put_back(member, state, str(checkpoint))
     return member
 
 
@@ -159,7 +165,7 @@ class _Keeper:
             return
         store.append_row(self.folder, row)
         if member.step and None not in (row["train_loss"], row["test_loss"]):
-            save_checkpoint(member, self.folder / "checkpoint.safetensors")
+            save_checkpoint(member, store.checkpoint_of(self.folder))
 
     def failed(self, member: Member) -> None:
         """Nothing yet: `outcome` records it."""
@@ -177,5 +183,5 @@ class _Keeper:
                 save_model(model, self.folder / "model.safetensors")
             write_atomically(self.folder / "result.json", json.dumps(outcome, indent=2) + "\n")
             if status in store.FINISHED:
-                (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+                remove_state(store.checkpoint_of(self.folder))
         return outcome
