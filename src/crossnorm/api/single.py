@@ -56,7 +56,7 @@ def train_model(
         loaded = load_task(task, data=data, train_examples=train_examples, encoder=encoder, progress=bars.loading)
         with locked(Path(out)) if world.first else nullcontext():
             stepped = bars.steps(f"{_model_name(run, loaded)} on {task}", run.steps(loaded))
-            outcome = run_single(run, loaded, Path(out), device=chosen, world=world, stepped=stepped)
+            outcome = run_single(run, loaded, Path(out), device=chosen, world=world, stepped=stepped, noted=bars.note)
     return {**outcome, "first": world.first}
 
 

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import PrivateAttr
+
 from crossnorm.api.answers import carry_out_until_decided, default_folder, result_of
 from crossnorm.api.result import Result
 from crossnorm.errors import BadInput
@@ -17,13 +19,14 @@ from crossnorm.study import store
 from crossnorm.study.basis import outlook_of, stored_basis
 from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, macs_of
 from crossnorm.study.folder import locked, open_folder
+from crossnorm.study.functions import Train, function_name
 from crossnorm.study.local import default_workers, run_local
 from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
 from crossnorm.study.plan import Plan, Run, cut, make_plan
 from crossnorm.study.progress import Progress
-from crossnorm.study.resolve import load_study_task, resolve
 from crossnorm.study.spec import StudySpec
 from crossnorm.study.status import StatusFile
+from crossnorm.study.subject import Subject, open_subject, task_of
 from crossnorm.training.devices import pick_device
 
 __all__ = ["Study"]
@@ -37,21 +40,39 @@ class Study(StudySpec):
         >>> study = crossnorm.Study(task="digits", alphas=[0, 1], seeds=3, epochs=2)
         >>> len(study.plan().runs)
         9
+
+    Or of a function of one's own, which may come from a notebook: ``Study(train, metric="loss", direction="lower")``.
     """
 
-    def plan(self) -> Plan:
+    _function: Train | None = PrivateAttr(default=None)
+
+    def __init__(self, function: Train | None = None, /, **fields: Any) -> None:
+        """A study of a task, or of a training function of one's own, by the fields of a study file."""
+        if function is not None:
+            if not callable(function):
+                raise BadInput("Study", "a function def train(run), and everything else by keyword", function)
+            fields.setdefault("function", function_name(function))
+        super().__init__(**fields)
+        self._function = function
+
+    def _open(self, imports: Sequence[str], bars: Progress | None = None) -> Subject:
+        return open_subject(self, imports, function=self._function, loading=bars.loading if bars else None)
+
+    def plan(self, imports: Sequence[str] = ()) -> Plan:
         """Arms and seeds, with recipe and model written out; loads the task.
 
         Raises:
             BadInput: Whatever in the study does not fit.
         """
-        return resolve(self, load_study_task(self))
+        return self._open(imports).plan
 
     def _repr_html_(self) -> str:
         """What a notebook shows: arms and seeds, before anything is trained."""
         plan = make_plan(self)
         arms = [(arm.name, arm.family, arm.dose, arm.control) for arm in plan.arms]
-        return study_html(self.name, f"{self.task}, {len(plan.seeds)} seeds, {len(plan.runs)} runs", arms)
+        return study_html(
+            self.name, f"{self.task or self.function}, {len(plan.seeds)} seeds, {len(plan.runs)} runs", arms
+        )
 
     def run(
         self,
@@ -81,16 +102,16 @@ class Study(StudySpec):
             raise BadInput("workers", "at least 1", workers)
         chosen = pick_device(device)
         with Progress(shown=progress) as bars:
-            task = load_study_task(self, bars.loading)
-            plan = resolve(self, task, imports)
+            subject = self._open(imports, bars)
+            plan = subject.plan
             folder = Path(out) if out is not None else default_folder(self.name)
             with locked(folder):
-                record = open_folder(folder, plan, task.digest)
+                record = open_folder(folder, plan, subject.digest)
                 count = workers or default_workers()
 
                 def carry_out(runs: Sequence[Run]) -> None:
                     todo = [run for run in runs if not store.stands(folder, run)]
-                    shown, noted = (each.begin(plan, runs, todo, len(task.train)) for each in (bars, status))
+                    shown, noted = (each.begin(plan, runs, todo, subject.steps) for each in (bars, status))
 
                     def listen(worker: int, event: dict[str, Any]) -> None:
                         shown(worker, event)
@@ -104,6 +125,7 @@ class Study(StudySpec):
                         device=chosen.type,
                         imports=imports,
                         listen=listen,
+                        orders=subject.orders,
                     )
 
                 with StatusFile(folder) as status:
@@ -146,15 +168,15 @@ class Study(StudySpec):
             raise BadInput("workers", "at least 1", workers)
         chosen, count = pick_device(device), workers or default_workers()
         with Progress(shown=progress) as bars, tempfile.TemporaryDirectory(prefix="crossnorm-plan-") as scratch:
-            task = load_study_task(self, bars.loading)
-            plan = resolve(self, task, imports)
+            subject = self._open(imports, bars)
+            task, plan = task_of(subject, "plan"), subject.plan
             basis = stored_basis(Path(out) if out is not None else default_folder(self.name), plan, task)
             ask = partial(outlook_of, plan, difference=difference)
             ask(basis)  # whatever does not fit is said before anything is trained
             macs = 0 if like is None else macs_of(like)
             if pilot and basis.noise is None:
                 trial = pilot_plan(plan)
-                listen = bars.begin(trial, trial.runs, trial.runs, len(task.train))
+                listen = bars.begin(trial, trial.runs, trial.runs, subject.steps)
                 run_pilot(trial, Path(scratch), workers=count, device=chosen.type, imports=imports, listen=listen)
                 basis = basis.with_pilot(Path(scratch), trial)
             if not basis.curves:

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from crossnorm.errors import BadInput
 
-__all__ = ["import_modules", "inches", "margin_of", "numbers"]
+__all__ = ["allowed_modules", "import_modules", "inches", "margin_of", "numbers"]
 
 
 def numbers(name: str, text: str) -> list[float]:
@@ -17,6 +17,13 @@ def numbers(name: str, text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise BadInput(name, "numbers separated by commas, such as 0,0.5,1", repr(text)) from None
+
+
+def allowed_modules(study: str, imports: Sequence[str]) -> list[str]:
+    """The modules that the command line allows to be imported: after --import, and of a function it names."""
+    module, colon, function = study.partition(":")
+    named = colon and all(part.isidentifier() for part in [*module.split("."), *function.split(".")])
+    return [*imports, *([module] if named and module not in imports else [])]
 
 
 def margin_of(text: str) -> float | str:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from crossnorm.cli.reading import margin_of, numbers
+from crossnorm.cli.reading import allowed_modules, margin_of, numbers
 
 if TYPE_CHECKING:
     from crossnorm.api import Study
 
 __all__ = ["Shape", "StudyName", "with_shape"]
 
-StudyName = Annotated[str, typer.Argument(help="A study file, a study's folder, or the name of a ready study.")]
+StudyName = Annotated[
+    str, typer.Argument(help="A study file, a study's folder, a ready study's name, or module:function.")
+]
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,14 @@ class Shape:
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None
     train_examples: Annotated[int | None, typer.Option(help="Use so many training examples.")] = None
     variants: Annotated[str | None, typer.Option(help="Variants, separated by commas: convex,matched")] = None
-    metric: Annotated[str | None, typer.Option(help="test_loss or test_accuracy.")] = None
+    metric: Annotated[str | None, typer.Option(help="test_loss, test_accuracy, or what a function logs.")] = None
     direction: Annotated[str | None, typer.Option(help="Which is better: lower or higher.")] = None
     margin: Annotated[str | None, typer.Option(help='Differences up to it count as "same": 0.02, or 1%.')] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
     workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None
     out: Annotated[Path | None, typer.Option(help="The study's folder; default: crossnorm/<name>.")] = None
     data: Annotated[Path | None, typer.Option(help="Folder or zip with train/CLASS/*, test/CLASS/*; or text.")] = None
-    imports: Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")] = None
+    imports: Annotated[list[str] | None, typer.Option("--import", help="Module that a study may name.")] = None
     source: Annotated[str | None, typer.Option("--from", help="The pretrained model of a study that has one.")] = None
 
     def study(self, name: str) -> Study:
@@ -91,6 +93,7 @@ def with_shape(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def shaped(**given: Any) -> None:
         shape = Shape(**{name: given.pop(name) for name in names})
+        shape = replace(shape, imports=allowed_modules(given.get("study", ""), shape.imports or []))
         command(shape=shape, **given)
 
     shaped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

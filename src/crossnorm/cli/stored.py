@@ -64,7 +64,7 @@ def audit(
         Path | None, typer.Option(help="Where audit.json goes; else the folder, or crossnorm/audit.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None,
-    imports: Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")] = None,
+    imports: Annotated[list[str] | None, typer.Option("--import", help="Module that a study may name.")] = None,
 ) -> None:
     """Check that runs repeat to the bit and that verdicts stay quiet where nothing differs.
 

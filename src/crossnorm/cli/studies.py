@@ -26,6 +26,7 @@ def plot(*, study: StudyName = "quick", shape: Shape) -> None:
     crossnorm plot                              the built-in quick study
     crossnorm plot cifar10 --seeds 3            a ready study, with fewer seeds
     crossnorm plot my-study.yaml --out results  your own (crossnorm new my-study.yaml)
+    crossnorm plot my_module:train --alphas 0,0.5,1 --seeds 5 --metric loss --direction lower
     """  # noqa: D301 (\b keeps the lines apart)
     import_modules(shape.imports or [])
     show(shape.study(study).run(shape.out, **shape.place))

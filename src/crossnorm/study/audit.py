@@ -210,6 +210,8 @@ def repeat_runs(folder: Path, plan: Plan, record: Record, imports: Sequence[str]
             firsts.setdefault(run.arm, run)
     if not firsts:
         raise BadInput(str(folder), "a study with at least one complete run", "none")
+    if plan.spec.function is not None:
+        raise BadInput(str(folder), "a study of a task, whose runs can be repeated here", "one of a function")
     if load_study_task(plan.spec).digest != record.digest:
         raise BadInput(f"{folder}: the data", "what the study was trained on", "other examples")
     elsewhere = _elsewhere(record.environment)

@@ -14,7 +14,7 @@ from crossnorm.stats import ArmInfo, Table, summary_metrics
 from crossnorm.stats.comparison import Direction
 from crossnorm.study import store
 from crossnorm.study.plan import Arm, Plan, Run
-from crossnorm.study.spec import METRICS, parse_metric
+from crossnorm.study.spec import METRICS
 
 __all__ = ["arm_infos", "collect"]
 
@@ -33,9 +33,7 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
     steps = sorted({row["step"] for rows in curves.values() for row in rows})
     names = {key for rows in curves.values() for row in rows for key, value in row.items() if _is_metric(key, value)}
     shape = (len(plan.arms), len(seeds), len(steps))
-    known = parse_metric(plan.spec.metric)
-    assert known is not None
-    metric, target, _ = known
+    metric, target, _ = plan.spec.measured
     metrics = {name: np.full(shape, np.nan) for name in sorted({metric, *names})}
     status = np.full(shape[:2], "settled", dtype="<U8")
     place = {step: i for i, step in enumerate(steps)}
@@ -49,8 +47,10 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
                 if row.get(name) is not None:
                     array[a, s, place[row["step"]]] = row[name]
     table = Table(arms=arm_infos(plan), seeds=seeds, steps=tuple(steps), metrics=metrics, status=status)
+    if metric == plan.spec.metric:
+        return table
     better: Direction = "lower" if METRICS[metric] == "lower" else "higher"
-    return table if metric == plan.spec.metric else summary_metrics(table, metric, better, target=target)
+    return summary_metrics(table, metric, better, target=target)
 
 
 def arm_infos(plan: Plan) -> tuple[ArmInfo, ...]:

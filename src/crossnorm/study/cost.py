@@ -275,11 +275,11 @@ def seconds_per_seed(plan: Plan, results: Mapping[Run, Mapping[str, Any] | None]
 
 
 def _steps(arm: Arm, task: Task) -> int:
-    return steps_per_epoch(task.train, arm.recipe.batch_size) * arm.recipe.epochs
+    return steps_per_epoch(task.train, arm.training.batch_size) * arm.training.epochs
 
 
 def _images(arm: Arm, task: Task) -> int:
-    return _steps(arm, task) * arm.recipe.batch_size
+    return _steps(arm, task) * arm.training.batch_size
 
 
 def _hours(plan: Plan, runs: Sequence[Run], seconds: Mapping[str, float], workers: int) -> float:
@@ -294,5 +294,5 @@ def _kept_bytes(plan: Plan, curves: Curves) -> int:
     """Learning curves as long as the plan's, with lines as long as those measured."""
     lines = [len(json.dumps(row)) + 1 for rows in curves.values() for row in rows]
     line = sum(lines) / len(lines)
-    per_seed = sum((arm.recipe.epochs + 1) * line + _RESULT_BYTES for arm in plan.arms)
+    per_seed = sum((arm.training.epochs + 1) * line + _RESULT_BYTES for arm in plan.arms)
     return round(len(plan.seeds) * per_seed) + _PAGE_BYTES

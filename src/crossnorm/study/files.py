@@ -5,13 +5,14 @@ Knows nothing of what is written.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-__all__ = ["encoded_name", "read_json", "write_atomically", "write_json"]
+__all__ = ["encoded_name", "read_json", "storage_fault", "write_atomically", "write_json"]
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -27,6 +28,19 @@ def write_atomically(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """`write_atomically` of JSON with sorted keys."""
     write_atomically(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+_STORAGE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EIO: "the disk does not answer",
+}
+
+
+def storage_fault(error: BaseException) -> str | None:
+    """What is wrong with the disk, if that is what the error is about: trying again would not help."""
+    return _STORAGE.get(error.errno or 0) if isinstance(error, OSError) else None
 
 
 def read_json(path: Path) -> Any:

@@ -36,7 +36,7 @@ class Record:
     """What crossnorm notes beside the plan.
 
     Attributes:
-        digest: SHA-256 of the task's arrays.
+        digest: SHA-256 of the task's arrays, or of the function's code.
         environment: Versions, hardware, code revision at the study's begin.
         extensions: Each ``{"arms": […], "seeds": […], "results_seen": bool}``, in order.
     """
@@ -129,6 +129,9 @@ def _continued(folder: Path, old: tuple[Plan, Record], plan: Plan, digest: str) 
     _refuse_differences(folder, before, plan)
     if digest != record.digest:
         hint = "Bring the old data back, or give another --out."
+        if plan.spec.function is not None:
+            hint = "Bring the old code back, or give another --out."
+            raise BadInput(f"{folder}: the function", "the code that the study began with", "other code", hint)
         raise BadInput(f"{folder}: the data", "what the study began with", "other examples", hint)
     names = {arm.name for arm in before.arms}
     arms = [arm.name for arm in plan.arms if arm.name not in names]

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,6 +45,7 @@ def run_local(
     device: str,
     imports: Sequence[str],
     listen: Callable[[int, Event], None],
+    orders: Mapping[str, Any] | None = None,
 ) -> None:
     """Carry out cohorts in worker processes and return when every run has an outcome.
 
@@ -57,6 +58,7 @@ def run_local(
         imports: Modules that a worker imports first (the user's own variants).
         listen: Called with (worker's number, event) in this thread; besides the workers' own events there is
             ``{"event": "cohort", "seed": …, "arms": […]}`` when a worker gets one.
+        orders: What the job says beside the plan (`Subject.orders`).
     """
     job = {
         "spec": plan.spec.model_dump(),
@@ -64,6 +66,7 @@ def run_local(
         "device": device,
         "imports": list(imports),
         "threads": _THREADS,
+        **(orders or {}),
     }
     _Pool(plan, cohorts, folder, job, listen).run(workers)
 

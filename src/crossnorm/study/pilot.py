@@ -78,7 +78,7 @@ def time_steps(plan: Plan, task: Task, folder: Path, device: torch.device) -> Cu
     torch.set_num_threads(1)  # as a worker has
     try:
         for run in trial.runs:
-            small = _first_batches(task, trial.arm(run.arm).recipe.batch_size)
+            small = _first_batches(task, trial.arm(run.arm).training.batch_size)
             run_cohort(trial, Cohort(run.seed, (run.arm,)), small, folder, device, lambda event: None)
     finally:
         torch.set_num_threads(threads)

@@ -7,8 +7,9 @@ results.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from crossnorm.errors import BadInput, unknown_name
@@ -36,7 +37,7 @@ class Arm:
 
     Attributes:
         name: Unique in the study; the first arm is "baseline".
-        recipe: With the arm's own changes.
+        recipe: With the arm's own changes; None where a function trains.
         variant: With its dose; None for plain attention.
         dose: α, or the number the arm was given; None for an arm that is no point of a dose.
         control: Name of the arm that is its control; None: the baseline is.
@@ -46,10 +47,11 @@ class Arm:
         family: Label of the variant whose trend the arm belongs to; None for an arm outside any trend.
         nuisance: Number of its own dropout stream; 0: the seed's.
         seed_offset: Added to the seed it trains on; 0: it is paired.
+        settings: What a function that trains is told.
     """
 
     name: str
-    recipe: Recipe
+    recipe: Recipe | None
     variant: Variant | None = None
     dose: float | None = None
     control: str | None = None
@@ -59,6 +61,13 @@ class Arm:
     family: str | None = None
     nuisance: int = 0
     seed_offset: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def training(self) -> Recipe:
+        """The recipe of an arm that crossnorm trains itself."""
+        assert self.recipe is not None
+        return self.recipe
 
 
 @dataclass(frozen=True)
@@ -113,16 +122,23 @@ def make_plan(spec: StudySpec) -> Plan:
     Raises:
         BadInput: An unknown recipe, field, variant or control, two arms of one name, or nothing to compare.
     """
-    changes = {key: value for key, value in spec.recipe.items() if key != "name"}
-    if spec.epochs is not None:
-        changes["epochs"] = spec.epochs
-    recipe = make_recipe(spec.recipe.get("name", "quick"), **changes)
-    arms = [Arm(name="baseline", recipe=recipe, dose=0.0)]
+    recipe = _recipe(spec)
+    arms = [Arm(name="baseline", recipe=recipe, dose=0.0, settings=_plain_settings("settings", spec.settings))]
     for variant in spec.variants:
         _add(arms, _grid(spec, variant, recipe))
     _add(arms, [_further(arm, spec, recipe) for arm in spec.arms])
     _check(arms, spec)
     return Plan(spec=spec, arms=tuple(arms), seeds=_seeds(spec))
+
+
+def _recipe(spec: StudySpec) -> Recipe | None:
+    """The study's recipe, the number of epochs included; None where a function trains."""
+    if spec.function is not None:
+        return None
+    changes = {key: value for key, value in spec.recipe.items() if key != "name"}
+    if spec.epochs is not None:
+        changes["epochs"] = spec.epochs
+    return make_recipe(spec.recipe.get("name", "quick"), **changes)
 
 
 def _seeds(spec: StudySpec) -> tuple[int, ...]:
@@ -137,7 +153,7 @@ def _add(arms: list[Arm], new: Iterable[Arm]) -> None:
     arms.extend(arm for arm in new if arm not in arms)
 
 
-def _grid(spec: StudySpec, variant: VariantSpec, recipe: Recipe) -> list[Arm]:
+def _grid(spec: StudySpec, variant: VariantSpec, recipe: Recipe | None) -> list[Arm]:
     """The arms of one variant at every dose but 0, then those of its control."""
     arms: list[Arm] = []
     controls: list[Arm] = []
@@ -152,7 +168,15 @@ def _grid(spec: StudySpec, variant: VariantSpec, recipe: Recipe) -> list[Arm]:
             label = VariantSpec(name=control.name, layers=variant.layers).label
             control_name = _arm_name(label, alpha, spec.site)
             controls.append(
-                Arm(name=control_name, recipe=recipe, variant=control, dose=alpha, schedule=schedule, family=label)
+                Arm(
+                    name=control_name,
+                    recipe=recipe,
+                    variant=control,
+                    dose=alpha,
+                    schedule=schedule,
+                    family=label,
+                    settings=spec.settings,
+                )
             )
         arms.append(
             Arm(
@@ -163,6 +187,7 @@ def _grid(spec: StudySpec, variant: VariantSpec, recipe: Recipe) -> list[Arm]:
                 control=control_name,
                 schedule=schedule,
                 family=variant.label,
+                settings=spec.settings,
             )
         )
     return arms + controls
@@ -177,23 +202,47 @@ def _schedule(spec: ScheduleSpec | None, alpha: float) -> AlphaSchedule | None:
     return None if spec is None else AlphaSchedule(**spec.model_dump(), final=alpha)
 
 
-def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe) -> Arm:
+def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe | None) -> Arm:
     settings = dict(arm.model_extra or {})
+    if recipe is None:
+        return _further_function(arm, spec, settings)
     _check_learnable(arm, settings)
     variant = _variant_of(arm, settings, spec.site)
-    for field in settings:
-        if field == "name" or field not in Recipe.model_fields:
+    for name in settings:
+        if name == "name" or name not in Recipe.model_fields:
             known = (set(Recipe.model_fields) | {"variant", *_VARIANT_FIELDS, *_ARM_FIELDS}) - {"name"}
-            raise unknown_name(f"arms.{arm.name} (setting)", field, known)
+            raise unknown_name(f"arms.{arm.name} (setting)", name, known)
     own = make_recipe(recipe.name, **(recipe.model_dump(exclude={"name"}) | settings))
-    plain = Arm(
+    schedule = arm.alpha_schedule or spec.alpha_schedule
+    alike = own == recipe and schedule == spec.alpha_schedule and not arm.nuisance and not arm.seed_offset
+    return _with_variant(_plain_arm(arm, own), arm, spec, variant, alike)
+
+
+def _further_function(arm: ArmSpec, spec: StudySpec, settings: dict[str, Any]) -> Arm:
+    """An arm whose settings the function is told; with a variant among them, the variant's are taken out."""
+    for name in ("nuisance", "alpha_schedule", "learnable_alpha", "alpha_lr"):
+        if getattr(arm, name):
+            raise BadInput(f"arms.{arm.name}.{name}", "none where a function trains", "one")
+    variant = _variant_of(arm, settings, spec.site) if "variant" in settings else None
+    plain = replace(_plain_arm(arm, None), settings=spec.settings | _plain_settings(f"arms.{arm.name}", settings))
+    if variant is None and arm.dose is not None:
+        serving = {other.control for other in spec.arms}
+        plain = replace(plain, family="control" if arm.name in serving else "dose")
+    return _with_variant(plain, arm, spec, variant, not settings and not arm.seed_offset)
+
+
+def _plain_arm(arm: ArmSpec, recipe: Recipe | None) -> Arm:
+    return Arm(
         name=arm.name,
-        recipe=own,
+        recipe=recipe,
         dose=arm.dose,
         control=arm.control,
         nuisance=arm.nuisance,
         seed_offset=arm.seed_offset,
     )
+
+
+def _with_variant(plain: Arm, arm: ArmSpec, spec: StudySpec, variant: Variant | None, alike: bool) -> Arm:
     if variant is None:
         return plain
     if arm.learnable_alpha is not None:
@@ -201,7 +250,6 @@ def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe) -> Arm:
         rate = ALPHA_LR if arm.alpha_lr is None else arm.alpha_lr
         return replace(plain, variant=variant, learnable=arm.learnable_alpha, alpha_lr=rate, family=family)
     schedule = arm.alpha_schedule or spec.alpha_schedule
-    alike = own == recipe and schedule == spec.alpha_schedule and not arm.nuisance and not arm.seed_offset
     return replace(
         plain,
         variant=variant,
@@ -223,6 +271,19 @@ def _check_learnable(arm: ArmSpec, settings: dict[str, Any]) -> None:
     if given:
         raise BadInput(f"arms.{arm.name}.learnable_alpha", f"no {given[0]} beside it: α is learned, from 0 on", "both")
     settings["alpha"] = 0.0
+
+
+def _plain_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A function's settings, which must be what a study file can say.
+
+    Raises:
+        BadInput: Anything but nested lists and mappings of numbers, text, true, false and null.
+    """
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(settings))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadInput(name, "numbers, text, lists and mappings, as in YAML", str(error)) from None
+    return plain
 
 
 def _family(arm: ArmSpec, variant: Variant, alike: bool) -> str | None:
@@ -271,15 +332,17 @@ def _most_members(plan: Plan) -> int:
 
 
 def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
-    """Cut runs into cohorts so that all workers end together, the largest first.
+    """Cut runs into cohorts so that all workers end together, the largest first; a function's runs stay alone.
 
     Runs of one seed share a cohort if they share its batches. Each such group is split into the fewest parts that
     bring the longest worker within 5 % of the best that any number of parts can do: a larger cohort shares more.
     """
+    if plan.spec.function is not None:
+        return [Cohort(run.seed, (run.arm,)) for run in runs]
     groups: dict[tuple[object, ...], list[str]] = {}
     for run in runs:
         arm = plan.arm(run.arm)
-        recipe = arm.recipe
+        recipe = arm.training
         mixing = (recipe.mixup, recipe.cutmix, recipe.mix_epochs)
         stream = (run.seed, arm.seed_offset, recipe.epochs, recipe.batch_size, recipe.augmentation, *mixing)
         groups.setdefault(stream, []).append(run.arm)

@@ -16,14 +16,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from crossnorm.study.plan import Plan, Run
+from crossnorm.study.plan import Arm, Plan, Run
 
-__all__ = ["Progress", "steps_by_arm"]
-
-
-def steps_by_arm(plan: Plan, examples: int) -> dict[str, int]:
-    """Optimiser steps of one run of each arm on so many training examples."""
-    return {arm.name: max(1, examples // arm.recipe.batch_size) * arm.recipe.epochs for arm in plan.arms}
+__all__ = ["Progress"]
 
 
 class Progress:
@@ -63,6 +58,10 @@ class Progress:
             self._load = self.bars.add_task("reading the data", total=total, note="")
         self.bars.update(self._load, completed=done, total=total)
 
+    def note(self, text: str) -> None:
+        """Say what went otherwise than it should."""
+        self.console.print(escape(text), style="yellow", highlight=False)
+
     def steps(self, description: str, total: int) -> Callable[[int], None]:
         """Start the bar of one run; give back what advances it."""
         if self._load is not None:
@@ -71,12 +70,19 @@ class Progress:
         return lambda steps: self.bars.advance(bar, steps)
 
     def begin(
-        self, plan: Plan, runs: Sequence[Run], todo: Sequence[Run], examples: int
+        self, plan: Plan, runs: Sequence[Run], todo: Sequence[Run], steps: Callable[[Arm], int]
     ) -> Callable[[int, dict[str, Any]], None]:
-        """Start the bars of the runs that are to be done; give back what listens to the executor."""
+        """Start the bars of the runs that are to be done; give back what listens to the executor.
+
+        Args:
+            plan: The study.
+            runs: All that are called for.
+            todo: Those without an outcome.
+            steps: How many an arm's run has, as its "step" events count them.
+        """
         for bar in self.bars.task_ids:
             self.bars.remove_task(bar)
-        return _Listener(self, steps_by_arm(plan, examples), plan.spec.name, len(runs), todo)
+        return _Listener(self, {arm.name: steps(arm) for arm in plan.arms}, plan.spec.name, len(runs), todo)
 
 
 class _Listener:

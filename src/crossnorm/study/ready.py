@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crossnorm.errors import BadInput, unknown_name
-from crossnorm.study.spec import read_fields
+from crossnorm.study.spec import FUNCTION, read_fields
 
 __all__ = ["find_study", "ready_studies", "ready_study", "study_template"]
 
@@ -28,12 +28,14 @@ def study_template() -> str:
 
 
 def find_study(study: str) -> dict[str, Any]:
-    """The fields of a study given as a YAML file, a study's folder, or the name of a ready study.
+    """The fields of a study given as a YAML file, a study's folder, a ready study's name, or ``module:function``.
 
     Raises:
         BadInput: There is no such file or name, or the file is not a study.
     """
     names = ready_studies()
+    if FUNCTION.fullmatch(study) and not Path(study).exists():
+        return {"function": study}
     if study in names:  # whatever lies beside it: a data folder may well be called cifar10
         return ready_study(study)
     path = Path(study)
@@ -42,7 +44,7 @@ def find_study(study: str) -> dict[str, Any]:
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return read_fields(path)
     error = unknown_name("study", study, names)
-    raise BadInput(error.name, f"a YAML file or {error.expected}", error.got, error.hint)
+    raise BadInput(error.name, f"a YAML file, module:function, or {error.expected}", error.got, error.hint)
 
 
 def ready_study(name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from crossnorm.study.spec import StudySpec
 from crossnorm.training.cohort import augmentation_of, check_mixing
 from crossnorm.training.parallel import check_parts
 
-__all__ = ["load_study_task", "resolve"]
+__all__ = ["check_own", "load_study_task", "resolve"]
 
 
 def load_study_task(spec: StudySpec, progress: Callable[[int, int], None] | None = None) -> Task:
@@ -27,6 +27,7 @@ def load_study_task(spec: StudySpec, progress: Callable[[int, int], None] | None
     Raises:
         BadInput: What `encoder_for` and `load_task` refuse.
     """
+    assert spec.task is not None
     data = Path(spec.data) if spec.data else None
     encoder = encoder_for(spec.model)
     return load_task(spec.task, data=data, train_examples=spec.train_examples, encoder=encoder, progress=progress)
@@ -45,7 +46,7 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
     Raises:
         BadInput: Anything that `make_plan`, the model, the site or the augmentation refuses.
     """
-    baseline = make_plan(spec).arms[0].recipe
+    baseline = make_plan(spec).arms[0].training
     keywords = model_keywords(spec.model, task)
     settings = {
         "model": {key: list(value) if isinstance(value, tuple) else value for key, value in keywords.items()},
@@ -54,18 +55,23 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
     }
     plan = make_plan(spec.model_copy(update=settings))
     for arm in plan.arms:
-        _check_own(arm, imports)
-        augmentation_of(task, arm.recipe)
-        check_mixing(task, arm.recipe)
+        check_own(arm, imports)
+        augmentation_of(task, arm.training)
+        check_mixing(task, arm.training)
         try:
             model = build_model(arm, plan.spec.model, task, plan.seeds[0])
-            check_parts(model, arm.recipe, examples=len(task.train))
+            check_parts(model, arm.training, examples=len(task.train))
         except BadInput as error:
             raise error.within(f"arm {arm.name}") from None
     return plan
 
 
-def _check_own(arm: Arm, imports: Sequence[str]) -> None:
+def check_own(arm: Arm, imports: Sequence[str]) -> None:
+    """Refuse an arm whose variant is a function of a module that the user did not allow.
+
+    Raises:
+        BadInput: So it is, or the module has no such function.
+    """
     if arm.variant is None or ":" not in arm.variant.name:
         return
     module = arm.variant.name.partition(":")[0]

@@ -22,9 +22,10 @@ from crossnorm.study import store
 from crossnorm.study.plan import Arm, Cohort, Plan, Run
 from crossnorm.study.pretrained import load_pretrained, pretrained_keywords
 from crossnorm.study.words import check_model, word_vectors
-from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoints import put_back, save_checkpoint
 from crossnorm.training.cohort import train_cohort
 from crossnorm.training.member import Member, make_member
+from crossnorm.training.statefile import read_newest
 
 if TYPE_CHECKING:
     from crossnorm.models.compact import Model
@@ -127,7 +128,7 @@ def build_member(
     return make_member(
         arm.name,
         model,
-        arm.recipe,
+        arm.training,
         device,
         alpha=alpha,
         schedule=arm.schedule,
@@ -151,12 +152,16 @@ def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device,
     def fresh() -> Member:
         return build_member(arm, plan.spec.model, task, run.seed + arm.seed_offset, device)
 
+    def note(text: str) -> None:
+        tell({"event": "note", "text": text})
+
     member, path = fresh(), store.checkpoint_path(folder, run)
-    if path.exists():
+    state = read_newest(path, note)
+    if state is not None:
         try:
-            load_checkpoint(member, path)
+            put_back(member, state, str(path))
         except BadInput as error:
-            tell({"event": "note", "text": f"{error} The run starts anew."})
+            note(f"{error} The run starts anew.")
             member = fresh()
     store.rewind_metrics(folder, run, member.step or None)
     if member.step:

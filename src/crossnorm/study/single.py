@@ -29,12 +29,13 @@ from crossnorm.study.plan import Arm, Learnable
 from crossnorm.study.pretrained import keep_model
 from crossnorm.study.runner import build_member, model_keywords
 from crossnorm.training.batches import steps_per_epoch
-from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoints import put_back, save_checkpoint
 from crossnorm.training.cohort import augmentation_of, check_mixing, train_cohort
 from crossnorm.training.member import Member
 from crossnorm.training.parallel import ALONE, World, check_parts
 from crossnorm.training.recipes import Recipe
 from crossnorm.training.schedules import AlphaSchedule
+from crossnorm.training.statefile import read_newest, remove_state
 
 __all__ = ["SingleRun", "run_single"]
 
@@ -99,6 +100,7 @@ def run_single(
     device: torch.device,
     world: World = ALONE,
     stepped: Stepped = lambda steps: None,
+    noted: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Train the run to its end, from where its folder says it stood; a finished one is not trained again.
 
@@ -109,6 +111,7 @@ def run_single(
         device: Where it is computed.
         world: The processes that share it; the first one writes.
         stepped: Called with the number of steps that were made, those before a resume included.
+        noted: Told of a damaged checkpoint that was passed over.
 
     Returns:
         ``{"status": …, "reason": …, "metrics": the last line of the learning curve}``.
@@ -123,7 +126,7 @@ def run_single(
     if outcome is not None and outcome["status"] in store.FINISHED:
         stepped(run.steps(task))
         return outcome
-    member = _start(run, task, folder, device, world)
+    member = _start(run, task, folder, device, world, noted)
     world.wait()  # nobody writes before everybody has read
     if world.first:
         store.rewind_rows(folder, member.step or None)
@@ -147,12 +150,15 @@ def _open(folder: Path, wanted: dict[str, Any], world: World) -> None:
         raise BadInput(str(folder), "the run that the folder holds", f"another {', '.join(keys)}", hint)
 
 
-def _start(run: SingleRun, task: Task, folder: Path, device: torch.device, world: World) -> Member:
+def _start(
+    run: SingleRun, task: Task, folder: Path, device: torch.device, world: World, noted: Callable[[str], None]
+) -> Member:
     member = build_member(run.arm, run.model, task, run.seed, device, run.weights)
     check_parts(member.model, run.recipe, world, len(task.train))
-    checkpoint = folder / "checkpoint.safetensors"
-    if checkpoint.exists():
-        load_checkpoint(member, checkpoint)
+    checkpoint = store.checkpoint_of(folder)
+    state = read_newest(checkpoint, noted)
+    if state is not None:
+        put_back(member, state, str(checkpoint))
     return member
 
 
@@ -170,7 +176,7 @@ class _Keeper:
             return
         store.append_row(self.folder, row)
         if member.step and None not in (row["train_loss"], row["test_loss"]):
-            save_checkpoint(member, self.folder / "checkpoint.safetensors")
+            save_checkpoint(member, store.checkpoint_of(self.folder))
 
     def failed(self, member: Member) -> None:
         """Nothing yet: `outcome` records it."""
@@ -188,5 +194,5 @@ class _Keeper:
                 outcome["model"] = kept.name
             write_atomically(self.folder / "result.json", json.dumps(outcome, indent=2) + "\n")
             if status in store.FINISHED:
-                (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+                remove_state(store.checkpoint_of(self.folder))
         return outcome

@@ -16,7 +16,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from crossnorm.errors import BadInput, unknown_name
 
-__all__ = ["RECORD", "ArmSpec", "ScheduleSpec", "StudySpec", "VariantSpec", "parse_metric", "parse_spec", "read_fields"]
+__all__ = [
+    "FUNCTION",
+    "RECORD",
+    "ArmSpec",
+    "ScheduleSpec",
+    "StudySpec",
+    "VariantSpec",
+    "parse_metric",
+    "parse_spec",
+    "read_fields",
+]
 
 METRICS = {"test_loss": "lower", "test_accuracy": "higher"}
 """Each metric of an evaluation, and which direction is better."""
@@ -37,6 +47,9 @@ def parse_metric(metric: str) -> tuple[str, float | None, str] | None:
         return None
     return match[1], None if match[2] is None else float(match[2]), METRICS[match[1]] if match[2] is None else "lower"
 
+
+FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+"""``package.module:function``."""
 
 RECORD = "record"
 """The section of a folder's study.yaml that crossnorm writes and a study file may carry without effect."""
@@ -129,12 +142,15 @@ class ArmSpec(BaseModel):
 
 
 class StudySpec(_Strict):
-    """Everything that defines a study; only `task` is required.
+    """Everything that defines a study; only `task`, or a function with its metric and direction, is required.
 
     Attributes:
         format: Version of the study file.
         name: Default: the file's name, or the task and the first variant.
         task: A name of ``crossnorm list tasks``.
+        function: ``module:function``, a training of one's own, in place of a task; it has no data, model, recipe,
+            epochs or α schedule but those it makes itself.
+        settings: What the function finds in ``run.settings``; arms change and add.
         data: Folder or zip of class folders, folder of labelled texts, or text file, to use instead of a download.
         train_examples: Use so many training examples, the same for every run.
         model: `create_model`'s name and keywords; what is not given is the task's own default. For text also
@@ -149,8 +165,8 @@ class StudySpec(_Strict):
         seeds: A count, from 0, or a list.
         recipe: A recipe's name and any of its fields.
         epochs: Overrides the recipe's.
-        metric: What the verdict is about: test_loss or test_accuracy at the last evaluation, or one of them with
-            `_auc` (mean over training) or `_steps_to_<target>` behind it.
+        metric: What the verdict is about: a name that the function logs; of a task, test_loss or test_accuracy at
+            the last evaluation, or one of them with `_auc` (mean over training) or `_steps_to_<target>` behind it.
         direction: Whether lower or higher is better; known for the built-in metrics.
         margin: Differences inside ± margin count as "same"; a number in the metric's unit, or "1 %" of the
             baseline's mean; null: never "same".
@@ -162,7 +178,9 @@ class StudySpec(_Strict):
 
     format: Literal[1] = 1
     name: Name = ""
-    task: Name
+    task: Name | None = None
+    function: Name | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
     data: str | None = None
     train_examples: int | None = Field(default=None, ge=1)
     model: dict[str, Any] = Field(default_factory=dict)
@@ -223,19 +241,47 @@ class StudySpec(_Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> StudySpec:
+        if (self.task is None) == (self.function is None):
+            raise ValueError("either a task or a function")
+        if self.function is None:
+            self._check_task()
+        else:
+            self._check_function()
+        if (self.stop == "decided") != (self.max_seeds is not None):
+            raise ValueError("max_seeds together with stop: decided, and only then")
+        if self.max_seeds is not None and self.max_seeds < len(self.seeds):
+            raise ValueError("max_seeds of at least the number of seeds")
+        if not self.name:
+            subject = self.task or str(self.function).partition(":")[2]
+            object.__setattr__(self, "name", "-".join([subject, *(v.label for v in self.variants[:1])]))
+        return self
+
+    def _check_task(self) -> None:
+        if self.settings:
+            raise ValueError("settings only beside a function; a task's are model and recipe")
         known = parse_metric(self.metric)
         if known is None:
             raise ValueError(f"metric one of {', '.join(METRICS)}, or one with _auc or _steps_to_<target> behind it")
         if self.direction not in (None, known[2]):
             raise ValueError(f"direction {known[2]} for {self.metric}")
         object.__setattr__(self, "direction", known[2])
-        if (self.stop == "decided") != (self.max_seeds is not None):
-            raise ValueError("max_seeds together with stop: decided, and only then")
-        if self.max_seeds is not None and self.max_seeds < len(self.seeds):
-            raise ValueError("max_seeds of at least the number of seeds")
-        if not self.name:
-            object.__setattr__(self, "name", "-".join([self.task, *(v.label for v in self.variants[:1])]))
-        return self
+
+    def _check_function(self) -> None:
+        if not FUNCTION.fullmatch(str(self.function)):
+            raise ValueError("a function of the form package.module:function")
+        for field in ("data", "train_examples", "model", "recipe", "epochs", "alpha_schedule"):
+            if getattr(self, field) != type(self).model_fields[field].get_default(call_default_factory=True):
+                raise ValueError(f"no {field} beside a function; put what it needs under settings")
+        if "metric" not in self.model_fields_set or self.direction is None:
+            raise ValueError("metric and direction beside a function: what it logs, and which is better")
+        if self.arms and not {"variants", "alphas"} & self.model_fields_set:
+            object.__setattr__(self, "variants", [])  # arms of its own are all it asked for
+
+    @property
+    def measured(self) -> tuple[str, float | None, str]:
+        """As `parse_metric` gives them; a function's metric is what it logged, and nothing is made of it."""
+        known = parse_metric(self.metric) if self.function is None else None
+        return known or (self.metric, None, str(self.direction))
 
 
 def parse_spec(fields: object, source: str) -> StudySpec:
@@ -283,7 +329,10 @@ def read_fields(path: Path) -> dict[str, Any]:
 def _not_a_study(fields: object, source: str) -> BadInput:
     found = "nothing" if fields in (None, {}) else type(fields).__name__
     return BadInput(
-        source, "a mapping with at least the field task", found, "crossnorm new FILE writes one to start from."
+        source,
+        "a mapping with at least the field task or function",
+        found,
+        "crossnorm new FILE writes one to start from.",
     )
 
 
@@ -296,7 +345,10 @@ def _readable(error: ValidationError, source: str) -> BadInput:
         parent = VariantSpec if path.startswith("variants") else StudySpec
         return unknown_name(f"{name} (unknown field)", fault["loc"][-1], parent.model_fields)
     if fault["type"] == "missing":
-        return BadInput(name, "the field to be there", "nothing", "crossnorm list tasks shows the tasks.")
+        return BadInput(name, "the field to be there", "nothing")
+    if not path and not {"task", "function"} & set(fault["input"]):
+        hint = "crossnorm list tasks shows the tasks."
+        return BadInput(f"{source}: task", "the field to be there, or function", "nothing", hint)
     expected = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return BadInput(name, expected, _short(fault["input"]) if path else "another combination")
 

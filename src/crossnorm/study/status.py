@@ -18,8 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from crossnorm.study.files import read_json, write_json
-from crossnorm.study.plan import Plan, Run
-from crossnorm.study.progress import steps_by_arm
+from crossnorm.study.plan import Arm, Plan, Run
 
 __all__ = ["SILENT_AFTER", "StatusFile", "read_status"]
 
@@ -87,10 +86,10 @@ class StatusFile:
         self._thread.join()
         self.path.unlink(missing_ok=True)
 
-    def begin(self, plan: Plan, runs: Sequence[Run], todo: Sequence[Run], examples: int) -> Listener:
-        """Note the runs that are to be done; give back what listens to the executor."""
-        steps = steps_by_arm(plan, examples)
-        batch = {arm.name: arm.recipe.batch_size for arm in plan.arms}
+    def begin(self, plan: Plan, runs: Sequence[Run], todo: Sequence[Run], steps_of: Callable[[Arm], int]) -> Listener:
+        """Note the runs that are to be done; give back what listens to the executor. Arguments as `Progress.begin`."""
+        steps = {arm.name: steps_of(arm) for arm in plan.arms}
+        batch = {arm.name: 1 if arm.recipe is None else arm.recipe.batch_size for arm in plan.arms}
         total, started = sum(steps[run.arm] for run in todo), time.monotonic()
         made, resumed = 0, 0
         with self._lock:

@@ -5,7 +5,7 @@ The layout, all of it readable by people and safe to kill at any instant:
     study.yaml                       the resolved plan, its extensions, the environment
     status.json                      what its main process is doing, while it runs
     runs/<arm>/<seed>/metrics.jsonl  a line per evaluation; the last line of a step wins
-    runs/<arm>/<seed>/checkpoint.*   resume point of an unfinished run
+    runs/<arm>/<seed>/checkpoint.*   resume point of an unfinished run, and the one before it
     runs/<arm>/<seed>/result.json    the outcome of a finished one
 
 Knows runs by name only; knows nothing of how they are trained or executed.
@@ -14,16 +14,19 @@ Knows runs by name only; knows nothing of how they are trained or executed.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from crossnorm.study.files import encoded_name, read_json, write_atomically, write_json
 from crossnorm.study.plan import Run
+from crossnorm.training.statefile import remove_state
 
 __all__ = [
     "FINISHED",
     "append_metrics",
     "append_row",
+    "checkpoint_of",
     "checkpoint_path",
     "finish",
     "read_metrics",
@@ -49,7 +52,12 @@ def run_folder(folder: Path, run: Run) -> Path:
 
 def checkpoint_path(folder: Path, run: Run) -> Path:
     """Where the run's resume point is."""
-    return run_folder(folder, run) / "checkpoint.safetensors"
+    return checkpoint_of(run_folder(folder, run))
+
+
+def checkpoint_of(own: Path) -> Path:
+    """`checkpoint_path` of the run whose own folder this is."""
+    return own / "checkpoint.safetensors"
 
 
 def append_metrics(folder: Path, run: Run, row: Row) -> None:
@@ -62,6 +70,8 @@ def append_row(own: Path, row: Row) -> None:
     line = json.dumps(row, allow_nan=False) + "\n"
     with (own / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write(line)
+        file.flush()
+        os.fsync(file.fileno())  # durable before the checkpoint that counts on it
 
 
 def read_metrics(folder: Path, run: Run) -> list[Row]:
@@ -110,7 +120,7 @@ def finish(folder: Path, run: Run, status: str, reason: str | None, details: Row
     run_folder(folder, run).mkdir(parents=True, exist_ok=True)
     write_json(run_folder(folder, run) / "result.json", {"status": status, "reason": reason, **details})
     if status in FINISHED:
-        checkpoint_path(folder, run).unlink(missing_ok=True)
+        remove_state(checkpoint_path(folder, run))
 
 
 def read_result(folder: Path, run: Run) -> Row | None:

@@ -12,8 +12,6 @@ import os
 import queue
 import sys
 import threading
-from importlib import import_module
-from pathlib import Path
 from typing import Any, TextIO
 
 __all__ = ["main"]
@@ -29,20 +27,14 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(job["threads"])
-    for module in job["imports"]:
-        import_module(module)
-    from crossnorm.study.plan import Cohort, make_plan
-    from crossnorm.study.resolve import load_study_task
-    from crossnorm.study.runner import run_cohort
-    from crossnorm.study.spec import parse_spec
+    from crossnorm.study.plan import Cohort
+    from crossnorm.study.subject import carrier
 
-    spec = parse_spec(job["spec"], "the study")
-    plan, folder, device = make_plan(spec), Path(job["folder"]), torch.device(job["device"])
-    task = load_study_task(spec)
+    carry = carrier(job)
     while True:
         tell({"event": "idle"})
         order = orders.get()
-        run_cohort(plan, Cohort(order["seed"], tuple(order["arms"])), task, folder, device, tell)
+        carry(Cohort(order["seed"], tuple(order["arms"])), tell)
 
 
 def _take_output() -> Any:
