@@ -10,6 +10,8 @@ from difflib import get_close_matches
 
 __all__ = ["BadInput", "unknown_name"]
 
+_MOST, _SHOWN = 24, 6  # longer lists of names are cut to the nearest few
+
 
 class BadInput(ValueError):
     """Input that the user can mend: ``name: expected …, got …. hint``.
@@ -37,6 +39,8 @@ class BadInput(ValueError):
 def unknown_name(kind: str, got: object, known: Iterable[str]) -> BadInput:
     """The error for a name that is not in a catalogue, with the nearest one as the hint."""
     names = sorted(known)
-    near = get_close_matches(str(got), names, n=1)
+    near = get_close_matches(str(got), names, n=_SHOWN)
     hint = f"Did you mean {near[0]!r}?" if near else ""
-    return BadInput(kind, "one of " + ", ".join(names), repr(got), hint)
+    shown = names if len(names) <= _MOST else near or names[:_SHOWN]
+    more = "" if len(shown) == len(names) else f" … ({len(names)} in all)"
+    return BadInput(kind, f"one of {', '.join(shown)}{more}", repr(got), hint)

@@ -12,6 +12,7 @@ from crossnorm.stats import Table, Verdict, estimate, settled
 from crossnorm.study import store
 from crossnorm.study.collect import collect
 from crossnorm.study.cost import seconds_per_seed
+from crossnorm.study.describe import describe
 from crossnorm.study.files import encoded_name
 from crossnorm.study.folder import Record, read_folder
 from crossnorm.study.plan import Plan, Run
@@ -106,7 +107,8 @@ def _facts(folder: Path, plan: Plan, record: Record) -> dict[str, Any]:
     hardware = {key: environment.pop(key) for key in ("system", "processor", "cores", "gpu") if key in environment}
     return {
         "title": plan.spec.name,
-        "command": f"crossnorm plot study.yaml --out {plan.spec.name}",
+        "description": describe(plan),
+        "command": "crossnorm plot study.yaml --out repeated",
         "plan_yaml": (folder / "study.yaml").read_text(encoding="utf-8"),
         "versions": environment,
         "hardware": hardware,

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, ValidationError
 
 from crossnorm.api.answers import carry_out_until_decided, default_folder, result_of
 from crossnorm.api.result import Result
@@ -21,10 +21,11 @@ from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, macs_of
 from crossnorm.study.folder import locked, open_folder
 from crossnorm.study.functions import Train, function_name
 from crossnorm.study.local import default_workers, run_local
+from crossnorm.study.notices import announcement, warnings_of
 from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
 from crossnorm.study.plan import Plan, Run, cut, make_plan
 from crossnorm.study.progress import Progress
-from crossnorm.study.spec import StudySpec
+from crossnorm.study.spec import StudySpec, readable
 from crossnorm.study.status import StatusFile
 from crossnorm.study.subject import Subject, open_subject, task_of
 from crossnorm.training.devices import pick_device
@@ -52,7 +53,10 @@ class Study(StudySpec):
             if not callable(function):
                 raise BadInput("Study", "a function def train(run), and everything else by keyword", function)
             fields.setdefault("function", function_name(function))
-        super().__init__(**fields)
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise readable(error, "Study") from None
         self._function = function
 
     def _open(self, imports: Sequence[str], bars: Progress | None = None) -> Subject:
@@ -107,6 +111,9 @@ class Study(StudySpec):
             folder = Path(out) if out is not None else default_folder(self.name)
             with locked(folder):
                 record = open_folder(folder, plan, subject.digest)
+                bars.say(announcement(plan, folder))
+                for warning in warnings_of(plan, looked=record.looked):
+                    bars.note(warning)
                 count = workers or default_workers()
 
                 def carry_out(runs: Sequence[Run]) -> None:

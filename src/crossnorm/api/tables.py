@@ -22,6 +22,7 @@ def compare(
     direction: str,
     margin: float | str | None = None,
     confidence: float = 0.95,
+    baseline: str | None = None,
     name: str = "comparison",
 ) -> Result:
     """The answer of any table of runs, paired by seed.
@@ -32,6 +33,7 @@ def compare(
         direction: "lower" or "higher": which is better.
         margin: Differences up to it do not matter; "1 %" is of the baseline's mean.
         confidence: Of every interval.
+        baseline: The arm to compare with; None: the one called "baseline", else the first of dose 0, else the first.
         name: Names the study in the answer.
 
     Raises:
@@ -39,7 +41,7 @@ def compare(
     """
     if hasattr(table, "to_dict"):
         table = table.to_dict("records")
-    runs = table if isinstance(table, Table) else table_from_records(table)
+    runs = table if isinstance(table, Table) else table_from_records(table, baseline=baseline)
     verdict = estimate(
         runs,
         study=name,
@@ -51,7 +53,9 @@ def compare(
     return Result(table=runs, verdict=verdict, facts={"title": name})
 
 
-def report_table(file: Path, metric: str, direction: str, margin: float | str | None) -> Result:
+def report_table(
+    file: Path, metric: str, direction: str, margin: float | str | None, baseline: str | None = None
+) -> Result:
     """The answer of a table of runs in a file: CSV, or JSON lines if its name ends in .jsonl.
 
     Raises:
@@ -73,6 +77,6 @@ def report_table(file: Path, metric: str, direction: str, margin: float | str | 
     except (ValueError, csv.Error) as error:
         raise BadInput(str(file), "a table in CSV or JSON lines", str(error)) from None
     try:
-        return compare(rows, metric=metric, direction=direction, margin=margin, name=file.stem)
+        return compare(rows, metric=metric, direction=direction, margin=margin, baseline=baseline, name=file.stem)
     except BadInput as error:
         raise error.within(str(file)) from None

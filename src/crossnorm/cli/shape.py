@@ -63,9 +63,17 @@ class Shape:
         written = find_study(name)
         if "metric" in given:
             written.pop("direction", None)
+        if "variants" in given and written.get("variants") != given["variants"]:  # another question, another folder
+            written["name"] = "-".join([str(written.get("name", "study")), *given["variants"]]).replace(":", ".")
         if self.source is not None:
             written["model"] = {"from": self.source}
         return Study.model_validate(parse_spec(written | given, name).model_dump())
+
+    def folder(self, name: str) -> Path | None:
+        """Where the study goes on: ``--out``, or the study's folder that was named; None: its default."""
+        from crossnorm.study.ready import ready_studies
+
+        return self.out or (Path(name) if name not in ready_studies() and Path(name).is_dir() else None)
 
     @property
     def place(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def report(
     metric: Annotated[str | None, typer.Option(help="The column to compare (with --from).")] = None,
     direction: Annotated[str | None, typer.Option(help="Which is better: lower or higher (with --from).")] = None,
     margin: Annotated[str | None, typer.Option(help='Differences up to it count as "same" (with --from).')] = None,
+    baseline: Annotated[str | None, typer.Option(help="The arm to compare with (with --from).")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; default: the folder itself.")] = None,
     formats: Annotated[str, typer.Option(help="Of the figures, separated by commas: png,svg,pdf")] = "png",
     width: Annotated[str, typer.Option(help="Of the figures: page, column, or inches.")] = "page",
@@ -34,6 +35,10 @@ def report(
     crossnorm report crossnorm/quick
     crossnorm report crossnorm/quick --formats svg,pdf --width 3.3 --font-size 8
     crossnorm report --from runs.csv --metric loss --direction lower --out answer
+
+    With --from, --metric, --direction and --out are required. The columns of a table: arm, seed, step, the metrics,
+    and optionally dose and control. The baseline is the arm called baseline, else the first whose dose is 0, else the
+    first.
     """  # noqa: D301
     from crossnorm.api import read_result, report_table
     from crossnorm.report import FigureStyle
@@ -43,15 +48,17 @@ def report(
     if (folder is None) == (table is None):
         raise BadInput("report", "a study's folder or --from FILE", "neither" if folder is None else "both")
     if folder is not None:
-        if metric or direction or margin:
-            raise BadInput("report", "--metric, --direction and --margin only with --from", "them with a folder")
+        if metric or direction or margin or baseline:
+            raise BadInput("report", "--metric, --direction, --margin and --baseline only with --from", "a folder")
         result = read_result(folder)
         result.save(out or folder, style)
     else:
         assert table is not None
+        given = {"metric": metric, "direction": direction, "out": out}
         if metric is None or direction is None or out is None:
-            raise BadInput("report --from", "--metric, --direction and --out beside it", "fewer")
-        result = report_table(table, metric, direction, None if margin is None else margin_of(margin))
+            lacking = [f"--{name}" for name, value in given.items() if value is None]
+            raise BadInput("report --from", "--metric, --direction and --out beside it", f"no {', '.join(lacking)}")
+        result = report_table(table, metric, direction, None if margin is None else margin_of(margin), baseline)
         result.save(out, style)
     show(result, out or folder)
 

@@ -29,7 +29,7 @@ def plot(*, study: StudyName = "quick", shape: Shape) -> None:
     crossnorm plot my_module:train --alphas 0,0.5,1 --seeds 5 --metric loss --direction lower
     """  # noqa: D301 (\b keeps the lines apart)
     import_modules(shape.imports or [])
-    show(shape.study(study).run(shape.out, **shape.place))
+    show(shape.study(study).run(shape.folder(study), **shape.place))
 
 
 @app.command()
@@ -64,8 +64,9 @@ def plan(
     if like is None and (image_size, examples, devices, tflops) != (None, None, None, None):
         raise BadInput("--like", "a model beside --image-size, --examples, --devices and --tflops", "none")
     there = None if like is None else Like(like, image_size, examples, 1 if devices is None else devices, tflops)
-    where = shape.out or (Path(study) if Path(study).is_dir() else None)
-    found = shape.study(study).estimate(where, pilot=pilot, difference=difference, like=there, **shape.place)
+    found = shape.study(study).estimate(
+        shape.folder(study), pilot=pilot, difference=difference, like=there, **shape.place
+    )
     if as_json:
         typer.echo(found.to_json(), nl=False)
     else:

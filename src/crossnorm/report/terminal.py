@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost
+from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost, pairs_needed
 from crossnorm.stats import ArmResult, Contrast, Verdict, standings
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def sparkline(values: Sequence[float | None]) -> str:
     )
 
 
-def answer_panel(verdict: Verdict) -> Panel:
-    """The answer's sentence, its number, and the trend over α as a sparkline."""
+def answer_panel(verdict: Verdict, description: str = "") -> Panel:
+    """The answer's sentence, its number, the trend over α as a sparkline, and below what was compared."""
     from rich.panel import Panel
     from rich.text import Text
 
@@ -55,6 +55,8 @@ def answer_panel(verdict: Verdict) -> Panel:
         text.append(f"\n{line}  {name}", style="not bold")
     for standing in standings(verdict):
         text.append(f"\n\n{standing.sentence}", style="not bold")
+    if description:
+        text.append(f"\n\n{description}", style="not bold dim")
     if not verdict.complete:
         text.append("\n\nProvisional: not every run has ended.", style="yellow")
     return Panel(text, title=Text(verdict.study), title_align="left", padding=(1, 2))
@@ -133,12 +135,14 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
 
 def _price(verdict: Verdict, seconds_per_seed: float | None) -> str:
     """A sentence with the cost of the pairs that the arm in need of the most still lacks."""
-    rows = [row for row in verdict.arms if row.pairs_needed is not None]
+    rows = [row for row in verdict.arms if row.pairs_needed is not None and row.verdict == "undecided"]
     most = max(rows, key=lambda row: (row.pairs_needed or (0,))[0] - row.n, default=None)
     cost = "" if most is None else pairs_cost(most, seconds_per_seed)
     if most is None or most.pairs_needed is None or not cost:
         return ""
-    return f". The {most.pairs_needed[0] - most.n} pairs that {most.arm} still needs: {cost} on one worker, all arms"
+    lacking = most.pairs_needed[0] - most.n
+    more = "1 more pair" if lacking == 1 else f"{lacking} more pairs"
+    return f". Pairs needed: until it is decided (likely range). {more} of all arms: {cost} on one worker"
 
 
 _COLUMNS = ("arm", "n", "mean", "difference", "interval", "verdict", "pairs needed", "failed")
@@ -162,6 +166,6 @@ def _cells(name: str, row: ArmResult | Contrast) -> dict[str, str | Text]:
     if isinstance(row, ArmResult):
         failures = ((row.diverged, "diverged"), (row.crashed, "crashed"))
         cells["mean"] = number(row.mean, digits=4)
-        cells["pairs needed"] = "–" if row.pairs_needed is None else "{} ({}–{})".format(*row.pairs_needed)
+        cells["pairs needed"] = pairs_needed(row)
         cells["failed"] = ", ".join(f"{count} {what}" for count, what in failures if count)
     return cells

@@ -20,6 +20,7 @@ __all__ = [
     "metric_name",
     "number",
     "pairs_cost",
+    "pairs_needed",
 ]
 
 _AXES = {
@@ -71,6 +72,13 @@ def duration(seconds: float) -> str:
     if days < 2:
         return f"{number(seconds / 3600, digits=2)} h"
     return f"{number(days, digits=2)} days" if days < 730 else f"{number(days / 365.25, digits=2)} years"
+
+
+def pairs_needed(row: ArmResult) -> str:
+    """``20 (9–76)``: pairs until an undecided arm is decided, and the range that its standard deviation leaves."""
+    if row.pairs_needed is None or row.verdict != "undecided":
+        return "–"
+    return "{} ({}–{})".format(*row.pairs_needed)
 
 
 def pairs_cost(row: ArmResult, seconds_per_seed: float | None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from crossnorm.stats.aa import FalseRate, Scatter, paired_scatter, rate_of_paired, rate_of_unpaired
 from crossnorm.stats.bands import ArmBand, Bands, bands
+from crossnorm.stats.comparison import family_size
 from crossnorm.stats.divergence import mcnemar_e_value, mcnemar_exact
 from crossnorm.stats.estimate import estimate
 from crossnorm.stats.outlook import Outlook, Prospect, outlook
@@ -19,7 +20,7 @@ from crossnorm.stats.power import (
     sd_interval,
 )
 from crossnorm.stats.records import table_from_records
-from crossnorm.stats.sequential import confidence_sequence, e_value
+from crossnorm.stats.sequential import confidence_sequence, e_value, first_bounded
 from crossnorm.stats.settled import settled
 from crossnorm.stats.standing import Standing, standings
 from crossnorm.stats.summaries import (
@@ -59,6 +60,8 @@ __all__ = [
     "detectable_difference",
     "e_value",
     "estimate",
+    "family_size",
+    "first_bounded",
     "mcnemar_e_value",
     "mcnemar_exact",
     "noise",

@@ -86,6 +86,8 @@ def _read(records: Iterable[Mapping[str, object]]) -> _Rows:
 
 
 def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
+    if absent := [key for key in _KEYS if key not in record]:
+        raise BadInput("columns", f"arm, seed, step and metrics, {absent[0]!r} among them", ", ".join(map(str, record)))
     if lacking := [key for key in _KEYS if _empty(record.get(key))]:
         raise BadInput(lacking[0], "a value in every row", "nothing", "Columns: arm, seed, step, then metrics.")
     arm = str(record["arm"])

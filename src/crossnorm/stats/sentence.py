@@ -43,6 +43,7 @@ class Claim:
 
 def answer_sentence(claim: Claim) -> str:
     """The answer in one sentence, its scope included."""
+    claim = replace(claim, metric=claim.metric.replace("_", " "))
     return "; ".join([_claim(claim), *claim.notes]) + "."
 
 
@@ -90,8 +91,8 @@ def _effect(claim: Claim) -> str:
     outcome = "undecided" if claim.obstacle else judge(interval, _per_unit(claim))
     if outcome == "undecided":
         reason = claim.obstacle or _open_reason(interval)
-        estimate = f"{_subject(claim)} is estimated {beside}"
-        return f"Undecided: {estimate} ({_interval(claim)}), but {reason}"
+        beside = f"{_difference(claim, judged=False)} that of {reference}"
+        return f"Undecided: {reason}; {_subject(claim)} is estimated {beside} ({_interval(claim)})"
     if outcome == "same":
         margin = number(claim.rule.margin or 0.0)
         same = f"{_cause(claim)} leaves the {claim.metric} of {claim.subject} the same as that of {reference}"
@@ -119,7 +120,7 @@ def _too_few(claim: Claim) -> str:
 def _open_reason(interval: Interval) -> str:
     if interval.low is None:
         return f"{interval.n} pairs are too few to bound it while looking is allowed for"
-    return "an interval that contains 0 leaves the direction open"
+    return "the interval contains 0, so either direction is possible"
 
 
 def _cause(claim: Claim) -> str:
@@ -134,11 +135,13 @@ def _subject(claim: Claim) -> str:
     return f"{cause and f'on {cause[0].lower()}{cause[1:]}, '}the {claim.metric} of {claim.subject}"
 
 
-def _difference(claim: Claim) -> str:
+def _difference(claim: Claim, *, judged: bool = True) -> str:
     mean = claim.interval.mean
     if not mean:
         return "no different from"
-    side = f"{'lower' if mean < 0 else 'higher'} ({'better' if claim.rule.better(mean) else 'worse'})"
+    side = "lower" if mean < 0 else "higher"
+    if judged:
+        side += " (better)" if claim.rule.better(mean) else " (worse)"
     return f"{number(abs(mean), _half_width(claim.interval))} {side} than"
 
 

@@ -8,13 +8,14 @@ variance", arXiv 2310.03722: the scale-invariant mixture with prior effect μ/σ
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
 from crossnorm.stats.table import Floats
 
-__all__ = ["confidence_sequence", "e_value", "log_e_process", "sequential_critical"]
+__all__ = ["confidence_sequence", "e_value", "first_bounded", "log_e_process", "sequential_critical"]
 
 
 def log_e_process(differences: Floats, *, prior: float = 1.0) -> Floats:
@@ -55,6 +56,15 @@ def sequential_critical(n: int, level: float, *, prior: float = 1.0) -> float:
     log_k = 2 / n * (0.5 * math.log((n + prior) / prior) - math.log(level))
     r = -math.expm1(-log_k) * (n + prior)
     return math.sqrt((n - 1) * r / (n - r)) if r < n else math.inf
+
+
+def first_bounded(level: float, *, prior: float = 1.0) -> int:
+    """The least number of pairs at which the confidence sequence of that error level is finite.
+
+    >>> first_bounded(0.05), first_bounded(0.05 / 12)
+    (5, 7)
+    """
+    return next(n for n in itertools.count(2) if math.isfinite(sequential_critical(n, level, prior=prior)))
 
 
 def confidence_sequence(differences: Floats, level: float, *, prior: float = 1.0) -> tuple[Floats, Floats]:

@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from crossnorm.data import Task
 from crossnorm.stats import Outlook, Table, noise, outlook
 from crossnorm.study import store
-from crossnorm.study.collect import arm_infos, collect
+from crossnorm.study.collect import collect, planned_table
 from crossnorm.study.cost import Curves, Source
 from crossnorm.study.environment import describe_environment
 from crossnorm.study.folder import Record, read_folder
@@ -100,7 +98,7 @@ def outlook_of(plan: Plan, basis: Basis, *, difference: float | None) -> Outlook
     spec = plan.spec
     looks = spec.stop != "fixed" or (basis.record is not None and basis.record.looked)
     return outlook(
-        _planned(plan),
+        planned_table(plan),
         basis.table,
         metric=spec.metric,
         confidence=spec.confidence,
@@ -113,9 +111,3 @@ def outlook_of(plan: Plan, basis: Basis, *, difference: float | None) -> Outlook
 
 def _curves(folder: Path, plan: Plan) -> Curves:
     return {run: store.read_metrics(folder, run) for run in plan.runs}
-
-
-def _planned(plan: Plan) -> Table:
-    """The table of a plan of which nothing has run."""
-    status = np.full((len(plan.arms), len(plan.seeds)), "missing")
-    return Table(arms=arm_infos(plan), seeds=plan.seeds, steps=(), metrics={}, status=status)

@@ -16,7 +16,7 @@ from crossnorm.study import store
 from crossnorm.study.plan import Arm, Plan, Run
 from crossnorm.study.spec import METRICS
 
-__all__ = ["arm_infos", "collect"]
+__all__ = ["arm_infos", "collect", "planned_table"]
 
 
 def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
@@ -51,6 +51,12 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
         return table
     better: Direction = "lower" if METRICS[metric] == "lower" else "higher"
     return summary_metrics(table, metric, better, target=target)
+
+
+def planned_table(plan: Plan) -> Table:
+    """The table of a plan of which nothing has run."""
+    status = np.full((len(plan.arms), len(plan.seeds)), "missing")
+    return Table(arms=arm_infos(plan), seeds=plan.seeds, steps=(), metrics={}, status=status)
 
 
 def arm_infos(plan: Plan) -> tuple[ArmInfo, ...]:

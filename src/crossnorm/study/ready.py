@@ -9,6 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from crossnorm.data import list_tasks
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.study.spec import FUNCTION, read_fields
 
@@ -44,7 +45,8 @@ def find_study(study: str) -> dict[str, Any]:
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return read_fields(path)
     error = unknown_name("study", study, names)
-    raise BadInput(error.name, f"a YAML file, module:function, or {error.expected}", error.got, error.hint)
+    hint = f"{study} is a task: write 'task: {study}' into a study file." if study in list_tasks() else error.hint
+    raise BadInput(error.name, f"a YAML file, module:function, or {error.expected}", error.got, hint)
 
 
 def ready_study(name: str) -> dict[str, Any]:

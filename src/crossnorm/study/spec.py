@@ -26,6 +26,7 @@ __all__ = [
     "parse_metric",
     "parse_spec",
     "read_fields",
+    "readable",
 ]
 
 METRICS = {"test_loss": "lower", "test_accuracy": "higher"}
@@ -299,7 +300,7 @@ def parse_spec(fields: object, source: str) -> StudySpec:
     try:
         return StudySpec.model_validate(fields)
     except ValidationError as error:
-        raise _readable(error, source) from None
+        raise readable(error, source) from None
 
 
 def read_fields(path: Path) -> dict[str, Any]:
@@ -336,7 +337,7 @@ def _not_a_study(fields: object, source: str) -> BadInput:
     )
 
 
-def _readable(error: ValidationError, source: str) -> BadInput:
+def readable(error: ValidationError, source: str) -> BadInput:
     """The first fault of a validation, in words of the study file."""
     fault = error.errors()[0]
     path = ".".join(str(part) for part in fault["loc"] if not str(part).startswith(("function-", "list[", "float")))

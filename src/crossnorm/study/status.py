@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from crossnorm.study.files import read_json, write_json
+from crossnorm.study.pace import Pace
 from crossnorm.study.plan import Arm, Plan, Run
 
 __all__ = ["SILENT_AFTER", "StatusFile", "read_status"]
@@ -90,13 +91,11 @@ class StatusFile:
         """Note the runs that are to be done; give back what listens to the executor. Arguments as `Progress.begin`."""
         steps = {arm.name: steps_of(arm) for arm in plan.arms}
         batch = {arm.name: 1 if arm.recipe is None else arm.recipe.batch_size for arm in plan.arms}
-        total, started = sum(steps[run.arm] for run in todo), time.monotonic()
-        made, resumed = 0, 0
+        pace = Pace(sum(steps[run.arm] for run in todo))
         with self._lock:
             self._facts, self._workers = {"runs": len(runs), "seconds_left": None}, {}
 
         def listen(number: int, event: dict[str, Any]) -> None:
-            nonlocal made, resumed
             with self._lock:
                 worker = self._workers.get(number)
                 if event["event"] == "cohort":
@@ -112,12 +111,11 @@ class StatusFile:
                     worker.memory = event.get("memory", worker.memory)
                 elif worker is not None and event["event"] == "step" and event.get("resumed"):
                     worker.done += event["members"]
-                    resumed += event["members"]
+                    pace.advance(event["members"], restored=True)
                 elif worker is not None and event["event"] == "step":
                     worker.stepped(event["members"])
-                    made += event["members"]
-                    left = max(0, total - resumed - made)
-                    self._facts["seconds_left"] = (time.monotonic() - started) / made * left if made else None
+                    pace.advance(event["members"])
+                    self._facts["seconds_left"] = pace.seconds_left
 
         return listen
 

@@ -77,8 +77,9 @@ def _logits(model: nn.Module, inputs: Tensor, task: Task) -> Tensor:
     try:
         logits: Tensor = logits_of(model, inputs).float()
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"task {task.name}", "inputs that the checkpoint's model takes", reason) from None
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        hint = "The checkpoint may be that of a model for another task."
+        raise BadInput(f"task {task.name}", "inputs that the checkpoint's model takes", reason, hint) from None
     if logits.shape[-1] != task.n_classes:
         raise BadInput(f"task {task.name}", f"{logits.shape[-1]} classes, as the checkpoint has", task.n_classes)
     return logits

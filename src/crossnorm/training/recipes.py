@@ -133,4 +133,5 @@ def make_recipe(name: str = "quick", **changes: object) -> Recipe:
         return Recipe.model_validate(RECIPES[name].model_dump() | changes)
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadInput(f"recipe.{first['loc'][0]}", first["msg"], first["input"]) from None
+        expected = first["msg"].removeprefix("Input should be ")
+        raise BadInput(f"recipe.{first['loc'][0]}", expected, first["input"]) from None

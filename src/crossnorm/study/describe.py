@@ -1,0 +1,25 @@
+"""A study in a paragraph: what is trained on what, and what its variants do with V. Knows nothing of results."""
+
+from __future__ import annotations
+
+from crossnorm.functional import VARIANTS
+from crossnorm.study.plan import Plan
+
+__all__ = ["describe", "subject_of"]
+
+_SYMBOLS = ("S(V): the softmax of V over the tokens", "N: the number of tokens", "A: the attention weights")
+
+
+def subject_of(plan: Plan) -> str:
+    """``cct_2_3x2_32 on mnist1d, 6 seeds``, or the function that trains."""
+    spec = plan.spec
+    what = spec.function or f"{spec.model.get('name', spec.model.get('from', 'a model'))} on {spec.task}"
+    return f"{what}, 1 seed" if len(plan.seeds) == 1 else f"{what}, {len(plan.seeds)} seeds"
+
+
+def describe(plan: Plan) -> str:
+    """``cct_2_3x2_32 on mnist1d, 6 seeds. convex: V becomes (1-α) V + α S(V): …`` with the symbols it uses."""
+    names = dict.fromkeys(arm.variant.name for arm in plan.arms if arm.variant is not None)
+    parts = [subject_of(plan)] + [f"{name}: {VARIANTS[name].summary}" for name in names if name in VARIANTS]
+    symbols = [part for part in _SYMBOLS if any(part.partition(":")[0] in p for p in parts[1:])]
+    return ". ".join(parts + ["; ".join(symbols)] * bool(symbols)) + "."

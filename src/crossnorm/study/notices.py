@@ -1,0 +1,43 @@
+"""What a reader should know before a study trains: what it is, where it goes, and what it will not be able to say.
+
+Knows the plan and whether results have been seen; prints nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crossnorm.stats import family_size, first_bounded
+from crossnorm.study.collect import planned_table
+from crossnorm.study.describe import subject_of
+from crossnorm.study.plan import Plan
+
+__all__ = ["announcement", "warnings_of"]
+
+_LEAST = 3  # pairs that an interval needs
+
+
+def announcement(plan: Plan, folder: Path) -> str:
+    """``quick: 9 arms of cct_2_3x2_32 on mnist1d, 6 seeds, into crossnorm/quick``."""
+    return f"{plan.spec.name}: {len(plan.arms)} arms of {subject_of(plan)}, into {folder}"
+
+
+def warnings_of(plan: Plan, *, looked: bool) -> list[str]:
+    """Sentences about verdicts that this study cannot give.
+
+    Args:
+        plan: The study as it will be run.
+        looked: Whether results had been seen before seeds or arms were added.
+    """
+    found = []
+    if len(plan.seeds) < _LEAST and plan.spec.stop == "fixed":
+        seeds = "one seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
+        found.append(f"An interval needs {_LEAST} pairs: with {seeds} every verdict will be undecided.")
+    if looked and plan.spec.stop == "fixed":
+        level, family = 1 - plan.spec.confidence, family_size(planned_table(plan))
+        found.append(
+            "Results were seen before this extension, so intervals now allow for looking after every pair; a verdict "
+            f"may turn undecided. They are finite from {first_bounded(level)} pairs on for the trend, from "
+            f"{first_bounded(level / family)} for the {family} arms and contrasts."
+        )
+    return found

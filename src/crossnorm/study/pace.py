@@ -1,0 +1,69 @@
+"""How far a job is and how long it will still take. Knows nothing of what the steps are."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+__all__ = ["Every", "Pace", "remaining"]
+
+
+class Pace:
+    """Steps made and steps restored, against a total.
+
+    Time left = time since the start / steps made since then × steps still to make. What was restored from a checkpoint
+    counts as done and not as fast work.
+
+    Args:
+        total: Steps in all.
+        done: Of them made earlier.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, total: int, done: int = 0, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total, self.restored, self.made = total, done, 0
+        self._clock, self._started = clock, clock()
+
+    @property
+    def done(self) -> int:
+        """Steps made or restored."""
+        return self.restored + self.made
+
+    def advance(self, steps: int, *, restored: bool = False) -> None:
+        """So many steps more."""
+        if restored:
+            self.restored += steps
+        else:
+            self.made += steps
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None before the first step."""
+        if not self.made:
+            return None
+        return (self._clock() - self._started) / self.made * max(0, self.total - self.done)
+
+
+class Every:
+    """Tells when so many seconds have passed since it last said so; the first time at once."""
+
+    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock, self._next = seconds, clock, -math.inf
+
+    def due(self) -> bool:
+        """Whether it is time again."""
+        now = self._clock()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
+
+
+def remaining(seconds: float | None) -> str:
+    """``40 s left``, ``12 min left``, ``3.4 h left``; empty where it is not known."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s left"
+    return f"{seconds / 60:.0f} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"
