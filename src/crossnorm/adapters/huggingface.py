@@ -78,13 +78,10 @@ def _mixed(
     for name in _UNKNOWN:
         if others.get(name) is not None:
             raise BadInput(type(module).__name__, "attention weights that are a plain softmax", f"{name} beside it")
-    queries = query.shape[2]
     is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    is_causal = bool(is_causal) and mask is None and queries > 1
-    if is_causal and key.shape[2] > queries:  # the first call with a cache of fixed size, whose rest is empty
-        key, value = key[:, :, :queries], value[:, :, :queries]
+    is_causal = bool(is_causal) and mask is None and query.shape[2] > 1
     if position_bias is not None:
-        mask, is_causal = _biased(position_bias[..., : key.shape[2]], mask, is_causal), False
+        mask, is_causal = _biased(position_bias, mask, is_causal), False
     mixed, weights = attend_with_weights(
         query,
         key,
@@ -142,8 +139,10 @@ def _original(cls: type, implementation: str) -> Callable[..., _Output]:
     known = _ORIGINALS.get((cls, implementation))
     if known is None:
         scope, names = _forward_scope(cls)
-        eager = next((scope[name] for name in names if name.endswith("eager_attention_forward")), None)
-        known = scope["ALL_ATTENTION_FUNCTIONS"].get_interface(implementation, eager)
+        if implementation == "eager":
+            known = scope[next(name for name in names if name.endswith("eager_attention_forward"))]
+        else:
+            known = scope["ALL_ATTENTION_FUNCTIONS"][implementation]
         _ORIGINALS[cls, implementation] = known
     return known  # type: ignore[no-any-return]
 
@@ -218,9 +217,10 @@ def _only_reorders(config: PreTrainedConfig) -> bool:
 
 
 def _heads(module: nn.Module) -> int:
+    """Heads of the queries; 0 where the module does not say."""
     names = ("num_heads", "num_attention_heads", "n_heads", "n_head")
     owners = (module, module.config)
-    return next(int(getattr(o, n)) for o in owners for n in names if isinstance(getattr(o, n, None), int))
+    return next((int(getattr(o, n)) for o in owners for n in names if isinstance(getattr(o, n, None), int)), 0)
 
 
 def _configs(model: nn.Module) -> Iterator[PreTrainedConfig]:
