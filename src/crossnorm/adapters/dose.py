@@ -116,7 +116,7 @@ class Dose(nn.Module):
 
 
 class _Projected(torch.autograd.Function):
-    """Clamp to [0, 1] whose gradient is cut only where a descent step would lead further out."""
+    """Clamp to [0, 1] whose gradient never leads further out."""
 
     @staticmethod
     def forward(ctx: Any, raw: Tensor) -> Tensor:
@@ -127,7 +127,8 @@ class _Projected(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (raw,), (gradient,) = ctx.saved_tensors, gradients
         outwards = ((raw <= 0) & (gradient > 0)) | ((raw >= 1) & (gradient < 0))
-        return gradient.masked_fill(outwards, 0.0)
+        beyond = (raw < 0) | (raw > 1)
+        return torch.where(outwards, torch.where(beyond, -gradient, 0.0), gradient)
 
 
 def projected(raw: Tensor) -> Tensor:
@@ -135,9 +136,9 @@ def projected(raw: Tensor) -> Tensor:
 
     A sigmoid never reaches 0, and the gradient of a square vanishes there. Clamping alone stops learning for good
     once a step has led outside, and letting every gradient through (the straight-through estimator) lets `raw` drift
-    away from α. Here the gradient of a value at or beyond a bound passes if descent leads back inside and is 0
-    otherwise, which is the gradient of the projected step. What an optimiser's momentum adds moves `raw` beyond the
-    bound by a few steps at most, and the way back is open.
+    away from α. Here a gradient passes where descent stays inside or leads back; at a bound one that leads outwards
+    is 0, as in projected descent; beyond it (momentum goes on for some steps) it is turned round, which is the
+    gradient of L + |∂L/∂α| · distance(raw, [0, 1]), an exact penalty: `raw` comes back to the bound.
 
     Args:
         raw: Of any shape.

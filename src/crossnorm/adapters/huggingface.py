@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, cast
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -229,16 +230,27 @@ def _configs(model: nn.Module) -> Iterator[PreTrainedConfig]:
 
 
 def _install(model: nn.Module, found: list[Place]) -> None:
+    for _, module in _interface_modules(model):  # known before the first call: a compiled model should find it so
+        config = cast("PreTrainedConfig", module.config)
+        _original(type(module), str(config._attn_implementation).removeprefix(_PREFIX))
     for config in _configs(model) if found else ():
         if config._attn_implementation in _MASKS:
             config._attn_implementation_internal = _PREFIX + config._attn_implementation
+    if found:
+        _CONVERTED.add(model)
 
 
 def _undo(model: nn.Module) -> None:
+    _CONVERTED.discard(model)
+    needed = {id(config) for other in _CONVERTED for config in _configs(other)}
     for config in _configs(model):
         name = config._attn_implementation
-        if name is not None:
+        if name is not None and id(config) not in needed:
             config._attn_implementation_internal = name.removeprefix(_PREFIX)
+
+
+# Models built from one configuration object share it: the last one to be restored gives it its old name back.
+_CONVERTED: WeakSet[nn.Module] = WeakSet()
 
 
 AttentionInterface.register("crossnorm", _from_config)

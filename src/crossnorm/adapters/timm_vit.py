@@ -142,9 +142,7 @@ def _find(model: nn.Module) -> list[Place]:
             found.append(Place(path=path or cls.__name__, module=module, heads=heads))
         elif _is_other_attention(cls):
             known = ", ".join(sorted({f.__qualname__.split(".")[0] for f in _MIXINS}))
-            raise BadInput(
-                path or cls.__name__, f"attention of timm in a form that can be converted ({known})", cls.__name__
-            )
+            raise BadInput(path or cls.__name__, f"attention of timm as in {known}", f"{cls.__module__}.{cls.__name__}")
     return found
 
 
