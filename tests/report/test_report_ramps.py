@@ -30,7 +30,10 @@ def test_the_arms_that_raise_alpha_are_found() -> None:
     assert sorted(found) == [1, 2, 3, 4]
     np.testing.assert_allclose(found[2], np.linspace(0, 1, 11))
     np.testing.assert_allclose(found[1], np.linspace(0, 0.5, 11))
-    assert sorted(ramped(raised(learned=True))) == [1, 3, 4]
+    table = raised(learned=True)
+    assert sorted(ramped(table)) == [1, 3, 4]
+    alike = np.broadcast_to(table.metrics["alpha"][:, :1], table.metrics["alpha"].shape)
+    assert sorted(ramped(replace(table, metrics=table.metrics | {"alpha": alike}))) == [1, 3, 4]
     assert ramped(grid()) == {}
 
 
