@@ -17,6 +17,7 @@ from crossnorm.errors import unknown_name
 from crossnorm.report.charts import chart_data
 from crossnorm.report.curves import curves_figure
 from crossnorm.report.files import whole_file
+from crossnorm.report.learned import learned_arms, learned_figure
 from crossnorm.report.panels import ramped, spaced
 from crossnorm.report.style import save
 from crossnorm.report.trend import trend_figure
@@ -72,7 +73,8 @@ class Facts:
 def write_report(directory: Path, *, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> None:
     """Write ``curves.png``, ``trend.png`` and ``report.html`` into ``directory``, each whole or not at all.
 
-    Where a schedule moves α there is also ``curves-alpha.png``, the same curves against α. The same input gives the
+    Where a schedule moves α there is also ``curves-alpha.png``, the same curves against α; where α is learned,
+    ``alpha-learned.png``, what was chosen at each site. The same input gives the
     same bytes.
 
     Args:
@@ -88,6 +90,8 @@ def write_report(directory: Path, *, table: Table, verdict: Verdict, facts: Mapp
     save(curves_figure(table, verdict), directory / "curves.png")
     if ramped(table):
         save(curves_figure(table, verdict, over_alpha=True), directory / "curves-alpha.png")
+    if learned_arms(table):
+        save(learned_figure(table, verdict), directory / "alpha-learned.png")
     save(trend_figure(table, verdict), directory / "trend.png")
     with whole_file(directory / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
