@@ -67,6 +67,14 @@ def test_a_changed_forward_is_refused():
         convert(nn.Sequential(Own(22, 2)), "convex")
 
 
+def test_a_forward_replaced_on_the_instance_is_refused():
+    model = encoder()
+    attention = model.layers[1].self_attn
+    attention.forward = attention.forward
+    with pytest.raises(BadInput, match=r"layers\.1\.self_attn: expected a module that uses its class's forward"):
+        convert(model, "convex")
+
+
 def test_nothing_to_convert_is_an_error():
     with pytest.raises(BadInput, match="model: expected attention of Hugging Face .* got none in Linear"):
         convert(nn.Linear(2, 3), "convex")

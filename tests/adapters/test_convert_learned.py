@@ -13,6 +13,7 @@ from crossnorm import Variant, convert
 from crossnorm.adapters import Handle
 from crossnorm.adapters.dose import projected
 from crossnorm.errors import BadInput
+from crossnorm.functional import VARIANTS
 
 NAMES = ["bert", "llama", "t5", "timm-vit", "torch-encoder", "cct", "gpt"]
 KINDS = ["model", "layer", "head"]
@@ -40,6 +41,23 @@ def test_it_starts_at_zero_and_gets_a_gradient(name, learnable):
     assert {id(p) for p in handle.parameters()} <= {id(p) for p in model.parameters()}
     handle.restore()
     assert set(model.state_dict()) == keys
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+@pytest.mark.parametrize("name", ["llama", "torch-encoder"])
+def test_learned_heads_in_half_precision(name, variant):
+    case = EVERY[name]
+    model = case.model()
+    handle = convert(model, variant, learnable="head")
+    handle.alpha = 0.5
+    exact = case.call(model, case.pads)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = case.call(model, case.pads)
+    mixed.float().sum().backward()
+    assert all(p.grad is not None for p in handle.parameters())
+    scale = float(exact.detach().abs().max())
+    for rough in (mixed, case.call(model.bfloat16(), case.pads)):
+        assert torch.allclose(rough.float(), exact, atol=0.1 * scale)
 
 
 def test_heads_have_gradients_of_their_own():

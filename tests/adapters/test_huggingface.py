@@ -9,7 +9,9 @@ import pytest
 import torch
 from adapter_models import bert, call_words, gpt2, hf, ids, llama, real, t5, vit
 
+import crossnorm
 from crossnorm import Variant, convert
+from crossnorm.adapters.dose import Dose
 from crossnorm.errors import BadInput
 
 transformers = pytest.importorskip("transformers")
@@ -104,6 +106,17 @@ def test_models_that_share_a_configuration_do_not_disturb_each_other():
     assert torch.equal(hidden(other, True), before)
     handle.restore()
     assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(("implementation", "is_causal"), [("eager", False), ("sdpa", True)])
+def test_without_a_mask_only_sdpa_reads_causality_from_the_module(implementation, is_causal):
+    module = torch.nn.Module()
+    module.is_causal, module.crossnorm = True, Dose(Variant(name="convex"))
+    module.crossnorm.write(0.5)
+    query, key, value = torch.randn(3, 3, 2, 5, 7).unbind()
+    mixed, _ = huggingface._dosed(implementation)(module, query, key, value, None, scaling=0.3)
+    expected = crossnorm.attention(query, key, value, is_causal=is_causal, scale=0.3, alpha=0.5)
+    assert torch.allclose(mixed, expected.transpose(1, 2), atol=1e-6)
 
 
 def test_eager_models_still_give_their_weights():

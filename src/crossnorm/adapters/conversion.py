@@ -5,6 +5,7 @@ Chooses among the places that the adapters find; knows no library itself.
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from crossnorm.adapters.dose import Dose
@@ -63,7 +64,7 @@ def convert(model: nn.Module, variant: Variant | str, *, learnable: str | None =
     found = [(adapter, adapter.find(model)) for adapter in adapters()]
     chosen = _chosen(model, [place for _, places in found for place in places], variant)
     for place, dose in zip(chosen, _doses(chosen, variant, learnable), strict=True):
-        place.module.add_module(DOSE, dose.to(next(place.module.parameters()).device))
+        place.module.add_module(DOSE, dose.to(_device(place.module, model)))
     kept = {place.path for place in chosen}
     for adapter, places in found:
         adapter.install(model, [place for place in places if place.path in kept])
@@ -107,10 +108,18 @@ def _chosen(model: nn.Module, found: list[Place], variant: Variant) -> list[Plac
     return [place for place in acting if place.kind == "pool" or place.path in kept]
 
 
+def _device(*modules: nn.Module) -> torch.device:
+    """Where the first parameter of the first module that has any lies."""
+    return next((p.device for module in modules for p in module.parameters()), torch.device("cpu"))
+
+
 def _doses(chosen: list[Place], variant: Variant, learnable: str | None) -> list[Dose]:
     if learnable is None:
         return [Dose(variant) for _ in chosen]
     if learnable == "head":
+        unknown = next((place.path for place in chosen if not place.heads), None)
+        if unknown is not None:
+            raise BadInput("learnable", "model or layer where the number of heads is unknown", f"head at {unknown}")
         return [Dose(variant, learned=(place.heads,)) for place in chosen]
     if learnable == "layer":
         return [Dose(variant, learned=()) for _ in chosen]

@@ -142,8 +142,10 @@ def _original(cls: type, implementation: str) -> Callable[..., _Output]:
     known = _ORIGINALS.get((cls, implementation))
     if known is None:
         scope, names = _forward_scope(cls)
-        eager = next((scope[name] for name in names if name.endswith("eager_attention_forward")), None)
-        known = scope["ALL_ATTENTION_FUNCTIONS"].get_interface(implementation, eager)
+        if implementation == "eager":
+            known = scope[next(name for name in names if name.endswith("eager_attention_forward"))]
+        else:
+            known = scope["ALL_ATTENTION_FUNCTIONS"][implementation]
         _ORIGINALS[cls, implementation] = known
     return known  # type: ignore[no-any-return]
 
@@ -218,9 +220,10 @@ def _only_reorders(config: PreTrainedConfig) -> bool:
 
 
 def _heads(module: nn.Module) -> int:
+    """Heads of the queries; 0 where the module does not say."""
     names = ("num_heads", "num_attention_heads", "n_heads", "n_head")
     owners = (module, module.config)
-    return next(int(getattr(o, n)) for o in owners for n in names if isinstance(getattr(o, n, None), int))
+    return next((int(getattr(o, n)) for o in owners for n in names if isinstance(getattr(o, n, None), int)), 0)
 
 
 def _configs(model: nn.Module) -> Iterator[PreTrainedConfig]:

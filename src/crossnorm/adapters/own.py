@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from crossnorm.adapters.dose import Dose, finite
-from crossnorm.adapters.places import Adapter, Place, swap
+from crossnorm.adapters.places import Adapter, Place, check_forward, swap
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.models import places, sites
@@ -47,6 +47,8 @@ def _find(model: nn.Module) -> list[Place]:
     if taken:
         hint = "Build it with variant=None, or take it away with crossnorm.models.place(model, None)."
         raise BadInput("model", "one without a variant", f"a variant at {', '.join(taken)}", hint)
+    for path, module in places(model):
+        check_forward(path, module)
     return [
         Place(path=path or type(model).__name__, module=module, heads=module.heads)
         if isinstance(module, SelfAttention)

@@ -15,8 +15,9 @@ from typing import Any
 from torch import nn
 
 from crossnorm.adapters.dose import Dose
+from crossnorm.errors import BadInput
 
-__all__ = ["DOSE", "Adapter", "Place", "doses", "remove", "swap", "uses"]
+__all__ = ["DOSE", "Adapter", "Place", "check_forward", "doses", "remove", "swap", "uses"]
 
 DOSE = "crossnorm"
 """Under this name a converted module carries its `Dose`."""
@@ -29,7 +30,7 @@ class Place:
     Attributes:
         path: Its path in the model; the class's name for the model itself.
         module: The module.
-        heads: Attention heads, of the queries.
+        heads: Attention heads, of the queries; 0: unknown.
         kind: ``"attention"`` or ``"pool"``.
     """
 
@@ -63,6 +64,16 @@ def doses(model: nn.Module) -> dict[str, Dose]:
 def swap(module: nn.Module, mixin: type) -> None:
     """Let the mixin's methods and properties go before the module's own class; its contents stay as they are."""
     module.__class__ = _swapped(type(module), mixin)  # type: ignore[arg-type]
+
+
+def check_forward(path: str, module: nn.Module) -> None:
+    """Refuse a module whose forward was replaced on the instance: a swapped class would never be asked.
+
+    Raises:
+        BadInput: It was, as by libraries that place a model on several devices.
+    """
+    if "forward" in vars(module):
+        raise BadInput(path, "a module that uses its class's forward", "one that was replaced on the instance")
 
 
 def remove(model: nn.Module) -> None:

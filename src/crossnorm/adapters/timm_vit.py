@@ -8,6 +8,7 @@ Axes: b batch, n tokens, w width, h heads, d channels per head.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from timm.layers.attention import Attention, AttentionRope
 from timm.models.eva import EvaAttention
 from torch import Tensor, cat, nn
 
-from crossnorm.adapters.places import DOSE, Adapter, Place, swap, uses
+from crossnorm.adapters.places import DOSE, Adapter, Place, check_forward, swap, uses
 from crossnorm.errors import BadInput
 from crossnorm.functional import attend
 
@@ -26,45 +27,19 @@ __all__ = ["ADAPTER"]
 _NO_ATTENTION = ("RadixSoftmax", "SplitAttn", "SelectiveKernelAttn")
 
 
-class _Plain(nn.Module):
-    """`timm.layers.Attention` that looks at its dose first."""
-
-    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
-        if not getattr(self, DOSE).active:
-            return super().forward(x, attn_mask=attn_mask, is_causal=is_causal)  # type: ignore[misc, no-any-return]
-        return _self_attention(self, x, None, attn_mask, is_causal)
+def _self_attention(module: Any, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+    """`Attention`: (b, n, w) → (b, n, w)."""
+    return _rotary_attention(module, x, None, attn_mask, is_causal)
 
 
-class _Rope(nn.Module):
-    """`AttentionRope` and `EvaAttention`, which rotate queries and keys, likewise."""
-
-    def forward(
-        self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
-    ) -> Tensor:
-        if not getattr(self, DOSE).active:
-            return super().forward(x, rope, attn_mask, is_causal)  # type: ignore[misc, no-any-return]
-        return _self_attention(self, x, rope, attn_mask, is_causal)
-
-
-class _Latent(nn.Module):
-    """`AttentionPoolLatent`, whose queries are learned, likewise."""
-
-    def forward(self, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        if not getattr(self, DOSE).active:
-            return super().forward(x, attn_mask=attn_mask)  # type: ignore[misc, no-any-return]
-        return _latent_attention(self, x, attn_mask)
-
-
-_MIXINS: dict[Any, type] = {
-    Attention.forward: _Plain,
-    AttentionRope.forward: _Rope,
-    EvaAttention.forward: _Rope,
-    AttentionPoolLatent.forward: _Latent,
-}
-
-
-def _self_attention(module: Any, x: Tensor, rope: Tensor | None, attn_mask: Tensor | None, is_causal: bool) -> Tensor:
-    """(b, n, w) → (b, n, w), as the three classes of self-attention do."""
+def _rotary_attention(
+    module: Any,
+    x: Tensor,
+    rope: Tensor | None = None,
+    attn_mask: Tensor | None = None,
+    is_causal: bool = False,
+) -> Tensor:
+    """`AttentionRope` and `EvaAttention`, which rotate queries and keys: (b, n, w) → (b, n, w)."""
     gate = getattr(module, "gate", None)
     query, key, value = _heads(module, x)
     query, key = module.q_norm(query), module.k_norm(key)
@@ -74,6 +49,20 @@ def _self_attention(module: Any, x: Tensor, rope: Tensor | None, attn_mask: Tens
     mixed = module.norm(mixed) if hasattr(module, "norm") else mixed
     mixed = mixed if gate is None else mixed * gate(x).sigmoid()
     return module.proj_drop(module.proj(mixed))  # type: ignore[no-any-return]
+
+
+def _latent_attention(module: Any, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+    """`AttentionPoolLatent`, whose queries are learned: (b, n, w) → what it pools them to."""
+    if module.pos_embed is not None:
+        x = x + module.pos_embed.unsqueeze(0).to(x.dtype)
+    latent = module.latent.expand(len(x), -1, -1)
+    query = module.q(latent).unflatten(-1, (module.num_heads, -1)).transpose(1, 2)
+    key, value = module.kv(x).unflatten(-1, (2, module.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+    x = _attend(module, module.q_norm(query), module.k_norm(key), value, attn_mask)
+    x = module.proj_drop(module.proj(x))
+    if module.mlp is not None:
+        x = x + module.mlp(module.norm(x))
+    return x[:, 0] if module.pool == "token" else x.mean(1) if module.pool == "avg" else x
 
 
 def _attend(
@@ -119,18 +108,36 @@ def _rotated(module: Any, x: Tensor, rope: Tensor) -> Tensor:
     return cat([x[:, :, :prefix], apply_rot_embed_cat(x[:, :, prefix:], rope, half=half)], dim=2)
 
 
-def _latent_attention(module: Any, x: Tensor, attn_mask: Tensor | None) -> Tensor:
-    """(b, n, w) → what `AttentionPoolLatent` pools it to."""
-    if module.pos_embed is not None:
-        x = x + module.pos_embed.unsqueeze(0).to(x.dtype)
-    latent = module.latent.expand(len(x), -1, -1)
-    query = module.q(latent).unflatten(-1, (module.num_heads, -1)).transpose(1, 2)
-    key, value = module.kv(x).unflatten(-1, (2, module.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-    x = _attend(module, module.q_norm(query), module.k_norm(key), value, attn_mask)
-    x = module.proj_drop(module.proj(x))
-    if module.mlp is not None:
-        x = x + module.mlp(module.norm(x))
-    return x[:, 0] if module.pool == "token" else x.mean(1) if module.pool == "avg" else x
+class _Mixed(nn.Module):
+    """An attention module that looks at its dose first; abstract."""
+
+    mixed: Callable[..., Tensor]
+
+    def forward(self, x: Tensor, *args: Any, **settings: Any) -> Tensor:
+        """As the class it stands before."""
+        if not getattr(self, DOSE).active:
+            return super().forward(x, *args, **settings)  # type: ignore[misc, no-any-return]
+        return type(self).mixed(self, x, *args, **settings)
+
+
+class _Plain(_Mixed):
+    mixed = _self_attention
+
+
+class _Rotary(_Mixed):
+    mixed = _rotary_attention
+
+
+class _Latent(_Mixed):
+    mixed = _latent_attention
+
+
+_MIXINS: dict[Any, type[_Mixed]] = {
+    Attention.forward: _Plain,
+    AttentionRope.forward: _Rotary,
+    EvaAttention.forward: _Rotary,
+    AttentionPoolLatent.forward: _Latent,
+}
 
 
 def _find(model: nn.Module) -> list[Place]:
@@ -138,6 +145,7 @@ def _find(model: nn.Module) -> list[Place]:
     for path, module in model.named_modules():
         cls = type(module)
         if cls.forward in _MIXINS:
+            check_forward(path, module)
             heads = int(module.num_heads)  # type: ignore[arg-type]
             found.append(Place(path=path or cls.__name__, module=module, heads=heads))
         elif _is_other_attention(cls):

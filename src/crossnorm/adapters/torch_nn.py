@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossnorm.adapters.dose import Dose
-from crossnorm.adapters.places import DOSE, Adapter, Place, swap
+from crossnorm.adapters.places import DOSE, Adapter, Place, check_forward, swap
 from crossnorm.errors import BadInput
 from crossnorm.functional import attend_with_weights
 
@@ -163,6 +163,7 @@ def _find(model: nn.Module) -> list[Place]:
     found = []
     for path, module in model.named_modules():
         if isinstance(module, nn.MultiheadAttention):
+            check_forward(path, module)
             if type(module).forward is not nn.MultiheadAttention.forward:
                 raise BadInput(path, "torch.nn.MultiheadAttention with its own forward", type(module).__name__)
             found.append(Place(path=path or type(model).__name__, module=module, heads=module.num_heads))
