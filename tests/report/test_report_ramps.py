@@ -9,6 +9,7 @@ from report_studies import FACTS, grid, judged
 from crossnorm.errors import BadInput
 from crossnorm.report import curves_figure, write_report
 from crossnorm.report.charts import chart_data
+from crossnorm.report.learned import learned_arms, learned_figure
 from crossnorm.report.panels import ramped
 from crossnorm.stats import Table
 
@@ -30,7 +31,10 @@ def test_the_arms_that_raise_alpha_are_found() -> None:
     assert sorted(found) == [1, 2, 3, 4]
     np.testing.assert_allclose(found[2], np.linspace(0, 1, 11))
     np.testing.assert_allclose(found[1], np.linspace(0, 0.5, 11))
-    assert sorted(ramped(raised(learned=True))) == [1, 3, 4]
+    table = raised(learned=True)
+    assert sorted(ramped(table)) == [1, 3, 4]
+    alike = np.broadcast_to(table.metrics["alpha"][:, :1], table.metrics["alpha"].shape)
+    assert sorted(ramped(replace(table, metrics=table.metrics | {"alpha": alike}))) == [1, 3, 4]
     assert ramped(grid()) == {}
 
 
@@ -55,6 +59,23 @@ def test_a_study_that_holds_alpha_has_no_such_picture(tmp_path) -> None:
     table = raised(learned=True)
     write_report(tmp_path, table=table, verdict=judged(table), facts=FACTS)
     assert (tmp_path / "curves-alpha.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_was_learned_is_drawn_site_by_site(tmp_path) -> None:
+    table = raised(learned=True)
+    chosen = table.metrics["alpha_mean"]
+    sites = {f"alpha_attention{k}": chosen * (k + 1) / 11 for k in (10, 0, 2)} | {"alpha_pool": chosen}
+    table = replace(table, metrics=table.metrics | sites)
+    assert learned_arms(table) == {2: ["alpha_attention0", "alpha_attention2", "alpha_attention10", "alpha_pool"]}
+    assert learned_arms(grid()) == {}
+    axes = learned_figure(table, judged(table)).axes[0]
+    for name in sites:
+        line = next(line for line in axes.lines if line.get_gid() == name)
+        np.testing.assert_allclose(line.get_ydata(), sites[name][2].mean(axis=0))
+    labels = {text.get_text() for text in axes.texts}
+    assert {"attention 0", "attention 10", "pool"} <= labels
+    write_report(tmp_path, table=table, verdict=judged(table), facts=FACTS)
+    assert (tmp_path / "alpha-learned.png").exists()
 
 
 def test_the_page_has_alpha_as_an_axis_and_learned_doses_as_a_metric() -> None:

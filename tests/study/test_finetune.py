@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from crossnorm.api import Study
 from crossnorm.cli import app
+from crossnorm.cli.shape import Shape
 from crossnorm.data import load_task
 from crossnorm.errors import BadInput
 from crossnorm.models import load_model
@@ -234,3 +235,8 @@ def test_ready_studies_compile(name):
     assert name in ready_studies()
     plan = make_plan(parse_spec(ready_study(name), name))
     assert any(arm.schedule is not None or arm.learnable for arm in plan.arms)
+
+
+def test_the_command_line_names_another_starting_point():
+    assert Shape(source="mine.safetensors").study("cct-anneal").model == {"from": "mine.safetensors"}
+    assert Shape().study("cct-anneal").model == {"from": "cct/model.safetensors"}

@@ -145,10 +145,10 @@ def test_a_learned_dose_starts_at_zero_and_moves_without_decay(bert, questions, 
 
 
 def test_the_learned_dose_has_a_rate_of_its_own(bert, questions):
-    member = started(bert, Variant(name="convex", alpha=0.0), "model")
+    member = started(bert, Variant(name="convex", alpha=0.0), "model", min_lr=1e-3)
     trained(member, questions)
     decayed, kept, dose = (group["lr"] for group in member.optimizer.param_groups)
-    assert decayed == kept
+    assert decayed == kept == pytest.approx(1e-3)
     assert dose == pytest.approx(100 * kept)
 
 

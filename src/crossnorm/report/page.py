@@ -17,6 +17,7 @@ from crossnorm.errors import unknown_name
 from crossnorm.report.charts import chart_data
 from crossnorm.report.curves import curves_figure
 from crossnorm.report.files import whole_file
+from crossnorm.report.learned import learned_arms, learned_figure
 from crossnorm.report.panels import ramped, spaced
 from crossnorm.report.style import FigureStyle, save
 from crossnorm.report.trend import trend_figure
@@ -83,7 +84,8 @@ def write_report(
 ) -> None:
     """Write the figures ``curves`` and ``trend`` and ``report.html`` into ``directory``, each whole or not at all.
 
-    Where a schedule moves α there is also ``curves-alpha.png``, the same curves against α. The same input gives the
+    Where a schedule moves α there is also ``curves-alpha.png``, the same curves against α; where α is learned,
+    ``alpha-learned.png``, what was chosen at each site. The same input gives the
     same bytes.
 
     Args:
@@ -104,6 +106,8 @@ def write_report(
     }
     if ramped(table):
         figures["curves-alpha"] = curves_figure(table, verdict, over_alpha=True, **look)
+    if learned_arms(table):
+        figures["alpha-learned"] = learned_figure(table, verdict, **look)
     for name, figure in figures.items():
         for ending in style.formats:
             save(figure, directory / f"{name}.{ending}")
