@@ -100,7 +100,10 @@ class Study(StudySpec):
                 count = workers or default_workers()
 
                 def carry_out(runs: Sequence[Run]) -> None:
-                    todo = [run for run in runs if not store.stands(folder, run)]
+                    todo = store.unfinished(folder, runs)
+                    for run in todo:
+                        if store.damaged(folder, run):
+                            bars.note(f"What is stored of {run.arm}, seed {run.seed}, is damaged: it is run again.")
                     run_local(
                         plan,
                         cut(plan, todo, count),
