@@ -68,7 +68,12 @@ def test_outcome(tmp_path):
     checkpoint = store.checkpoint_path(tmp_path, RUN)
     checkpoint.write_text("x")
     store.finish(tmp_path, RUN, "crashed", "no memory", {"step": 3})
-    assert store.read_result(tmp_path, RUN) == {"status": "crashed", "reason": "no memory", "step": 3}
+    result = store.read_result(tmp_path, RUN)
+    assert {key: result[key] for key in ("status", "reason", "step")} == {
+        "status": "crashed",
+        "reason": "no memory",
+        "step": 3,
+    }
     assert checkpoint.exists()
     store.finish(tmp_path, RUN, "complete", None, {})
     assert not checkpoint.exists()
@@ -79,6 +84,33 @@ def test_damaged_outcome_is_none(tmp_path, text):
     store.rewind_metrics(tmp_path, RUN, None)
     (store.run_folder(tmp_path, RUN) / "result.json").write_text(text)
     assert store.read_result(tmp_path, RUN) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"step": 0}\n', None])
+def test_an_outcome_whose_curve_is_damaged_is_none(tmp_path, damage):
+    store.rewind_metrics(tmp_path, RUN, None)
+    append(tmp_path, 0, 5)
+    store.finish(tmp_path, RUN, "complete", None, {})
+    assert store.stands(tmp_path, RUN)
+    assert not store.damaged(tmp_path, RUN)
+    path = store.run_folder(tmp_path, RUN) / "metrics.jsonl"
+    path.unlink() if damage is None else path.write_bytes(damage)
+    assert not store.stands(tmp_path, RUN)
+    assert store.damaged(tmp_path, RUN)
+
+
+def test_a_seal_is_of_what_was_written_so_far(tmp_path):
+    own = tmp_path / "run"
+    curve = store.Curve(own)
+    curve.append(rows(0)[0])
+    seal = curve.seal
+    curve.append(rows(5)[0])
+    assert store.sealed(own, seal)
+    assert store.sealed(own, curve.seal)
+    assert store.Curve(own, 0).seal == seal
+    assert not store.sealed(own, curve.seal)
+    assert store.sealed(own, None)
+    assert not store.sealed(own, "x")
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

@@ -117,7 +117,10 @@ class Study(StudySpec):
                 count = workers or default_workers()
 
                 def carry_out(runs: Sequence[Run]) -> None:
-                    todo = [run for run in runs if not store.stands(folder, run)]
+                    todo = store.unfinished(folder, runs)
+                    for run in todo:
+                        if store.damaged(folder, run):
+                            bars.note(f"What is stored of {run.arm}, seed {run.seed}, is damaged: it is run again.")
                     shown, noted = (each.begin(plan, runs, todo, subject.steps) for each in (bars, status))
 
                     def listen(worker: int, event: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ def _order(column: str) -> tuple[bool, int]:
     return (not number.isdigit(), int(number) if number.isdigit() else 0)
 
 
-def learned_figure(table: Table, verdict: Verdict, *, size: str = "page", text_size: float = 8.0) -> Figure:
+def learned_figure(table: Table, verdict: Verdict, *, size: str | float = "page", text_size: float = 8.0) -> Figure:
     """α at every site against training, one column of axes per arm that learned it (the first three of them).
 
     Thin lines are single runs, thick ones means over them; where each head has an α, a site shows their mean.

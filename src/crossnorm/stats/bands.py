@@ -23,6 +23,7 @@ __all__ = ["ArmBand", "Bands", "bands", "ribbon_critical"]
 MOST_BARS = 10
 RIBBON_FROM = 10
 _DRAWS = 4000
+_MANY_RUNS = 100
 _SIMULATION_SEED = 2104_05704
 
 
@@ -142,6 +143,8 @@ def ribbon_critical(curves: Floats, level: float) -> float:
     _, singular, axes = np.linalg.svd(residual / math.sqrt(n - 1), full_matrices=False)
     factor = singular[:, None] * axes
     rng = np.random.default_rng(_SIMULATION_SEED)
+    if n > max(_MANY_RUNS, 2 * len(factor)):
+        return float(np.quantile(_largest_t_of_many(factor, n, rng), 1 - level))
     chunk = max(1, 2_000_000 // (n * moving.shape[1]))
     largest = [
         _largest_t(rng.standard_normal((min(chunk, _DRAWS - start), n, len(factor))) @ factor)
@@ -155,6 +158,20 @@ def _largest_t(draws: Floats) -> Floats:
     n = draws.shape[1]
     mean = draws.mean(axis=1)
     variance = ((draws**2).sum(axis=1) - n * mean**2) / (n - 1)
+    return np.asarray(np.abs(mean / np.sqrt(variance / n)).max(axis=1))
+
+
+def _largest_t_of_many(factor: Floats, n: int, rng: np.random.Generator) -> Floats:
+    """As `_largest_t` of n draws each, from their mean and scatter alone, whose sizes do not grow with n.
+
+    The scatter of n standard normal vectors of length r is A Aᵀ with A lower triangular, A_ii² ~ χ² with n - 1 - i
+    degrees of freedom (i from 0) and standard normals below (Bartlett's decomposition).
+    """
+    rank = len(factor)
+    below = np.tril(rng.standard_normal((_DRAWS, rank, rank)), -1)
+    below[:, range(rank), range(rank)] = np.sqrt(rng.chisquare(n - 1 - np.arange(rank), (_DRAWS, rank)))
+    variance = ((below.transpose(0, 2, 1) @ factor) ** 2).sum(axis=1) / (n - 1)
+    mean = rng.standard_normal((_DRAWS, rank)) @ factor / math.sqrt(n)
     return np.asarray(np.abs(mean / np.sqrt(variance / n)).max(axis=1))
 
 

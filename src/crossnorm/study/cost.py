@@ -191,7 +191,8 @@ def cost_of(plan: Plan, task: Task, curves: Curves, *, source: Source, done: Seq
     seconds = seconds_by_arm(plan, curves, task)
     if not seconds:
         raise BadInput(f"the {source}", "runs that get through their first steps", "none that does")
-    todo = [run for run in plan.runs if run not in set(done)]
+    finished = set(done)
+    todo = [run for run in plan.runs if run not in finished]
     kept = _kept_bytes(plan, curves)
     members = max((len(cohort.arms) for cohort in cut(plan, todo, workers)), default=0)
     model = build_model(plan.arms[0], plan.spec.model, task, plan.seeds[0])

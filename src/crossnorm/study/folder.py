@@ -6,6 +6,8 @@ contents or results, except whether a verdict has been shown.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -19,11 +21,11 @@ from filelock import FileLock, Timeout
 
 from crossnorm.errors import BadInput
 from crossnorm.study.environment import describe_environment
-from crossnorm.study.files import write_atomically
+from crossnorm.study.files import storage_fault, write_atomically
 from crossnorm.study.plan import Plan, make_plan
 from crossnorm.study.spec import RECORD, StudySpec, parse_spec
 
-__all__ = ["Record", "locked", "note_look", "open_folder", "read_folder"]
+__all__ = ["Record", "locked", "note_look", "open_folder", "read_folder", "unwritable"]
 
 _GROWS = ("alphas", "arms", "control", "max_seeds", "seeds", "variants")
 _FREE = ("data",)  # the digest says whether the data are the same, wherever they lie
@@ -56,7 +58,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the folder as its only writer; the lock falls with its owner, however that ends.
 
     Raises:
-        BadInput: Another process holds it, or the folder cannot be written.
+        BadInput: Another process holds it, or the folder cannot be written, or not any more.
     """
     owner = folder / ".owner"
     try:
@@ -65,16 +67,30 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         held = owner.read_text(encoding="utf-8", errors="replace").strip() if owner.exists() else "another process"
-        hint = "Wait for it, or give another --out."
+        hint = f"Wait for it, or give another --out. What it has so far: crossnorm report {folder}."
         raise BadInput(str(folder), "a folder that nobody else writes to", f"one held by {held}", hint) from None
     except OSError as error:
         raise BadInput(str(folder), "a folder that can be written", error.strerror or str(error)) from None
     try:
         owner.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        for left in folder.glob(".*.tmp"):  # of a picture or page whose writer was killed
+            left.unlink(missing_ok=True)
         yield
+    except OSError as error:
+        fault = storage_fault(error)
+        if fault is None:
+            raise
+        raise unwritable(folder, fault) from None
     finally:
-        owner.unlink(missing_ok=True)
+        with suppress(OSError):
+            owner.unlink(missing_ok=True)
         lock.release()
+
+
+def unwritable(folder: Path, fault: str) -> BadInput:
+    """The error for a disk that takes no more: no run is to blame, and none is called crashed."""
+    hint = "Nothing that was finished is lost: the same command goes on when there is room."
+    return BadInput(str(folder), "a disk that can be written", fault, hint)
 
 
 def read_folder(folder: Path) -> tuple[Plan, Record] | None:
@@ -93,7 +109,8 @@ def read_folder(folder: Path) -> tuple[Plan, Record] | None:
         extensions = tuple(record["extensions"])
         found = Record(digest=record["data_digest"], environment=dict(record["environment"]), extensions=extensions)
         assert all(isinstance(e["results_seen"], bool) for e in extensions)
-    except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, AssertionError):
+        assert record.get("checksum") in (None, _checksum({**fields, RECORD: record}))
+    except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, AssertionError, RecursionError):
         raise BadInput(str(path), "the file that crossnorm wrote", "a damaged one", hint) from None
     return make_plan(parse_spec(fields, str(path))), found
 
@@ -167,11 +184,18 @@ def _short(old: object, new: object) -> str:
     return f"{old!r} → {new!r}"
 
 
+def _checksum(fields: dict[str, Any]) -> str:
+    """SHA-256 of everything in study.yaml but the checksum itself, so that a damaged study is not taken for another."""
+    record = {key: value for key, value in fields[RECORD].items() if key != "checksum"}
+    return hashlib.sha256(json.dumps({**fields, RECORD: record}, sort_keys=True).encode()).hexdigest()
+
+
 def _dump(spec: StudySpec, record: Record) -> str:
-    fields = spec.model_dump()
+    fields = spec.model_dump(mode="json")
     fields[RECORD] = {
         "data_digest": record.digest,
         "extensions": list(record.extensions),
         "environment": record.environment,
     }
+    fields[RECORD]["checksum"] = _checksum(fields)
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)

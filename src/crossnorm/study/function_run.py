@@ -67,7 +67,7 @@ class FunctionRun:
     _metric: str = ""
     _tell: Tell = lambda event: None
     _row: dict[str, Any] = field(default_factory=dict)
-    _begun: bool = False
+    _curve: store.Curve | None = None
     _started: float = field(default_factory=time.monotonic)
     _failure: str | None = None
 
@@ -86,14 +86,14 @@ class FunctionRun:
         """
         if self.stop:
             raise _Ended
-        self._begin(None)
+        curve = self._begin(None)
         place = _step(step, self._row.get("step", 0))
         values = {name: _number(name, value) for name, value in metrics.items()}
         before = {k: v for k, v in self._row.items() if k not in _OURS} if self._row.get("step") == place else {}
         about = {} if self.dose is None else {"alpha": self.dose}
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._row = {"step": place, "seconds": round(self._seconds, 3), **about, **before, **finite}
-        store.append_row(self.directory, self._row)
+        curve.append(self._row)
         self._tell({"event": "evaluated", "arm": self.arm, "seed": self.seed, "row": self._row})
         if not math.isfinite(values.get(self._metric, 0.0)):
             self.stop, self._failure = True, f"diverged: {self._metric} not finite at step {place}"
@@ -110,13 +110,14 @@ class FunctionRun:
         Raises:
             BadInput: It holds anything else; nothing is pickled.
         """
-        self._begin(None)
+        curve = self._begin(None)
         content, tensors = flatten(state)
         generators, draws = flatten(generators_now(), prefix="generators.")
         about = {
             "format": _FORMAT,
             "step": self._row.get("step"),
             "seconds": self._seconds,
+            "curve": curve.seal,
             "content": content,
             "generators": generators,
         }
@@ -128,9 +129,13 @@ class FunctionRun:
         Call it when model and optimiser are built: the generators are put back to where they stood, and what was
         logged after the save is taken back.
         """
-        if self._begun:
+        if self._curve is not None:
             raise BadInput("run.resume", "a call before the first log and save", "one after them")
-        state = read_newest(store.checkpoint_of(self.directory), self._note)
+
+        def fits(state: State) -> bool:
+            return store.sealed(self.directory, state.about.get("curve"))
+
+        state = read_newest(store.checkpoint_of(self.directory), self._note, fits)
         if state is None or state.about.get("format") != _FORMAT:
             self._begin(None)
             return None
@@ -144,11 +149,11 @@ class FunctionRun:
     def _seconds(self) -> float:
         return time.monotonic() - self._started
 
-    def _begin(self, step: int | None) -> None:
-        """Take back what an earlier try logged after `step`; None: all of it."""
-        if not self._begun:
-            store.rewind_rows(self.directory, step)
-            self._begun = True
+    def _begin(self, step: int | None) -> store.Curve:
+        """The run's curve; at first, what an earlier try logged after `step` is taken back (None: all of it)."""
+        if self._curve is None:
+            self._curve = store.Curve(self.directory, step)
+        return self._curve
 
     def _note(self, text: str) -> None:
         self._tell({"event": "note", "text": f"{self.arm}, seed {self.seed}: {text}"})

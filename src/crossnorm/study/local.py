@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from crossnorm.study import store
+from crossnorm.study.fence import fence
+from crossnorm.study.folder import unwritable
 from crossnorm.study.plan import Cohort, Plan, Run
 
 __all__ = ["default_workers", "run_local"]
@@ -68,13 +70,15 @@ def run_local(
         "threads": _THREADS,
         **(orders or {}),
     }
-    _Pool(plan, cohorts, folder, job, listen).run(workers)
+    if cohorts:
+        with fence(folder) as held:
+            _Pool(plan, cohorts, folder, job, listen, held).run(workers)
 
 
 class _Worker:
     """A process, the cohort it is at, and what it printed."""
 
-    def __init__(self, number: int, job: Event, events: _Events) -> None:
+    def __init__(self, number: int, job: Event, events: _Events, held: Sequence[int]) -> None:
         self.number = number
         self.cohort: Cohort | None = None
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
@@ -88,6 +92,7 @@ class _Worker:
             encoding="utf-8",
             env=os.environ | {"OMP_NUM_THREADS": str(_THREADS), "MKL_NUM_THREADS": str(_THREADS)},
             start_new_session=True,
+            pass_fds=held,
         )
         self.send(job)
         threading.Thread(target=self._read, args=(events,), daemon=True).start()
@@ -125,9 +130,15 @@ class _Worker:
 
 class _Pool:
     def __init__(
-        self, plan: Plan, cohorts: Sequence[Cohort], folder: Path, job: Event, listen: Callable[[int, Event], None]
+        self,
+        plan: Plan,
+        cohorts: Sequence[Cohort],
+        folder: Path,
+        job: Event,
+        listen: Callable[[int, Event], None],
+        held: Sequence[int],
     ) -> None:
-        self.plan, self.folder, self.job, self.listen = plan, folder, job, listen
+        self.plan, self.folder, self.job, self.listen, self.held = plan, folder, job, listen, held
         self.pending = deque(cohorts)
         self.events: _Events = queue.Queue()
         self.workers: set[_Worker] = set()
@@ -136,7 +147,7 @@ class _Pool:
     def run(self, workers: int) -> None:
         try:
             for number in range(min(workers, len(self.pending))):
-                self.workers.add(_Worker(number, self.job, self.events))
+                self.workers.add(_Worker(number, self.job, self.events, self.held))
             while self.workers:
                 worker, event = self._next()
                 if worker in self.workers:  # what a worker told before it was dismissed no longer matters
@@ -158,6 +169,8 @@ class _Pool:
             self._give(worker)
         elif kind == "dead":
             self._bury(worker)
+        elif kind == "storage":
+            raise unwritable(self.folder, event["text"])
         elif kind == "finished" and event["status"] == "crashed":
             self._crashed(worker, Run(event["arm"], event["seed"]), event["reason"])
         else:
@@ -185,7 +198,7 @@ class _Pool:
             if not store.stands(self.folder, run):
                 self._crashed(worker, run, reason)
         if self.pending:
-            self.workers.add(_Worker(worker.number, self.job, self.events))
+            self.workers.add(_Worker(worker.number, self.job, self.events, self.held))
 
     def _crashed(self, worker: _Worker, run: Run, reason: str) -> None:
         """Try a run again, alone, from its checkpoint; at the last, record that it crashed."""

@@ -141,7 +141,7 @@ def build_member(
 def run_cohort(plan: Plan, cohort: Cohort, task: Task, folder: Path, device: torch.device, tell: Tell) -> None:
     """Train the cohort's runs to their end, from wherever their checkpoints say they stood."""
     members = {run.arm: _start(plan, run, task, folder, device, tell) for run in cohort.runs}
-    listener = _Storing(plan, cohort, folder, device, tell)
+    listener = _Storing(members, cohort, folder, device, tell)
     (seed,) = {cohort.seed + plan.arm(name).seed_offset for name in cohort.arms}  # one stream of batches
     train_cohort(list(members.values()), task, seed=seed, device=device, observer=listener)
 
@@ -156,14 +156,13 @@ def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device,
         tell({"event": "note", "text": text})
 
     member, path = fresh(), store.checkpoint_path(folder, run)
-    state = read_newest(path, note)
+    state = read_newest(path, note, lambda state: store.sealed(path.parent, state.about.get("curve")))
     if state is not None:
         try:
             put_back(member, state, str(path))
         except BadInput as error:
             note(f"{error} The run starts anew.")
             member = fresh()
-    store.rewind_metrics(folder, run, member.step or None)
     if member.step:
         tell({"event": "step", "members": member.step, "resumed": True})
     return member
@@ -172,18 +171,25 @@ def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device,
 class _Storing:
     """The observer of a study's cohorts: every evaluation is on disk before training goes on."""
 
-    def __init__(self, plan: Plan, cohort: Cohort, folder: Path, device: torch.device, tell: Tell) -> None:
-        self.plan, self.seed, self.folder, self.device, self.tell = plan, cohort.seed, folder, device, tell
+    def __init__(
+        self, members: Mapping[str, Member], cohort: Cohort, folder: Path, device: torch.device, tell: Tell
+    ) -> None:
+        self.seed, self.folder, self.device, self.tell = cohort.seed, folder, device, tell
         self._untold, self._told_at = 0, time.monotonic()
+        self.curves = {
+            name: store.Curve(store.run_folder(folder, Run(name, cohort.seed)), member.step or None)
+            for name, member in members.items()
+        }
 
     def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None:
         run = Run(member.name, self.seed)
-        store.append_metrics(self.folder, run, row)
+        curve = self.curves[run.arm]
+        curve.append(row)
         self.tell({"event": "evaluated", "arm": run.arm, "seed": run.seed, "row": row})
         if row["epoch"] == member.recipe.epochs and None not in (row["train_loss"], row["test_loss"]):
             self._finish(run, "complete", None, row)
         elif member.step:
-            save_checkpoint(member, store.checkpoint_path(self.folder, run))
+            save_checkpoint(member, store.checkpoint_path(self.folder, run), curve.seal)
 
     def failed(self, member: Member) -> None:
         assert member.failure is not None

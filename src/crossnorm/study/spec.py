@@ -52,6 +52,9 @@ def parse_metric(metric: str) -> tuple[str, float | None, str] | None:
 FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 """``package.module:function``."""
 
+_MOST_SEEDS = 100_000
+_MOST_VALUES = 100_000
+
 RECORD = "record"
 """The section of a folder's study.yaml that crossnorm writes and a study file may carry without effect."""
 
@@ -198,7 +201,7 @@ class StudySpec(_Strict):
     margin: Finite | str | None = None
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     stop: Literal["fixed", "decided"] = "fixed"
-    max_seeds: int | None = Field(default=None, ge=1)
+    max_seeds: int | None = Field(default=None, ge=1, le=_MOST_SEEDS)
     alpha_schedule: ScheduleSpec | None = None
 
     @field_validator("variants", mode="before")
@@ -216,8 +219,8 @@ class StudySpec(_Strict):
     def _count_is_range(cls, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int):
             return value
-        if value < 1:
-            raise ValueError("a count of at least 1, or a list of seeds")
+        if not 1 <= value <= _MOST_SEEDS:
+            raise ValueError(f"a count of at least 1 and at most {_MOST_SEEDS}, or a list of seeds")
         return list(range(value))
 
     @field_validator("seeds", mode="after")
@@ -324,7 +327,23 @@ def read_fields(path: Path) -> dict[str, Any]:
         raise BadInput(str(path), "a file in YAML", f"{where}{problem}") from None
     if not isinstance(fields, dict) or not fields:
         raise _not_a_study(fields, str(path))
+    if not _bounded(fields):
+        raise BadInput(str(path), f"at most {_MOST_VALUES} values", "more, or one that contains itself")
     return {"name": path.stem, **{key: value for key, value in fields.items() if key != RECORD}}
+
+
+def _bounded(value: object) -> bool:
+    """Whether a value of nested lists and mappings ends: YAML's aliases can make a few lines very large."""
+    todo = [value]
+    for _ in range(_MOST_VALUES):
+        if not todo:
+            return True
+        last = todo.pop()
+        if isinstance(last, dict):
+            todo += [*last.keys(), *last.values()]
+        elif isinstance(last, list | tuple | set):
+            todo += last
+    return False
 
 
 def _not_a_study(fields: object, source: str) -> BadInput:

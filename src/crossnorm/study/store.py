@@ -13,8 +13,10 @@ Knows runs by name only; knows nothing of how they are trained or executed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,12 @@ from crossnorm.training.statefile import remove_state
 
 __all__ = [
     "FINISHED",
+    "Curve",
     "append_metrics",
     "append_row",
     "checkpoint_of",
     "checkpoint_path",
+    "damaged",
     "finish",
     "read_metrics",
     "read_outcome",
@@ -36,13 +40,18 @@ __all__ = [
     "rewind_metrics",
     "rewind_rows",
     "run_folder",
+    "sealed",
     "stands",
+    "unfinished",
 ]
 
 FINISHED = ("complete", "diverged")
 """Outcomes that stand. A crash is the machine's doing: the run is tried again by the next call."""
 
+KNOWN = (*FINISHED, "crashed")
+
 Row = dict[str, Any]
+Seal = dict[str, Any]
 
 
 def run_folder(folder: Path, run: Run) -> Path:
@@ -60,6 +69,52 @@ def checkpoint_of(own: Path) -> Path:
     return own / "checkpoint.safetensors"
 
 
+class Curve:
+    """A learning curve while it is written, and the seal of what has been written.
+
+    Args:
+        own: The run's folder; made if missing.
+        step: Where the run resumes: what is stored up to it is kept. None: it starts anew.
+    """
+
+    def __init__(self, own: Path, step: int | None = None) -> None:
+        rewind_rows(own, step)
+        self._file = own / "metrics.jsonl"
+        written = self._file.read_bytes()
+        self._bytes, self._digest = len(written), hashlib.sha256(written)
+
+    def append(self, row: Row) -> None:
+        """Add an evaluation in one write; it is durable when this returns."""
+        line = (json.dumps(row, allow_nan=False) + "\n").encode()
+        with self._file.open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        self._bytes += len(line)
+        self._digest.update(line)
+
+    @property
+    def seal(self) -> Seal:
+        """What checkpoints and outcomes carry to tell a damaged curve by."""
+        return {"bytes": self._bytes, "sha256": self._digest.hexdigest()}
+
+
+def sealed(own: Path, seal: object) -> bool:
+    """Whether the curve in a run's folder begins with what was sealed; None seals nothing."""
+    if not isinstance(seal, dict):
+        return seal is None
+    try:
+        written = (own / "metrics.jsonl").read_bytes()
+    except OSError:
+        written = b""
+    size = seal.get("bytes")
+    return isinstance(size, int) and _seal(written[: max(0, size)]) == seal
+
+
+def _seal(written: bytes) -> Seal:
+    return {"bytes": len(written), "sha256": hashlib.sha256(written).hexdigest()}
+
+
 def append_metrics(folder: Path, run: Run, row: Row) -> None:
     """Add an evaluation to the learning curve, in one write."""
     append_row(run_folder(folder, run), row)
@@ -67,11 +122,8 @@ def append_metrics(folder: Path, run: Run, row: Row) -> None:
 
 def append_row(own: Path, row: Row) -> None:
     """`append_metrics` of the run whose own folder this is."""
-    line = json.dumps(row, allow_nan=False) + "\n"
     with (own / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())  # durable before the checkpoint that counts on it
+        file.write(json.dumps(row, allow_nan=False) + "\n")
 
 
 def read_metrics(folder: Path, run: Run) -> list[Row]:
@@ -117,21 +169,39 @@ def rewind_rows(own: Path, step: int | None) -> None:
 
 def finish(folder: Path, run: Run, status: str, reason: str | None, details: Row) -> None:
     """Record the outcome of a run; one that stands needs no resume point any more."""
-    run_folder(folder, run).mkdir(parents=True, exist_ok=True)
-    write_json(run_folder(folder, run) / "result.json", {"status": status, "reason": reason, **details})
+    own = run_folder(folder, run)
+    own.mkdir(parents=True, exist_ok=True)
+    curve = own / "metrics.jsonl"
+    seal = _seal(curve.read_bytes()) if curve.exists() else None
+    write_json(own / "result.json", {"status": status, "reason": reason, **details, "curve": seal})
     if status in FINISHED:
         remove_state(checkpoint_path(folder, run))
 
 
 def read_result(folder: Path, run: Run) -> Row | None:
-    """The outcome, ``{"status": …, "reason": …, …}``; None while there is none."""
-    return read_outcome(run_folder(folder, run))
+    """The outcome, ``{"status": …, "reason": …, …}``; None while there is none, or if it or the curve is damaged."""
+    own = run_folder(folder, run)
+    result = read_outcome(own)
+    return result if result is not None and sealed(own, result.get("curve")) else None
+
+
+def unfinished(folder: Path, runs: Sequence[Run]) -> list[Run]:
+    """The runs without an outcome that stands; of the others, what an interrupted end left is removed."""
+    todo = [run for run in runs if not stands(folder, run)]
+    for run in set(runs).difference(todo):
+        remove_state(checkpoint_path(folder, run))
+    return todo
+
+
+def damaged(folder: Path, run: Run) -> bool:
+    """Whether the run had an outcome that can no longer be read or no longer fits its curve."""
+    return (run_folder(folder, run) / "result.json").exists() and read_result(folder, run) is None
 
 
 def read_outcome(own: Path) -> Row | None:
     """`read_result` of the run whose own folder this is."""
     result = read_json(own / "result.json")
-    return result if isinstance(result, dict) and isinstance(result.get("status"), str) else None
+    return result if isinstance(result, dict) and result.get("status") in KNOWN else None
 
 
 def stands(folder: Path, run: Run) -> bool:

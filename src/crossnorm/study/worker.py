@@ -7,9 +7,12 @@ worker never outlives who started it. Knows nothing of other workers.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 from typing import Any, TextIO
@@ -19,6 +22,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Serve orders until the input closes."""
+    _die_with_parent()
     tell = _take_output()
     orders: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read_orders, args=(orders,), daemon=True).start()
@@ -27,6 +31,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(job["threads"])
+    from crossnorm.study.files import storage_fault
     from crossnorm.study.plan import Cohort
     from crossnorm.study.subject import carrier
 
@@ -34,7 +39,25 @@ def main() -> None:
     while True:
         tell({"event": "idle"})
         order = orders.get()
-        carry(Cohort(order["seed"], tuple(order["arms"])), tell)
+        try:
+            carry(Cohort(order["seed"], tuple(order["arms"])), tell)
+        except OSError as error:
+            fault = storage_fault(error)
+            if fault is None:
+                raise
+            tell({"event": "storage", "text": fault})
+
+
+def _die_with_parent() -> None:
+    """Where the system can (Linux), have it kill this process when its starter dies, even in the middle of a long call.
+
+    The closed input says the same on every system, but only once Python's lock is free.
+    """
+    parent = os.getppid()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(0)
 
 
 def _take_output() -> Any:

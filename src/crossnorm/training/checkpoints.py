@@ -21,15 +21,22 @@ __all__ = ["load_checkpoint", "put_back", "save_checkpoint"]
 _FORMAT = "crossnorm-checkpoint-2"
 
 
-def save_checkpoint(member: Member, path: Path) -> None:
-    """Write model, optimiser and progress of a member; the file before it is kept beside it."""
+def save_checkpoint(member: Member, path: Path, curve: object = None) -> None:
+    """Write model, optimiser and progress of a member; the file before it is kept beside it.
+
+    Args:
+        member: Between two steps.
+        path: Where to.
+        curve: The seal of the learning curve so far, for whoever keeps one.
+    """
     tensors = {f"model.{key}": value for key, value in member.model.state_dict().items()}
     if member.average is not None:
         tensors |= {f"average.{key}": value for key, value in member.average.state_dict().items()}
     for index, state in member.optimizer.state_dict()["state"].items():
         for key, value in state.items():
             tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
-    write_state(path, State({"format": _FORMAT, "step": member.step, "seconds": member.seconds}, tensors))
+    about = {"format": _FORMAT, "step": member.step, "seconds": member.seconds, "curve": curve}
+    write_state(path, State(about, tensors))
 
 
 def load_checkpoint(member: Member, path: Path) -> None:

@@ -81,17 +81,23 @@ def read_state(path: Path) -> State:
         raise BadInput(str(path), "a readable checkpoint", f"{type(error).__name__}: {error}") from None
 
 
-def read_newest(path: Path, note: Callable[[str], None]) -> State | None:
+def read_newest(
+    path: Path, note: Callable[[str], None], fits: Callable[[State], bool] = lambda state: True
+) -> State | None:
     """The newest intact state of the two that are kept; None if there is none.
 
     Args:
         path: The newest file's name.
         note: Told of every damaged file that is passed over, and what happens instead.
+        fits: Whether what lies beside the file is what the state goes on from.
     """
     files = [file for file in (path, previous_of(path)) if file.exists()]
     for file, before in zip_longest(files, files[1:]):
         try:
-            return read_state(file)
+            state = read_state(file)
+            if fits(state):
+                return state
+            raise BadInput(str(file), "the learning curve that leads up to it", "a damaged one")
         except BadInput as error:
             note(f"{error} The run {'starts anew' if before is None else 'goes on from the checkpoint before it'}.")
     return None

@@ -1,0 +1,47 @@
+"""A study of four runs of a function, carried out in the process that calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from crossnorm.api.answers import result_of
+from crossnorm.study import store
+from crossnorm.study.folder import locked, open_folder
+from crossnorm.study.function_run import run_function
+from crossnorm.study.plan import Plan, make_plan
+from crossnorm.study.spec import parse_spec
+
+
+def small_plan() -> Plan:
+    fields = {"function": "m:train", "metric": "loss", "direction": "lower", "alphas": [0, 1], "control": False}
+    return make_plan(parse_spec(fields | {"seeds": 2, "name": "small"}, "x"))
+
+
+def train_small(run) -> None:
+    state = run.resume()
+    value = torch.rand(()) if state is None else state["value"]
+    for step in range(0 if state is None else state["step"], 3):
+        value = 0.5 * value + torch.rand(()) + run.dose
+        run.log(step, loss=value)
+        run.save({"value": value, "step": step + 1})
+
+
+def _interrupted(run) -> None:
+    train_small(run)
+    raise KeyboardInterrupt
+
+
+def whole_study(folder: Path, *, interrupted: bool = False) -> None:
+    """What `Study.run` does; interrupted, the first run stays at its last checkpoint."""
+    plan = small_plan()
+    with locked(folder):
+        record = open_folder(folder, plan, "digest")
+        for run in store.unfinished(folder, plan.runs):
+            train = _interrupted if interrupted else train_small
+            run_function(plan, train, run, folder, torch.device("cpu"), lambda event: None)
+            if interrupted:
+                (store.run_folder(folder, run) / "result.json").unlink()
+                raise KeyboardInterrupt
+        result_of(folder, plan, record, plan.runs).save(folder)
