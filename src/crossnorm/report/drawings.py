@@ -39,7 +39,7 @@ def _clouds(size: int, seed: int) -> Floats:
     frequency[0, 0] = np.inf
     field = np.fft.ifft2(np.fft.fft2(noise) / frequency**2).real
     low, high = np.quantile(field, [0.01, 0.99])
-    return np.clip((field - low) / (high - low), 0, 1)
+    return np.asarray(np.clip((field - low) / (high - low), 0, 1))
 
 
 def read_picture(path: Path, size: int) -> Floats:

@@ -29,7 +29,8 @@ PRODUCTS: dict[str, Product] = {
     "plain": Product(
         title="plain",
         formula="A · B",
-        said="The product of the two pictures as they are: every row of it is a sum of rows of B, weighted by a row of A.",
+        said="The product of the two pictures as they are: each of its rows is a sum of rows of B, weighted by a row "
+        "of A.",
     ),
     "rows": Product(
         title="rows of the left normalised",
@@ -62,7 +63,7 @@ def softmax_rows(x: Floats) -> Floats:
 
 def softmax_columns(x: Floats) -> Floats:
     """exp(x_ij) / Σ_k exp(x_kj), (rows, columns)."""
-    return softmax_rows(x.T).T
+    return np.asarray(softmax_rows(x.T).T)
 
 
 def signed(x: Floats) -> Floats:
