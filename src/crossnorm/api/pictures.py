@@ -31,8 +31,8 @@ _EPOCHS = 15  # of the small model where none is given
 
 _LEAD = (
     "A grey picture is a matrix, so two pictures can be multiplied. What the product shows depends on what is "
-    "normalised first: nothing; the rows of the left factor, as attention does; or the rows of the left and the columns "
-    "of the right, which is cross-normalisation.",
+    "normalised first: nothing; the rows of the left factor, as attention does; or the rows of the left and the "
+    "columns of the right, which is cross-normalisation.",
     "Attention multiplies a matrix of weights with a matrix of values, and normalises only the weights. The request "
     "that crossnorm answers is to normalise the values too; the last picture shows both in a trained model.",
 )
@@ -138,9 +138,9 @@ def _heads(file: Path, model: torch.nn.Module, task: Task, *, layer: int, exampl
             f"attention map A (a row per query, a column per token), the values V ({tokens} tokens down, {channels} "
             "channels across), their softmax over the tokens S(V), and what becomes of them: A·V, and A·S(V), which "
             "is the variant convex at α = 1.",
-            f"Every column of S(V) sums to 1, so its mean is 1/{tokens} = {1 / tokens:.3g}, far below the size of V: that "
-            "is why a study compares with a control that only shrinks V. Numbers: smallest to largest value. V and A·V "
-            "are blue below 0 and red above, the others dark at 0; no two matrices share a scale.",
+            f"Every column of S(V) sums to 1, so its mean is 1/{tokens} = {1 / tokens:.3g}, far below the size of V: "
+            "that is why a study compares with a control that only shrinks V. Numbers: smallest to largest value. "
+            "V and A·V are blue below 0 and red above, the others dark at 0; no two matrices share a scale.",
         ),
         alt=f"{len(heads)} rows of five matrices: attention, values, their softmax over tokens, and the two outcomes.",
     )
