@@ -92,3 +92,19 @@ def test_hostile_names_are_text_in_svg(tmp_path: Path) -> None:
     for name in ("curves", "trend"):
         svg = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
         assert "<script" not in svg
+
+
+@pytest.mark.parametrize("font_size", [8.0, 12.0])
+def test_long_names_take_fewer_columns_and_never_all_the_room(font_size: float) -> None:
+    table = grid()
+    names = {"convex-1": "a_module.of_ones_own.with_a_long_name:and_a_function_of_a_very_long_name_too"}
+    arms = [
+        type(a)(name=f"nominal {a.name} 0123456789", control=None)
+        if a.name == "attenuated-0.5"
+        else type(a)(name=a.name, variant=names.get(a.name, a.variant), alpha=a.alpha, site=a.site)
+        for a in table.arms
+    ]
+    table = Table(arms=tuple(arms), seeds=table.seeds, steps=table.steps, metrics=table.metrics, status=table.status)
+    for figure in Result(table=table, verdict=judged(table)).plot(font_size=font_size):
+        widths = [axes.get_position().width * figure.get_figwidth() for axes in figure.axes]
+        assert min(widths) >= 0.7

@@ -5,6 +5,7 @@ Thin: every piece of work is done in one of the three rooms.
 
 from crossnorm.api.answers import default_folder, read_result
 from crossnorm.api.audits import audit
+from crossnorm.api.pictures import picture
 from crossnorm.api.result import Result
 from crossnorm.api.single import evaluate_checkpoint, train_model
 from crossnorm.api.studies import Study
@@ -18,6 +19,7 @@ __all__ = [
     "compare",
     "default_folder",
     "evaluate_checkpoint",
+    "picture",
     "read_result",
     "report_table",
     "train_model",

@@ -4,7 +4,15 @@ Progress and errors go to the error stream, results to the output. Exit codes: 0
 input, 130 interrupted. Heavy imports happen inside the commands, so that help is instant.
 """
 
-from crossnorm.cli import finetuning, listing, single, stored, studies, watching  # noqa: F401 (each adds its commands)
+from crossnorm.cli import (  # noqa: F401 (each adds its commands)
+    finetuning,
+    listing,
+    picturing,
+    single,
+    stored,
+    studies,
+    watching,
+)
 from crossnorm.cli.root import app, main
 
 __all__ = ["app", "main"]

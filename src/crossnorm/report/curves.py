@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from crossnorm.errors import BadInput
 from crossnorm.report.labels import arm_labels, end_labels, room, sides
-from crossnorm.report.layout import Layout, blank
+from crossnorm.report.layout import Layout, blank, columns_that_fit
 from crossnorm.report.panels import Panel, declared, drawable, horizontal, panels, ramped
 from crossnorm.report.style import INK, Look, looks, readable, styled, width_of
 from crossnorm.report.words import axis_name, metric_name
@@ -104,14 +104,16 @@ def curves_figure(
     """
     metric = drawable(table, metric or verdict.metric)
     groups = _ramped_panels(table) if over_alpha else panels(table.arms)
-    columns = min(len(groups), max(1, int(width_of(size) * 8 / (text_size * 2.3))))
+    labels = room(text for group in groups for text in arm_labels([table.arms[k] for k in (0, *group.arms)]))
+    wanted = min(len(groups), max(1, int(width_of(size) / 2.3)))
+    columns = columns_that_fit(size, wanted, labels=labels, text_size=text_size)
     blocks = -(-len(groups) // columns)
     layout = Layout(
         size=size,
         columns=columns,
         heights=(1.45, 1.45) * blocks,
         gaps=(0.34, 0.14, *(0.75, 0.14) * (blocks - 1)),
-        labels=room(text for group in groups for text in arm_labels([table.arms[k] for k in (0, *group.arms)])),
+        labels=labels,
     )
     with styled(text_size):
         sheets = [_sheet(table, verdict, metric, difference, over_alpha) for difference in (False, True)]

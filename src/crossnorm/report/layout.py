@@ -19,11 +19,12 @@ from crossnorm.report.style import MUTED, width_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Layout", "blank"]
+__all__ = ["Layout", "blank", "columns_that_fit"]
 
 _EDGE = 0.1  # around everything
 _LEFT = 0.62  # left of the first column: axis label and tick labels
 _NARROWEST = 0.7  # axes narrower than this show nothing
+_MOST_LABELS = 0.5  # of the width, for the names beside one column
 _TICKS = 0.55  # under the last row: tick labels and axis label
 
 
@@ -46,6 +47,13 @@ class Layout:
     gaps: Sequence[float]
     labels: float
     ticks: float = 0.1
+
+
+def columns_that_fit(size: str | float, wanted: int, *, labels: float, ticks: float = 0.1, text_size: float) -> int:
+    """The most columns, up to `wanted`, whose axes keep room beside their labels; at least 1."""
+    width, scale = width_of(size), text_size / 8
+    fit = (width - scale * (_LEFT - ticks)) / (scale * (min(labels, _MOST_LABELS * width) + ticks) + _NARROWEST)
+    return max(1, min(wanted, int(fit)))
 
 
 def blank(
@@ -84,7 +92,7 @@ def _write(figure: Figure, left: float, top: float, text: str, **look: Any) -> N
 def _axes(figure: Figure, layout: Layout, scale: float, head: float) -> NDArray[np.object_]:
     width, height = figure.get_size_inches()
     pitch = (width - scale * _LEFT + scale * layout.ticks) / layout.columns
-    inner = pitch - scale * (layout.labels + layout.ticks)
+    inner = pitch - scale * (min(layout.labels, _MOST_LABELS * width) + layout.ticks)
     if inner < _NARROWEST:
         hint = "Make it wider, or the text smaller."
         raise BadInput("width", "room for axes beside the names of the arms", f"{width:g} inches", hint)

@@ -76,9 +76,9 @@ def _trends(verdict: Verdict) -> list[tuple[str, str]]:
     found = []
     for name, points in groups.items():
         doses = sorted(points)[:_MOST]
-        last = number(points[doses[-1]], sign=True)
-        said = f"{name}, α {doses[0]:g} to {doses[-1]:g}".replace("-", "−")
-        found.append((f"{said}: {last} at the end", sparkline([points[d] for d in doses])))
+        far = max(doses, key=abs)
+        said = f"{name}, α {doses[0]:g} to {doses[-1]:g}: {number(points[far], sign=True)} at {far:g}"
+        found.append((said.replace("-", "−"), sparkline([points[d] for d in doses])))
     return found
 
 

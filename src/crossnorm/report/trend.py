@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossnorm.report.labels import end_labels, room, shortened, sides
-from crossnorm.report.layout import Layout, blank
+from crossnorm.report.layout import Layout, blank, columns_that_fit
 from crossnorm.report.panels import controls_of
 from crossnorm.report.style import INK, Look, family_look, looks, readable, styled, width_of
 from crossnorm.report.words import interval, interval_note, metric_name, number
@@ -118,15 +118,17 @@ def trend_figure(table: Table, verdict: Verdict, *, size: str | float = "page", 
     panes = [
         pane for pane in (("arm − baseline", dosed), ("variant − its control", contrasts), ("", single)) if pane[1]
     ]
-    rows, columns = (max(1, len(panes)), 1) if width_of(size) * 8 / text_size < 5 else (1, max(1, len(panes)))
+    names = [line.name if line not in single else shortened(line.name) for _, lines in panes for line in lines]
+    labels = max(0.8, room(names))
+    wanted = 1 if width_of(size) < 5 else max(1, len(panes))
+    columns = columns_that_fit(size, wanted, labels=labels, ticks=0.5, text_size=text_size)
+    rows = max(1, -(-len(panes) // columns))
     layout = Layout(
         size=size,
         columns=columns,
         heights=(max(1.9, 0.24 * len(single)),) * rows,
         gaps=(0.34, *(0.75,) * (rows - 1)),
-        labels=max(
-            0.8, room(line.name if line not in single else shortened(line.name) for _, lines in panes for line in lines)
-        ),
+        labels=labels,
         ticks=0.5,
     )
     with styled(text_size):
@@ -134,6 +136,8 @@ def trend_figure(table: Table, verdict: Verdict, *, size: str | float = "page", 
         figure, cells = blank(
             layout, title=title, study=verdict.study, footnote=_small_print(verdict), text_size=text_size
         )
+        for unused in cells.flat[len(panes) or 1 :]:
+            unused.remove()
         for axes, (name, lines) in zip(cells.flat, panes, strict=False):
             axes.set_title(name)
             if lines is single:

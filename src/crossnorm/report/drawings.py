@@ -1,0 +1,60 @@
+"""Grey pictures as matrices: generated ones, and the user's own files.
+
+Knows formulas and picture files; knows nothing of what is done with the matrices.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossnorm.errors import BadInput
+
+__all__ = ["generated", "read_picture"]
+
+Floats = NDArray[np.float64]
+
+
+def generated(size: int) -> dict[str, tuple[Floats, Floats]]:
+    """Pairs of (size, size) pictures with values 0 to 1, by title."""
+    y, x = np.mgrid[0:size, 0:size] / (size - 1)
+    rings = 0.5 + 0.5 * np.cos(42 * np.hypot(x - 0.42, y - 0.55))
+    waves = 0.5 + 0.5 * np.sin(2 * np.pi * (4 * x + 7 * y**1.5))
+    disc = 1 / (1 + np.exp((np.hypot(x - 0.5, y - 0.5) - 0.3) * 60))
+    moons = np.clip(disc - 1 / (1 + np.exp((np.hypot(x - 0.62, y - 0.42) - 0.26) * 60)), 0, 1)
+    weave = (0.5 + 0.5 * np.sin(2 * np.pi * 5 * x)) * (0.5 + 0.5 * np.sin(2 * np.pi * 6 * y))
+    return {
+        "rings and waves": (rings, waves),
+        "crescent and clouds": (moons, _clouds(size, 11)),
+        "clouds and weave": (_clouds(size, 5), weave),
+    }
+
+
+def _clouds(size: int, seed: int) -> Floats:
+    """Smooth noise whose spectrum falls like 1/f², 0 to 1."""
+    noise = np.random.default_rng(seed).standard_normal((size, size))
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None, :])
+    frequency[0, 0] = np.inf
+    field = np.fft.ifft2(np.fft.fft2(noise) / frequency**2).real
+    low, high = np.quantile(field, [0.01, 0.99])
+    return np.asarray(np.clip((field - low) / (high - low), 0, 1))
+
+
+def read_picture(path: Path, size: int) -> Floats:
+    """A picture file in grey, its middle square at (size, size), values 0 to 1.
+
+    Raises:
+        BadInput: No such file, or not a picture.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as opened:
+            square = ImageOps.fit(opened.convert("L"), (size, size))
+    except UnidentifiedImageError:
+        raise BadInput(str(path), "a picture such as PNG or JPEG", "a file that is none") from None
+    except OSError as error:
+        raise BadInput(str(path), "a readable picture", error.strerror or str(error)) from None
+    return np.asarray(square, dtype=np.float64) / 255
