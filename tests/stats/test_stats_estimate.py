@@ -132,7 +132,7 @@ def test_identical_curves_are_the_same(name, interval):
     found = judged(EDGES[name], interval=interval)
     assert {(row.verdict, row.difference, row.low, row.high) for row in found.arms[1:]} == {("same", 0, 0, 0)}
     assert (found.answer.estimate, found.answer.low, found.answer.high, found.answer.p_value) == (0, 0, 0, 1)
-    assert "exactly the same test_loss in all 3 pairs" in found.answer.sentence
+    assert "exactly the same test loss in all 3 pairs" in found.answer.sentence
 
 
 def test_json_is_canonical():

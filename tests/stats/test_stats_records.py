@@ -122,7 +122,8 @@ def test_empty_cells_are_not_measured():
     ("records", "message"),
     [
         ([], "table: expected at least one row"),
-        ([{"arm": "a", "step": 1}], "row 1: seed: expected a value in every row"),
+        ([{"arm": "a", "step": 1}], "row 1: columns: expected arm, seed, step and metrics, 'seed' among them, got arm"),
+        ([{"arm": "a", "seed": None, "step": 1}], "row 1: seed: expected a value in every row"),
         (rows(("a", 0, 1, "high")), "row 1: loss: expected a number, got high"),
         (rows(("a", 0, 1, 1), ("a", 0.5, 1, 1)), "row 2: seed: expected a whole number, got 0.5"),
         (rows(("a", 0, 1, 1), ("a", 0, 1, 2)), "row 2: loss: expected one value for arm a, seed 0, step 1"),

@@ -21,7 +21,7 @@ def dose_table(slope, doses=(0.5, 1.0), wobble=1.0, **further):
 
 def test_an_effect_names_size_direction_interval_pairs_metric_and_scope():
     text = sentence(convex_table(effect=0.5, control_effect=0.1, n=7))
-    assert text.startswith("Raising α from 0 to 1 makes the test_loss of convex 0.395 ")
+    assert text.startswith("Raising α from 0 to 1 makes the test loss of convex 0.395 ")
     assert "higher (worse) than that of its control attenuated (95 % interval: 0.363 to 0.427, " in text
     assert text.endswith(f"7 pairs), over these 7 seeds, {SCOPE}.")
 
@@ -46,8 +46,9 @@ def test_the_dose_studied_is_named():
 
 def test_undecided():
     text = sentence(dose_table(0.001))
-    assert text.startswith("Undecided: on raising α from 0 to 1, the test_loss of matched is estimated 0.0010 higher")
-    assert "but an interval that contains 0 leaves the direction open, over these 5 seeds" in text
+    reason = "Undecided: the interval contains 0, so either direction is possible; "
+    assert text.startswith(f"{reason}on raising α from 0 to 1, the test loss of matched is estimated 0.0010 higher")
+    assert text.endswith("5 pairs), over these 5 seeds, for this training and test set.")
 
 
 def test_a_slope_of_zero_is_no_identity():
@@ -59,7 +60,7 @@ def test_a_slope_of_zero_is_no_identity():
 
 
 def test_same_holds_for_the_largest_dose():
-    assert "leaves the test_loss of matched the same as that of baseline to within the margin of 0.1" in sentence(
+    assert "leaves the test loss of matched the same as that of baseline to within the margin of 0.1" in sentence(
         dose_table(0.001), margin=0.1
     )
     assert sentence(dose_table(0.04, (2, 4)), margin=0.1).startswith("Raising α by 1 (studied from 0 to 4) makes")
@@ -68,7 +69,7 @@ def test_same_holds_for_the_largest_dose():
 @pytest.mark.parametrize(
     ("n", "words"),
     [
-        (0, "there is no complete pair for the test_loss"),
+        (0, "there is no complete pair for the test loss"),
         (1, "there is only 1 complete pair for"),
         (2, "there are only 2 complete pairs for"),
     ],
@@ -90,7 +91,7 @@ def test_sequential_intervals_say_that_looking_was_allowed_for():
 
 def test_free_arms_are_named_as_they_are():
     text = sentence(table_of([np.zeros(5), WOBBLE - 0.2]))
-    assert text.startswith("The test_loss of arm1 is 0.2000 lower (better) than that of baseline (95 % interval: -0.2")
+    assert text.startswith("The test loss of arm1 is 0.2000 lower (better) than that of baseline (95 % interval: -0.2")
 
 
 def test_loss_and_accuracy_that_disagree():

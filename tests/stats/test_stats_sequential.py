@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from stats_tables import loop_confidence_sequence, loop_log_e
 
-from crossnorm.stats import confidence_sequence, e_value
+from crossnorm.stats import confidence_sequence, e_value, first_bounded
 from crossnorm.stats.intervals import bounds
 from crossnorm.stats.sequential import log_e_process
 
@@ -56,3 +56,14 @@ def test_evidence_depends_on_neither_scale_nor_sign():
 
 def test_evidence_grows_without_overflow():
     assert math.isfinite(e_value(np.full(2000, 3.0)))
+
+
+@pytest.mark.parametrize("level", [0.05, 0.05 / 7, 0.001])
+def test_the_first_bounded_pair_is_where_the_interval_becomes_finite(level):
+    n = first_bounded(level)
+    differences = np.random.default_rng(0).normal(size=n)
+    low, high = confidence_sequence(differences, level)
+    assert np.isinf(high[n - 2])
+    assert np.isinf(low[n - 2])
+    assert np.isfinite(high[n - 1])
+    assert np.isfinite(low[n - 1])
