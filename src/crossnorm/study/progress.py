@@ -149,4 +149,5 @@ class _Listener:
             self.workers[number],
             total=sum(self.steps[arm] for arm in arms),
             note=f"seed {event['seed']}, {escape(what)}",
+            left="",
         )
