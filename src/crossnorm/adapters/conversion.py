@@ -30,7 +30,8 @@ def convert(model: nn.Module, variant: Variant | str, *, learnable: str | None =
 
     At α = 0 the original function is called, hence the same bits in training and evaluation, under autocast,
     gradient checkpointing and ``torch.compile`` (which compiles anew once, when α leaves 0, and not for another α).
-    Weights and state dict stay as they are. Elsewhere attention is computed openly, as `crossnorm.attention` does.
+    Weights and state dict stay as they are. Elsewhere attention is computed openly, as `crossnorm.attention` does; it
+    looks at masks and values, so a compiled graph breaks there (``fullgraph=True`` will not do).
 
     A learned α starts at 0, whatever the variant's own: one for the whole model, one for each site or one for each
     head. It stays in [0, 1] (see `crossnorm.adapters.dose.projected`); with ``additive`` it is free. The variant is

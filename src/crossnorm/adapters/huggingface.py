@@ -78,13 +78,10 @@ def _mixed(
     for name in _UNKNOWN:
         if others.get(name) is not None:
             raise BadInput(type(module).__name__, "attention weights that are a plain softmax", f"{name} beside it")
-    queries = query.shape[2]
     is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    is_causal = bool(is_causal) and mask is None and queries > 1
-    if is_causal and key.shape[2] > queries:  # the first call with a cache of fixed size, whose rest is empty
-        key, value = key[:, :, :queries], value[:, :, :queries]
+    is_causal = bool(is_causal) and mask is None and query.shape[2] > 1
     if position_bias is not None:
-        mask, is_causal = _biased(position_bias[..., : key.shape[2]], mask, is_causal), False
+        mask, is_causal = _biased(position_bias, mask, is_causal), False
     mixed, weights = attend_with_weights(
         query,
         key,
