@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import resources
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from adapter_models import bert, call_words, gpt2, hf, ids, llama, real, t5, vit
 
 import crossnorm
 from crossnorm import Variant, convert
+from crossnorm.adapters.configured import configured
 from crossnorm.adapters.dose import Dose
 from crossnorm.errors import BadInput
 
@@ -39,6 +41,14 @@ def test_a_saved_model_keeps_its_variant(build, call, settings, tmp_path):
     assert torch.allclose(call(loaded, True), expected, atol=1e-6)
     plain = type(model).from_pretrained(tmp_path).eval()
     assert not torch.allclose(call(plain, True), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("layer", "alpha"), [(0, 0.0), (1, 0.25), (2, 0.0), (3, 0.75)])
+def test_entries_belong_to_the_layers_named(layer, alpha):
+    module = torch.nn.Module()
+    module.layer_idx = layer
+    module.config = SimpleNamespace(crossnorm={"name": "convex", "alpha": [0.25, 0.75], "layers": [3, 1]})
+    assert configured(module) == (Variant(name="convex", layers=(1, 3)), alpha)
 
 
 def test_learned_doses_of_heads_are_kept_too(tmp_path):
