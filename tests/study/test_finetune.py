@@ -194,6 +194,8 @@ def test_a_name_that_cannot_be_fetched_is_one_message(tmp_path, monkeypatch):
     ("arguments", "words"),
     [
         (["--learn-alpha", "layer", "--alpha-to", "1"], ["--learn-alpha"]),
+        (["--learn-alpha", "layer", "--ramp-end", "0.5"], ["--learn-alpha"]),
+        (["--variant", "batch", "--set", "accumulate=2"], ["variant batch"]),
         (["--ramp", "constant", "--ramp-end", "0.5"], ["--ramp constant"]),
         (["--ramp-start", "0.7", "--ramp-end", "0.3"], ["start < end"]),
         (["--set", "model.max_tokens=3"], ["model.max_tokens"]),

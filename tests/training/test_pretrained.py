@@ -187,6 +187,12 @@ def test_a_kept_model_computes_what_it_did(bert, questions, tmp_path, learnable)
     assert torch.equal(load_text_classifier(tmp_path / "model", 6).head.weight, member.model.head.weight)
 
 
+def test_parts_of_a_batch_are_refused_to_a_converted_variant_that_needs_it_whole(bert, questions):
+    member = started(bert, Variant(name="batch", alpha=0.5), accumulate=2)
+    with pytest.raises(BadInput, match="variant batch"):
+        train_cohort([member], questions, seed=0, device=CPU, observer=Listener())
+
+
 def test_a_copy_of_a_member_turns_its_own_dose(bert):
     member = started(bert, Variant(name="convex", alpha=1.0), schedule=LINEAR)
     other = copy.deepcopy(member)

@@ -41,6 +41,7 @@ def save_texts(model: TextClassifier, handle: Handle | None, encoder: TextEncode
 
     body: Any = model.body
     folder.mkdir(parents=True, exist_ok=True)
+    body.config.crossnorm = None
     if handle is not None:
         each = [dose.read() for dose in doses(body).values()]
         described = handle.as_config() | ({"alpha": each} if any(isinstance(a, tuple) for a in each) else {})

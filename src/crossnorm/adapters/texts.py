@@ -128,7 +128,8 @@ def load_text_classifier(folder: Path, classes: int) -> TextClassifier:
     """The pretrained model of a folder as a classifier, in float32.
 
     A model with a head of its own (``…ForSequenceClassification``, or `HEAD` beside it) keeps it where the number of
-    classes is the same; any other head is drawn from torch's global generator.
+    classes is the same; any other head is drawn from torch's global generator. A variant that its configuration names
+    is not put in place: whoever loads decides.
 
     Args:
         folder: As `save_pretrained` writes it, weights as safetensors.

@@ -76,7 +76,7 @@ def finetune(
     from crossnorm.training.recipes import make_recipe
 
     import_modules(imports or [])
-    if learn_alpha is not None and (alpha_to, ramp) != (None, None):
+    if learn_alpha is not None and (alpha_to, ramp, ramp_start, ramp_end) != (None, None, 0.0, 1.0):
         raise BadInput("--learn-alpha", "no --alpha-to and no --ramp beside it: α is learned, from 0 on", "both")
     alpha = 0.0 if learn_alpha else 1.0 if alpha_to is None else alpha_to
     fields, keywords = settings_of(settings or [])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crossnorm.report.labels import end_labels, room, shortened
 from crossnorm.report.layout import Layout, blank
 from crossnorm.report.panels import horizontal
-from crossnorm.report.style import family_look, readable, styled
+from crossnorm.report.style import depth_color, readable, styled
 from crossnorm.report.words import axis_name
 from crossnorm.stats import Table, Verdict
 
@@ -69,15 +69,18 @@ def learned_figure(table: Table, verdict: Verdict, *, size: str | float = "page"
         labels=room(_label(name) for names in arms.values() for name in names),
         ticks=0.45,
     )
-    note = "Thin: single runs. Thick: mean of an arm's runs. α starts at 0; where each head has its own, their mean."
+    note = (
+        "What the network chose. Thin: single runs. Thick: mean of an arm's runs. α starts at 0; where each head has "
+        "its own, a site shows their mean."
+    )
     with styled(text_size):
-        title = "α as the network chose it"
+        title = "Learned α"
         figure, cells = blank(layout, title=title, study=verdict.study, footnote=note, text_size=text_size)
         for axes, (place, names) in zip(cells.flat, arms.items(), strict=True):
             axes.set_title(shortened(table.arms[place].name))
             axes.set_xlabel(axis_name(horizontal(table)[0]))
             _draw(axes, table, place, names, text_size)
-        cells.flat[0].set_ylabel("learned α")
+        cells.flat[0].set_ylabel("α in force")
     return figure
 
 
@@ -85,7 +88,7 @@ def _draw(axes: Axes, table: Table, place: int, names: list[str], text_size: flo
     x = horizontal(table)[1]
     ends, colors = [], []
     for order, name in enumerate(names):
-        runs, color = table.metrics[name][place], family_look(order).color
+        runs, color = table.metrics[name][place], depth_color(order / max(1, len(names) - 1))
         axes.plot(x, runs.T, color=color, linewidth=0.5, alpha=0.3)
         mean = _mean(runs)
         axes.plot(x, mean, color=color, linewidth=1.7, gid=name)

@@ -26,6 +26,7 @@ __all__ = [
     "WIDTHS",
     "FigureStyle",
     "Look",
+    "depth_color",
     "family_look",
     "looks",
     "readable",
@@ -140,6 +141,12 @@ def family_look(place: int, *, control: bool = False) -> Look:
     name, light, dark = _SCALES[place % len(_SCALES)]
     look = Look(color=_pick(name, light, 0.35), dark=_pick(name, dark, 0.35), marker="oD^vP"[place % 5])
     return _muted(look) if control else look
+
+
+def depth_color(position: float) -> str:
+    """The colour of a place in the depth of a model, from 0 (its input) to 1."""
+    name, light, _ = _SCALES[1]
+    return _pick(name, light, position)
 
 
 def _family(arm: ArmInfo) -> tuple[str | None, str | None]:

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from crossnorm.adapters.places import doses
 from crossnorm.errors import BadInput
 from crossnorm.models.sites import sites
 from crossnorm.training.recipes import Recipe
@@ -82,6 +83,7 @@ def check_parts(model: nn.Module, recipe: Recipe, world: World = ALONE, examples
         return
     split = f"{world.size} processes × {recipe.accumulate} micro-batches"
     named = {getattr(model.get_submodule(site).variant, "name", "") for site in sites(model)}
+    named |= {dose.variant.name for dose in doses(model).values()}
     if "batch" in named:
         hint = "The variant batch normalises over the whole batch, which no part of it sees."
         raise BadInput("variant batch", "one process and recipe.accumulate 1", split, hint)
