@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from crossnorm.study.plan import Plan, Run, cut
 from crossnorm.study.progress import Progress
 from crossnorm.study.spec import StudySpec
 from crossnorm.study.subject import Subject, open_subject, task_of
+from crossnorm.study.tracking import open_tracker, tracked
 from crossnorm.training.devices import pick_device
 
 __all__ = ["Study"]
@@ -71,6 +73,7 @@ class Study(StudySpec):
         workers: int | None = None,
         device: str = "auto",
         imports: Sequence[str] = (),
+        track: str | None = None,
         progress: bool = True,
     ) -> Result:
         """Run, resume or extend the study and write its answer.
@@ -80,6 +83,7 @@ class Study(StudySpec):
             workers: Worker processes, one thread each; default one per core.
             device: "auto", "cpu", "cuda" or "mps".
             imports: Modules that define variants of one's own.
+            track: "tensorboard" (event files in the runs' folders) or "wandb": told of every evaluation too.
             progress: Whether bars are shown on the error stream.
 
         Returns:
@@ -95,9 +99,10 @@ class Study(StudySpec):
             subject = self._open(imports, bars)
             plan = subject.plan
             folder = Path(out) if out is not None else default_folder(self.name)
-            with locked(folder):
+            with locked(folder), ExitStack() as kept:
                 record = open_folder(folder, plan, subject.digest)
                 count = workers or default_workers()
+                tracker = None if track is None else kept.enter_context(closing(open_tracker(track, folder, self.name)))
 
                 def carry_out(runs: Sequence[Run]) -> None:
                     todo = store.unfinished(folder, runs)
@@ -111,7 +116,7 @@ class Study(StudySpec):
                         workers=count,
                         device=chosen.type,
                         imports=imports,
-                        listen=bars.begin(plan, runs, todo, subject.steps),
+                        listen=tracked(bars.begin(plan, runs, todo, subject.steps), tracker),
                         orders=subject.orders,
                     )
 

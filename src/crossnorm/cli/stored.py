@@ -19,7 +19,7 @@ __all__: list[str] = []
 @guarded
 def report(
     folder: Annotated[Path | None, typer.Argument(help="A study's folder.")] = None,
-    table: Annotated[Path | None, typer.Option("--from", help="A table of runs instead: CSV or JSON lines.")] = None,
+    table: Annotated[Path | None, typer.Option("--from", help="Runs instead: CSV, JSON lines, TensorBoard.")] = None,
     metric: Annotated[str | None, typer.Option(help="The column to compare (with --from).")] = None,
     direction: Annotated[str | None, typer.Option(help="Which is better: lower or higher (with --from).")] = None,
     margin: Annotated[str | None, typer.Option(help='Differences up to it count as "same" (with --from).')] = None,
@@ -30,6 +30,7 @@ def report(
     \b
     crossnorm report crossnorm/quick
     crossnorm report --from runs.csv --metric loss --direction lower --out answer
+    crossnorm report --from logs --metric eval/loss --direction lower --out answer    logs/ARM/SEED/events…
     """  # noqa: D301
     from crossnorm.api import read_result, report_table
 

@@ -19,7 +19,12 @@ __all__: list[str] = []
 @app.command()
 @guarded
 @with_shape
-def plot(*, study: StudyName = "quick", shape: Shape) -> None:
+def plot(
+    *,
+    study: StudyName = "quick",
+    shape: Shape,
+    track: Annotated[str | None, typer.Option(help="tensorboard or wandb: told of every evaluation too.")] = None,
+) -> None:
     """Run, resume or extend a study and draw its answer.
 
     \b
@@ -29,7 +34,7 @@ def plot(*, study: StudyName = "quick", shape: Shape) -> None:
     crossnorm plot my_module:train --alphas 0,0.5,1 --seeds 5 --metric loss --direction lower
     """  # noqa: D301 (\b keeps the lines apart)
     import_modules(shape.imports or [])
-    show(shape.study(study).run(shape.out, **shape.place))
+    show(shape.study(study).run(shape.out, track=track, **shape.place))
 
 
 @app.command()
