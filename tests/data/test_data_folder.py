@@ -9,7 +9,8 @@ import pytest
 from data_images import pixels
 from PIL import Image
 
-from crossnorm.data.folder import identity, read_class_folders
+from crossnorm.data.folder import read_class_folders
+from crossnorm.data.layout import identity
 from crossnorm.errors import BadInput
 
 
@@ -110,7 +111,7 @@ def broken(root: Path, what: str) -> None:
             [file.unlink() for file in (root / split / "cat").iterdir()]
             (root / split / "cat").rmdir()
     elif what == "no test":
-        (root / "test").rename(root / "val")
+        (root / "test").rename(root / "holdout")
     else:
         raise AssertionError(what)
 
@@ -125,7 +126,7 @@ MESSAGES = {
     "train only": r"expected the same classes in train/ and test/, got 'cat' only in train/ and not in test/",
     "test only": r"expected the same classes in train/ and test/, got 'dog' only in test/ and not in train/",
     "one class": r"expected at least two class folders in train/, got 1",
-    "no test": r"expected a folder or zip file that holds train/CLASS/\* and test/CLASS/\*, got train/, val/\.",
+    "no test": r"expected a folder or zip file that holds train/CLASS/\* and test/CLASS/\*, got holdout/, train/\.",
 }
 
 
@@ -135,7 +136,7 @@ def test_what_is_wrong_is_named(class_folders, zipped, what, form):
     root = class_folders()
     broken(root, what)
     path = root if form == "folder" else zipped(root)
-    message = MESSAGES[what].replace("train/, val/", "train, val") if form == "zip" else MESSAGES[what]
+    message = MESSAGES[what].replace("holdout/, train/", "holdout, train") if form == "zip" else MESSAGES[what]
     with pytest.raises(BadInput, match=message) as caught:
         read_class_folders(path)
     assert str(path) in str(caught.value)
@@ -196,3 +197,14 @@ def test_what_cannot_be_read_is_one_message(class_folders, monkeypatch):
     monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(BadInput, match=r"expected files and folders that can be read, got .*Permission denied"):
         identity(root)
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_the_second_split_may_be_called_val(class_folders, zipped, form):
+    root = class_folders()
+    expected = read_class_folders(root)
+    (root / "test").rename(root / "val")
+    got = read_class_folders(root if form == "folder" else zipped(root, "top/"))
+    assert np.array_equal(got.test_inputs, expected.test_inputs)
+    assert np.array_equal(got.test_targets, expected.test_targets)
+    assert len(got.train_targets) == len(expected.train_targets)

@@ -56,6 +56,7 @@ THERE = Elsewhere(
     image_size=224,
     examples=1281167,
     devices=8,
+    tflops=None,
     macs=5_500_000_000,
     macs_here=33_000_000,
     hours_per_run=1234.0,
@@ -85,11 +86,19 @@ def test_the_summary_says_what_the_estimate_holds() -> None:
         "seeds for ± 0.0200 19 (10–71), 13 min",
         "an estimate, not a measurement",
         "167 × the study's 33,000,000",
-        "43190 h on 8 such devices",
+        "4.9 years on 8 such devices",
         "Note: [b]careful[/b]",
         "need sequential intervals",
     ):
         assert said in text
+
+
+def test_the_assumed_speed_and_the_most_seeds_are_said() -> None:
+    text = shown(replace(WHOLE, elsewhere=replace(THERE, tflops=97.0), most_seeds=True))
+    assert "as if every device sustained 97 TFLOP/s" in text.replace("\n", " ")
+    assert "all the seeds the study may take" in text.replace("\n", " ")
+    assert "TFLOP/s" not in shown(WHOLE)
+    assert "may take" not in shown(WHOLE)
 
 
 def test_what_is_not_measured_is_said_to_be_so() -> None:
@@ -106,7 +115,16 @@ def test_too_few_seeds_detect_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.1234, "0.12 s"), (45, "45 s"), (720, "12 min"), (12240, "3.4 h"), (4e6, "1111 h")]
+    ("seconds", "text"),
+    [
+        (0.1234, "0.12 s"),
+        (45, "45 s"),
+        (720, "12 min"),
+        (12240, "3.4 h"),
+        (86400, "24 h"),
+        (4e6, "46 days"),
+        (1e9, "32 years"),
+    ],
 )
 def test_durations_for_readers(seconds: float, text: str) -> None:
     assert duration(seconds) == text

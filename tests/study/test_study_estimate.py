@@ -122,6 +122,12 @@ def test_hours_elsewhere_grow_with_multiply_adds_and_examples():
     assert there.hours == pytest.approx(hours)
     assert there.hours_per_run == pytest.approx(hours / 9)
     assert macs_of(replace(like, image_size=64)) > 4 * there.macs
+    sustained = elsewhere(plan, task, cost, replace(like, tflops=2.0), macs_of(like))
+    images = sum(arm.recipe.epochs for arm in plan.arms) * 3 * 62 * 10  # 62 of 67 examples fill batches
+    assert sustained.hours == pytest.approx(images * 6 * there.macs / (5 * 2e12) / 3600)
+    assert macs_of(Like(model="text_cct_2")) > 1e6
+    with pytest.raises(BadInput, match="--tflops"):
+        macs_of(replace(like, tflops=0.0))
     with pytest.raises(BadInput, match="--devices"):
         macs_of(replace(like, devices=0))
 

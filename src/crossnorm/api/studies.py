@@ -182,4 +182,5 @@ class Study(StudySpec):
             noise=basis.noise,
             elsewhere=there,
             notes=basis.notes,
+            most_seeds=self.stop == "decided",
         )

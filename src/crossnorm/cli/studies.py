@@ -50,6 +50,7 @@ def plan(
     image_size: Annotated[int | None, typer.Option(help="Pixels a side (with --like).")] = None,
     examples: Annotated[int | None, typer.Option(help="Training examples (with --like).")] = None,
     devices: Annotated[int | None, typer.Option(help="Devices that share the work (with --like).")] = None,
+    tflops: Annotated[float | None, typer.Option(help="TFLOP/s that one of them sustains (with --like).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a study takes and what it can show, before it is run; its folder is only read.
@@ -57,7 +58,7 @@ def plan(
     \b
     crossnorm plan quick                               runs, hours, disk
     crossnorm plan quick --pilot --difference 0.01     seeds that a difference needs
-    crossnorm plan cifar10 --epochs 300 --like cct_14_7x2_224 --examples 1281167 --devices 8
+    crossnorm plan cifar10 --epochs 300 --like cct_14_7x2_224 --examples 1281167 --devices 8 --tflops 100
     """  # noqa: D301
     from rich.console import Console
 
@@ -65,9 +66,9 @@ def plan(
     from crossnorm.study.cost import Like
 
     import_modules(shape.imports or [])
-    if like is None and (image_size, examples, devices) != (None, None, None):
-        raise BadInput("--like", "a model beside --image-size, --examples and --devices", "none")
-    there = None if like is None else Like(like, image_size, examples, 1 if devices is None else devices)
+    if like is None and (image_size, examples, devices, tflops) != (None, None, None, None):
+        raise BadInput("--like", "a model beside --image-size, --examples, --devices and --tflops", "none")
+    there = None if like is None else Like(like, image_size, examples, 1 if devices is None else devices, tflops)
     where = shape.out or (Path(study) if Path(study).is_dir() else None)
     found = shape.study(study).estimate(where, pilot=pilot, difference=difference, like=there, **shape.place)
     if as_json:

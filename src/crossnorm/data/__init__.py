@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from crossnorm.data.augmentation import augment as augment
     from crossnorm.data.catalogue import list_tasks as list_tasks
     from crossnorm.data.load import load_task as load_task
+    from crossnorm.data.photographs import Photographs as Photographs
     from crossnorm.data.task import Split as Split
     from crossnorm.data.task import Task as Task
     from crossnorm.data.task import prepare as prepare
 
 _HOME = {
     "AUGMENTATIONS": "augmentation",
+    "Photographs": "photographs",
     "Split": "task",
     "Task": "task",
     "augment": "augmentation",
@@ -28,7 +30,7 @@ _HOME = {
     "prepare": "task",
 }
 
-__all__ = ["AUGMENTATIONS", "Split", "Task", "augment", "list_tasks", "load_task", "prepare"]
+__all__ = ["AUGMENTATIONS", "Photographs", "Split", "Task", "augment", "list_tasks", "load_task", "prepare"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ AUGMENTATIONS = ("none", "crop-flip", "autoaugment", "randaugment")
 _PADDING = 4
 
 
-def augment(images: Tensor, policy: str, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, policy: str, generator: torch.Generator, *, cropped: bool = False) -> Tensor:
     """A randomly changed copy of a batch of images; the input is never written to.
 
     - ``none``: the images themselves; nothing is drawn.
@@ -38,6 +38,7 @@ def augment(images: Tensor, policy: str, generator: torch.Generator) -> Tensor:
         images: uint8 (batch, channels, height, width); 1 or 3 channels for the last two policies.
         policy: One of ``AUGMENTATIONS``.
         generator: Where every draw comes from; advanced.
+        cropped: The images are random crops already: they are mirrored, not padded and cropped again.
 
     Returns:
         uint8 (batch, channels, height, width) on the images' device.
@@ -54,7 +55,7 @@ def augment(images: Tensor, policy: str, generator: torch.Generator) -> Tensor:
         raise BadInput(f"augmentation {policy}", "uint8 (batch, channels, height, width)", found)
     if policy in POLICIES:
         images = _apply(images, POLICIES[policy], generator)
-    return _crop_flip(images, generator)
+    return _flip(images, generator) if cropped else _crop_flip(images, generator)
 
 
 def _apply(images: Tensor, policy: Policy, generator: torch.Generator) -> Tensor:
@@ -79,6 +80,11 @@ def _apply_slot(images: Tensor, policy: Policy, draw: Draw, slot: int) -> None:
         if len(rows) > 0:
             parameter = policy.ranges[name](level[rows], negative[rows])
             images.index_copy_(0, rows, function(images.index_select(0, rows), parameter, policy.fill))
+
+
+def _flip(images: Tensor, generator: torch.Generator) -> Tensor:
+    mirrored = torch.rand((len(images), 1, 1, 1), generator=generator, device=generator.device) < 0.5
+    return torch.where(mirrored.to(images.device), images.flip(3), images)
 
 
 def _crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from crossnorm.errors import unknown_name
 
-__all__ = ["Kind", "TaskSpec", "TextSpec", "default_model", "find_task", "list_tasks"]
+__all__ = ["CropSpec", "Kind", "TaskSpec", "TextSpec", "default_model", "find_task", "list_tasks"]
 
 Kind = Literal["image", "sequence", "text", "language"]
 
@@ -47,6 +47,21 @@ class TextSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CropSpec:
+    """How photographs become squares.
+
+    Args:
+        size: Side of the square, pixels.
+        scale: Least and largest share of the area that a random crop takes.
+        keep: Share of the shorter side that the centre for testing takes.
+    """
+
+    size: int
+    scale: tuple[float, float] = (0.08, 1.0)
+    keep: float = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """One row of the catalogue.
 
@@ -55,6 +70,7 @@ class TaskSpec:
         source: Who provides the arrays: a package (``mnist1d``, ``digits``), ``torchvision``, ``folder``
             (class folders named by the user), ``texts`` (files named by the user, else the Hugging Face hub),
             ``characters`` or ``bytes`` (of a file named by the user).
+        crop: How photographs of any size, too many for memory, are cut; ``None``: images of one size, held in memory.
         kind: What one example is.
         dataset: The class in ``torchvision.datasets``.
         shape: (channels, height, width); ``None``: whatever the files hold.
@@ -79,6 +95,7 @@ class TaskSpec:
     model: Mapping[str, object] = field(default_factory=dict)
     text: TextSpec | None = None
     seq_len: int = 128
+    crop: CropSpec | None = None
 
 
 _WORDS = {"word_embedding_dim": 128}
@@ -99,6 +116,26 @@ _TOPICS = (
     "WrittenWork",
 )
 _SMALL = {"n_conv_layers": 1, "embedding_dim": 64}
+
+
+def _photographs(description: str, source: Literal["torchvision", "folder"], model: str, spec: CropSpec) -> TaskSpec:
+    flowers = source == "torchvision"
+    return TaskSpec(
+        description=description,
+        source=source,
+        dataset="Flowers102" if flowers else "",
+        shape=(3, spec.size, spec.size),
+        n_classes=102 if flowers else None,
+        mean=(0.4353, 0.3773, 0.2872) if flowers else (0.485, 0.456, 0.406),
+        std=(0.2966, 0.2455, 0.2698) if flowers else (0.229, 0.224, 0.225),
+        augmentation="crop-flip",
+        model={"name": model},
+        crop=spec,
+    )
+
+
+_FLOWERS = "102 kinds of flowers, 2040 (train and val) + 6149, random crops of"
+_IMAGENET = "ImageNet's layout, train/CLASS/* and val/CLASS/* (--data DIR), random crops of"
 
 _TASKS: dict[str, TaskSpec] = {
     "mnist1d": TaskSpec(
@@ -231,6 +268,14 @@ _TASKS: dict[str, TaskSpec] = {
         source="bytes",
         kind="language",
     ),
+    "flowers102": _photographs(
+        f"{_FLOWERS} 224 pixels", "torchvision", "cct_7_7x2_224", CropSpec(size=224, scale=(0.8, 1.0), keep=1.0)
+    ),
+    "flowers102-384": _photographs(
+        f"{_FLOWERS} 384 pixels", "torchvision", "cct_14_7x2_384", CropSpec(size=384, scale=(0.8, 1.0), keep=1.0)
+    ),
+    "imagenet": _photographs(f"{_IMAGENET} 224 pixels", "folder", "cct_14_7x2_224", CropSpec(size=224)),
+    "imagenet-384": _photographs(f"{_IMAGENET} 384 pixels", "folder", "cct_14_7x2_384", CropSpec(size=384)),
     "folder": TaskSpec(
         description="your own images: a folder or zip with train/CLASS/* and test/CLASS/* (--data PATH)",
         source="folder",

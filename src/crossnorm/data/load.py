@@ -17,8 +17,10 @@ from crossnorm.data import sources
 from crossnorm.data.arrays import Arrays, array_digest, joint_digest
 from crossnorm.data.cache import Stored, cache_folder, cache_key, stored
 from crossnorm.data.catalogue import TaskSpec, default_model, find_task
-from crossnorm.data.folder import Progress, identity, read_class_folders
+from crossnorm.data.folder import Progress, read_class_folders
 from crossnorm.data.language import windows
+from crossnorm.data.layout import identity
+from crossnorm.data.photograph_tasks import check_count, photograph_task
 from crossnorm.data.subset import balanced_order
 from crossnorm.data.task import Split, Task
 from crossnorm.data.tokens import stream_source, text_model, text_source
@@ -45,7 +47,8 @@ def load_task(
 
     Args:
         name: See ``list_tasks``.
-        data: What to take in place of a download: a folder or zip file with train/CLASS/* and test/CLASS/* (images),
+        data: What to take in place of a download: a folder or zip file with train/CLASS/* and test/CLASS/* (images;
+            test/ may be called val/),
             a folder in the data set's usual format (labelled texts), or a file (language, required); required by
             the task ``folder`` too.
         train_examples: Number of training examples (windows, for language), 1 to all; default all.
@@ -58,6 +61,8 @@ def load_task(
     """
     spec = find_task(name)
     path = _data_path(name, spec, data)
+    if spec.crop is not None:
+        return photograph_task(name, spec, path, train_examples, None if cache is None else Path(cache))
     key, build = _source(name, spec, path, progress)
     entry = stored(key, lambda scratch: _ordered(build(scratch)), None if cache is None else Path(cache))
     _check_shape(name, spec, path, entry)
@@ -125,15 +130,6 @@ def _check_shape(name: str, spec: TaskSpec, path: Path | None, entry: Stored) ->
         raise BadInput(f"data {path}", f"{text.format(*expected)} for {name}", text.format(*found), hint)
 
 
-def _check_count(train_examples: int | None, available: int) -> int:
-    if train_examples is None:
-        return available
-    whole = isinstance(train_examples, int) and not isinstance(train_examples, bool)
-    if not whole or not 1 <= train_examples <= available:
-        raise BadInput("train_examples", f"a whole number from 1 to {available}", train_examples)
-    return train_examples
-
-
 def _splits(spec: TaskSpec, arrays: Arrays) -> tuple[Split, Split]:
     if spec.kind == "language":
         return windows(arrays.train_inputs, spec.seq_len), windows(arrays.test_inputs, spec.seq_len)
@@ -147,7 +143,7 @@ def _split(inputs: np.ndarray, targets: np.ndarray) -> Split:
 def _task(name: str, spec: TaskSpec, path: Path | None, entry: Stored, train_examples: int | None) -> Task:
     arrays, words = entry.arrays, spec.kind in ("text", "language")
     train, test = _splits(spec, arrays)
-    count = _check_count(train_examples, len(train))
+    count = check_count(train_examples, len(train))
     used = count * spec.seq_len + 1 if spec.kind == "language" else count
     shape: tuple[int, int, int] = (1, 1, train.inputs.shape[1]) if words else arrays.train_inputs.shape[1:]
     origin = "Read" if words else "Images decoded"

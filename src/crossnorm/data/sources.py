@@ -20,7 +20,7 @@ import numpy.typing as npt
 from crossnorm.data.arrays import Arrays
 from crossnorm.errors import BadInput
 
-__all__ = ["digits", "mnist1d", "torchvision_dataset"]
+__all__ = ["digits", "mnist1d", "torchvision_dataset", "torchvision_files"]
 
 _SILENCE = 30.0  # seconds without a byte after which a download is given up
 
@@ -93,14 +93,8 @@ def torchvision_dataset(name: str, dataset: str, scratch: Path) -> Arrays:
     from torchvision import datasets
 
     make = getattr(datasets, dataset)
-    try:
-        # What torchvision prints is progress, and results alone go to stdout.
-        with redirect_stdout(sys.stderr), _patience(_SILENCE):
-            train, test = (make(str(scratch), train=part, download=True) for part in (True, False))
-    except (OSError, RuntimeError, HTTPException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        hint = "Give your copy as class folders, train/CLASS/* and test/CLASS/*, by --data PATH (a folder or zip)."
-        raise BadInput(f"task {name}", "a download by torchvision", f"an error ({reason})", hint) from None
+    with _downloading(name):
+        train, test = (make(str(scratch), train=part, download=True) for part in (True, False))
     return Arrays(
         train_inputs=_channels_first(train.data),
         train_targets=np.asarray(train.targets, dtype=np.int64),
@@ -108,6 +102,39 @@ def torchvision_dataset(name: str, dataset: str, scratch: Path) -> Arrays:
         test_targets=np.asarray(test.targets, dtype=np.int64),
         classes=tuple(train.classes),
     )
+
+
+def torchvision_files(name: str, dataset: str, root: Path, splits: tuple[str, ...]) -> list[tuple[str, int]]:
+    """The image files of a data set of torchvision with their classes, downloaded and checked by torchvision.
+
+    Args:
+        name: The task's name, for the error.
+        dataset: The class in ``torchvision.datasets``; it takes ``split`` and ``loader``.
+        root: Where the files are kept; what is there already is not downloaded again.
+        splits: Which splits, one after the other.
+
+    Raises:
+        BadInput: The download failed, or what came is not what was published.
+    """
+    from torchvision import datasets
+
+    make = getattr(datasets, dataset)
+    with _downloading(name):
+        root.mkdir(parents=True, exist_ok=True)
+        found = [make(str(root), split=split, download=True, loader=str) for split in splits]
+    return [(file, int(label)) for part in found for file, label in (part[i] for i in range(len(part)))]
+
+
+@contextmanager
+def _downloading(name: str) -> Iterator[None]:
+    """What torchvision prints is progress, and results alone go to stdout; what it raises is one clear error."""
+    try:
+        with redirect_stdout(sys.stderr), _patience(_SILENCE):
+            yield
+    except (OSError, RuntimeError, HTTPException) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        hint = "Give your copy as class folders, train/CLASS/* and test/CLASS/*, by --data PATH (a folder or zip)."
+        raise BadInput(f"task {name}", "a download by torchvision", f"an error ({reason})", hint) from None
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from crossnorm.data.catalogue import Kind
+from crossnorm.data.photographs import Photographs
 from crossnorm.data.vocabulary import PADDING
 
 __all__ = ["Split", "Task", "prepare"]
@@ -27,15 +28,20 @@ class Split:
     Args:
         inputs: uint8 (n, channels, height, width) for images, float32 (n, 1, 1, length) for sequences, word ids
             int64 (n, words) for text, padded with id 1 on the right, token ids (n, tokens) of any integer type
-            for language.
+            for language. Photographs give uint8 (rows, 3, size, size) when rows are asked for.
         targets: int64 (n,), the index of the class; for language the next tokens, like ``inputs``.
     """
 
-    inputs: Tensor
+    inputs: Tensor | Photographs
     targets: Tensor
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def head(self, count: int) -> Split:
+        """Its first ``count`` examples."""
+        inputs = self.inputs.head(count) if isinstance(self.inputs, Photographs) else self.inputs[:count]
+        return Split(inputs=inputs, targets=self.targets[:count])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -43,6 +43,8 @@ def _notes(estimate: Estimate) -> list[str]:
             "The standard deviation of paired differences is not measured: it takes 3 complete pairs. --pilot trains "
             "3 pairs of one epoch; crossnorm plot with 3 seeds measures it at the end of training."
         )
+    if estimate.most_seeds:
+        notes.append("Runs and times are for all the seeds the study may take; it stops when everything is decided.")
     if estimate.outlook.later != estimate.outlook.interval:
         notes.append("Seeds added after a verdict has been seen need sequential intervals, hence more of them.")
     return notes
@@ -109,10 +111,14 @@ def _elsewhere_table(there: Elsewhere) -> RichTable:
     table.add_row("training set", f"{there.examples:,} examples")
     table.add_row("time per run", f"about {duration(3600 * there.hours_per_run)} on {_devices(there)}")
     table.add_row("time in all", f"about {duration(3600 * there.hours)} on {_devices(there)}")
-    table.caption = (
-        "From the time per run above and counted multiply-adds, as if every device computed as many a second as one "
-        "worker here and shared the work without loss; the truth may be several times more or less."
+    basis = (
+        "the time per run above and counted multiply-adds, as if every device computed as many a second as one "
+        "worker here"
+        if there.tflops is None
+        else f"counted multiply-adds (2 operations each, three times for a step), as if every device sustained "
+        f"{there.tflops:g} TFLOP/s"
     )
+    table.caption = f"From {basis} and shared the work without loss; the truth may be several times more or less."
     return table
 
 

@@ -62,10 +62,15 @@ def metric_name(metric: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``45 s``, ``12 min`` or ``3.4 h``."""
+    """``45 s``, ``12 min``, ``3.4 h``, ``2.5 days`` or ``31 years``."""
     if seconds < 90:
         return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{number(seconds / 3600, digits=2)} h"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    days = seconds / 86400
+    if days < 2:
+        return f"{number(seconds / 3600, digits=2)} h"
+    return f"{number(days, digits=2)} days" if days < 730 else f"{number(days / 365.25, digits=2)} years"
 
 
 def pairs_cost(row: ArmResult, seconds_per_seed: float | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
@@ -43,6 +44,7 @@ Source = Literal["stored runs", "pilot", "measured steps"]
 _RESULT_BYTES = 250
 _PAGE_BYTES = 6_000_000  # the page carries its drawing library
 _STATE = 3  # a weight and its two moments in a checkpoint, 4 bytes each
+_PASSES = 3  # forward, and backward for inputs and for weights, each as much
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,27 +88,38 @@ class Cost:
 
 @dataclass(frozen=True)
 class Like:
-    """Another size of the study: a model of `create_model`, and what of images, examples and devices differs."""
+    """Another size of the study: a model of `create_model`, and what of images, examples and devices differs.
+
+    Args:
+        model: Its name.
+        image_size: Pixels a side; None: the model's own.
+        examples: In the training set; None: the study's.
+        devices: That share the work.
+        tflops: TFLOP/s that one device sustains in training; None: what a worker here reaches.
+    """
 
     model: str
     image_size: int | None = None
     examples: int | None = None
     devices: int = 1
+    tflops: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Elsewhere:
-    """The same study with another model or size on devices like this machine's worker: an estimate, nothing measured.
+    """The same study with another model or size on other devices: an estimate, nothing measured.
 
-    Hours = seconds of a run here × (multiply-adds × examples there) / (multiply-adds × examples here) / devices.
-    It takes for granted that a device computes as many multiply-adds a second as one worker here, and that devices
-    share the work without loss.
+    Seconds of a run = seconds here × (multiply-adds × examples there) / (multiply-adds × examples here) / devices,
+    as if a device computed as many multiply-adds a second as one worker here; or, where its speed is given,
+    6 × multiply-adds × examples × epochs / (devices × TFLOP/s × 10¹²): 2 operations each, forward once and backward
+    twice as much. Either way devices share the work without loss.
     """
 
     model: str
     image_size: int | None
     examples: int
     devices: int
+    tflops: float | None
     macs: int
     macs_here: int
     hours_per_run: float
@@ -124,6 +137,7 @@ class Estimate:
         noise: Where the outlook's standard deviations come from; None: not measured.
         elsewhere: Another size of it, if asked for.
         notes: What a reader must know to read the numbers right.
+        most_seeds: Whether an open-ended study may stop before all of its seeds.
     """
 
     study: str
@@ -132,6 +146,7 @@ class Estimate:
     noise: Source | None
     elsewhere: Elsewhere | None
     notes: tuple[str, ...]
+    most_seeds: bool = False
 
     def to_json(self) -> str:
         """All of it as JSON, keys sorted, null for what does not exist."""
@@ -210,7 +225,11 @@ def macs_of(like: Like) -> int:
     for name, value in (("--examples", like.examples), ("--devices", like.devices)):
         if value is not None and value < 1:
             raise BadInput(name, "at least 1", value)
+    if like.tflops is not None and not 0 < like.tflops < math.inf:
+        raise BadInput("--tflops", "a number above 0", like.tflops)
     settings: dict[str, Any] = {} if like.image_size is None else {"img_size": like.image_size}
+    if like.model.startswith("text_"):
+        settings["num_classes"] = 2  # must be given; the classes cost nothing beside the words
     return count_macs(create_model(like.model, **settings))
 
 
@@ -226,16 +245,21 @@ def elsewhere(plan: Plan, task: Task, cost: Cost, like: Like, macs: int) -> Else
     """
     here = count_macs(cast("Model", build_model(plan.arms[0], plan.spec.model, task, plan.seeds[0])))
     examples = len(task.train) if like.examples is None else like.examples
-    ratio = macs * examples / (here * len(task.train)) / like.devices
+    if like.tflops is None:
+        per_run = cost.seconds_per_run * macs * examples / (here * len(task.train)) / like.devices
+    else:
+        epochs = cost.images / (cost.arms * cost.seeds * len(task.train))
+        per_run = _PASSES * 2 * macs * examples * epochs / (like.devices * like.tflops * 1e12)
     return Elsewhere(
         model=like.model,
         image_size=like.image_size,
         examples=examples,
         devices=like.devices,
+        tflops=like.tflops,
         macs=macs,
         macs_here=here,
-        hours_per_run=cost.seconds_per_run * ratio / 3600,
-        hours=cost.seconds_per_seed * cost.seeds * ratio / 3600,
+        hours_per_run=per_run / 3600,
+        hours=per_run * cost.seconds_per_seed / cost.seconds_per_run * cost.seeds / 3600,
     )
 
 

@@ -91,5 +91,4 @@ def _first_batches(task: Task, batch_size: int) -> Task:
 
 
 def _first(split: Split, share: float) -> Split:
-    count = max(1, round(share * len(split)))
-    return replace(split, inputs=split.inputs[:count], targets=split.targets[:count])
+    return split.head(max(1, round(share * len(split))))

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from crossnorm.data import Split, Task, augment, prepare
+from crossnorm.data import Photographs, Split, Task, augment, prepare
 from crossnorm.seeds import generator
 
 __all__ = ["steps_per_epoch", "test_batches", "train_batch"]
 
 _TEST_BATCH = 1000
 _TEST_TOKENS = 64_000  # words or tokens at a time, which bounds the memory of long texts
+_TEST_PIXELS = 6_400_000  # the same for large images
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -35,16 +36,20 @@ def train_batch(
     epoch, position = divmod(step, steps_per_epoch(task.train, batch_size))
     order = torch.randperm(len(task.train), generator=generator(seed, "order", epoch))
     rows = order[position * batch_size : (position + 1) * batch_size]
-    inputs = task.train.inputs[rows]
+    draws = generator(seed, "augment", step)
+    images = task.train.inputs
+    cropped = isinstance(images, Photographs) and augmentation != "none"
+    inputs = images.crops(rows, draws) if isinstance(images, Photographs) and cropped else images[rows]
     if augmentation != "none":
-        inputs = augment(inputs, augmentation, generator(seed, "augment", step))
+        inputs = augment(inputs, augmentation, draws, cropped=cropped)
     return prepare(inputs.to(device), task), task.train.targets[rows].to(device, torch.int64)
 
 
 def test_batches(task: Task, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """The test set in its own order, in large batches."""
-    tokens = task.test.inputs.shape[1] if task.test.inputs.ndim == 2 else 1
-    size = max(1, min(_TEST_BATCH, _TEST_TOKENS // tokens))
+    shape = task.test.inputs.shape
+    most = _TEST_TOKENS // shape[1] if len(shape) == 2 else _TEST_PIXELS // (shape[2] * shape[3])
+    size = max(1, min(_TEST_BATCH, most))
     for first in range(0, len(task.test), size):
         rows = slice(first, first + size)
         yield prepare(task.test.inputs[rows].to(device), task), task.test.targets[rows].to(device, torch.int64)
