@@ -22,7 +22,7 @@ def evaluated(run, step, **metrics):
 
 def tell(tracker, *events):
     heard = []
-    listen = tracked(lambda number, event: heard.append(event), tracker)
+    listen = tracked(lambda number, event: heard.append(event), [tracker])
     for event in events:
         listen(0, event)
     assert heard == list(events)

@@ -21,12 +21,13 @@ from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, macs_of
 from crossnorm.study.folder import locked, open_folder
 from crossnorm.study.functions import Train, function_name
 from crossnorm.study.local import default_workers, run_local
+from crossnorm.study.mirror import Mirror
 from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
 from crossnorm.study.plan import Plan, Run, cut
 from crossnorm.study.progress import Progress
 from crossnorm.study.spec import StudySpec
 from crossnorm.study.subject import Subject, open_subject, task_of
-from crossnorm.study.tracking import open_tracker, tracked
+from crossnorm.study.tracking import Tracker, open_tracker, tracked
 from crossnorm.training.devices import pick_device
 
 __all__ = ["Study"]
@@ -74,6 +75,7 @@ class Study(StudySpec):
         device: str = "auto",
         imports: Sequence[str] = (),
         track: str | None = None,
+        mirror: str | None = None,
         progress: bool = True,
     ) -> Result:
         """Run, resume or extend the study and write its answer.
@@ -84,6 +86,8 @@ class Study(StudySpec):
             device: "auto", "cpu", "cuda" or "mps".
             imports: Modules that define variants of one's own.
             track: "tensorboard" (event files in the runs' folders) or "wandb": told of every evaluation too.
+            mirror: A URL that fsspec opens: finished runs and checkpoints are copied there, and what the folder has
+                not is taken from there.
             progress: Whether bars are shown on the error stream.
 
         Returns:
@@ -100,9 +104,16 @@ class Study(StudySpec):
             plan = subject.plan
             folder = Path(out) if out is not None else default_folder(self.name)
             with locked(folder), ExitStack() as kept:
+                copy = None if mirror is None else Mirror(mirror, folder)
+                if copy is not None and copy.fetch():
+                    bars.note(f"What was missing in {folder} was taken from {mirror}.")
                 record = open_folder(folder, plan, subject.digest)
                 count = workers or default_workers()
-                tracker = None if track is None else kept.enter_context(closing(open_tracker(track, folder, self.name)))
+                trackers: list[Tracker] = [] if copy is None else [copy]
+                if track is not None:
+                    trackers.append(kept.enter_context(closing(open_tracker(track, folder, self.name))))
+                if copy is not None:
+                    copy.copy_study()
 
                 def carry_out(runs: Sequence[Run]) -> None:
                     todo = store.unfinished(folder, runs)
@@ -116,13 +127,15 @@ class Study(StudySpec):
                         workers=count,
                         device=chosen.type,
                         imports=imports,
-                        listen=tracked(bars.begin(plan, runs, todo, subject.steps), tracker),
+                        listen=tracked(bars.begin(plan, runs, todo, subject.steps), trackers),
                         orders=subject.orders,
                     )
 
                 planned = carry_out_until_decided(folder, plan, record, carry_out)
                 result = result_of(folder, plan, record, planned)
                 result.save(folder)
+                if copy is not None:
+                    copy.copy_study()
         return result
 
     def estimate(

@@ -24,6 +24,7 @@ def plot(
     study: StudyName = "quick",
     shape: Shape,
     track: Annotated[str | None, typer.Option(help="tensorboard or wandb: told of every evaluation too.")] = None,
+    mirror: Annotated[str | None, typer.Option(help="URL to copy runs to, and to go on from: s3://…")] = None,
 ) -> None:
     """Run, resume or extend a study and draw its answer.
 
@@ -34,7 +35,7 @@ def plot(
     crossnorm plot my_module:train --alphas 0,0.5,1 --seeds 5 --metric loss --direction lower
     """  # noqa: D301 (\b keeps the lines apart)
     import_modules(shape.imports or [])
-    show(shape.study(study).run(shape.out, track=track, **shape.place))
+    show(shape.study(study).run(shape.out, track=track, mirror=mirror, **shape.place))
 
 
 @app.command()

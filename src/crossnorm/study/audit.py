@@ -205,9 +205,7 @@ def repeat_runs(folder: Path, plan: Plan, record: Record, imports: Sequence[str]
     """
     firsts: dict[str, Run] = {}
     for run in plan.runs:
-        result = store.read_outcome(
-            store.run_folder(folder, run)
-        )  # an edited curve is to be found out, not passed over
+        result = store.read_outcome(store.run_folder(folder, run))  # whatever its seal: an edit is to be found out
         if result is not None and result["status"] == "complete":
             firsts.setdefault(run.arm, run)
     if not firsts:

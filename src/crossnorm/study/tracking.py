@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,17 +57,16 @@ def open_tracker(name: str, folder: Path, study: str) -> Tracker:
         raise BadInput("--track", f"{name} to be installed", str(error), hint) from None
 
 
-def tracked(listen: Listen, tracker: Tracker | None) -> Listen:
-    """A listener to a study's events that tells a tracker too."""
-    if tracker is None:
-        return listen
+def tracked(listen: Listen, trackers: Sequence[Tracker]) -> Listen:
+    """A listener to a study's events that tells trackers too."""
 
     def both(number: int, event: dict[str, Any]) -> None:
         listen(number, event)
-        if event["event"] == "evaluated":
-            tracker.evaluated(Run(event["arm"], event["seed"]), event["row"])
-        elif event["event"] == "finished":
-            tracker.finished(Run(event["arm"], event["seed"]))
+        for tracker in trackers:
+            if event["event"] == "evaluated":
+                tracker.evaluated(Run(event["arm"], event["seed"]), event["row"])
+            elif event["event"] == "finished":
+                tracker.finished(Run(event["arm"], event["seed"]))
 
     return both
 
