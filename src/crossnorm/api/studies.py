@@ -17,6 +17,7 @@ from crossnorm.api.result import Result
 from crossnorm.errors import BadInput
 from crossnorm.study import store
 from crossnorm.study.basis import outlook_of, stored_basis
+from crossnorm.study.cluster import run_ray
 from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, macs_of
 from crossnorm.study.folder import locked, open_folder
 from crossnorm.study.functions import Train, function_name
@@ -76,6 +77,7 @@ class Study(StudySpec):
         imports: Sequence[str] = (),
         track: str | None = None,
         mirror: str | None = None,
+        ray: str | None = None,
         progress: bool = True,
     ) -> Result:
         """Run, resume or extend the study and write its answer.
@@ -88,6 +90,8 @@ class Study(StudySpec):
             track: "tensorboard" (event files in the runs' folders) or "wandb": told of every evaluation too.
             mirror: A URL that fsspec opens: finished runs and checkpoints are copied there, and what the folder has
                 not is taken from there.
+            ray: "local" or the address of a Ray cluster whose nodes share the study's folder: its tasks carry out the
+                runs in place of worker processes.
             progress: Whether bars are shown on the error stream.
 
         Returns:
@@ -120,7 +124,8 @@ class Study(StudySpec):
                     for run in todo:
                         if store.damaged(folder, run):
                             bars.note(f"What is stored of {run.arm}, seed {run.seed}, is damaged: it is run again.")
-                    run_local(
+                    executor = run_local if ray is None else partial(run_ray, address=ray)
+                    executor(
                         plan,
                         cut(plan, todo, count),
                         folder,

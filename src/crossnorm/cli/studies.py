@@ -25,6 +25,7 @@ def plot(
     shape: Shape,
     track: Annotated[str | None, typer.Option(help="tensorboard or wandb: told of every evaluation too.")] = None,
     mirror: Annotated[str | None, typer.Option(help="URL to copy runs to, and to go on from: s3://…")] = None,
+    ray: Annotated[str | None, typer.Option(help="local, or a Ray cluster's address: runs are its tasks.")] = None,
 ) -> None:
     """Run, resume or extend a study and draw its answer.
 
@@ -35,7 +36,7 @@ def plot(
     crossnorm plot my_module:train --alphas 0,0.5,1 --seeds 5 --metric loss --direction lower
     """  # noqa: D301 (\b keeps the lines apart)
     import_modules(shape.imports or [])
-    show(shape.study(study).run(shape.out, track=track, mirror=mirror, **shape.place))
+    show(shape.study(study).run(shape.out, track=track, mirror=mirror, ray=ray, **shape.place))
 
 
 @app.command()
