@@ -1,7 +1,7 @@
 """The local executor: worker processes on this machine, one thread each, fed cohort by cohort.
 
-A worker that dies gives its unfinished runs back (`retries`). Knows nothing of what a run computes or of how progress is
-shown.
+A worker that dies gives its unfinished runs back (`retries`). Knows nothing of what a run computes
+or of how progress is shown.
 """
 
 from __future__ import annotations
