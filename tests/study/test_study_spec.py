@@ -68,6 +68,9 @@ def test_direction_follows_the_metric():
         ({"max_seeds": 9}, ["max_seeds together with stop: decided"]),
         ({"stop": "decided", "seeds": 6, "max_seeds": 5}, ["max_seeds of at least"]),
         ({"name": "a\nb"}, ["my.yaml: name", "control characters"]),
+        ({"name": "a\x9b31mb"}, ["my.yaml: name", "control characters"]),
+        ({"arms": [{"name": "a\u202eb"}]}, ["my.yaml: arms.0.name", "control characters"]),
+        ({"metric": "\ud800"}, ["my.yaml: metric", "control characters"]),
         ({"alpha_schedule": {"kind": "wild"}}, ["my.yaml: alpha_schedule.kind"]),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,12 @@ from crossnorm.errors import BadInput
 from crossnorm.report.notebook import study_html
 from crossnorm.study import store
 from crossnorm.study.basis import outlook_of, stored_basis
+from crossnorm.study.cluster import run_ray
 from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, macs_of
 from crossnorm.study.folder import locked, open_folder
 from crossnorm.study.functions import Train, function_name
 from crossnorm.study.local import default_workers, run_local
+from crossnorm.study.mirror import Mirror
 from crossnorm.study.notices import announcement, warnings_of
 from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
 from crossnorm.study.plan import Plan, Run, cut, make_plan
@@ -28,6 +31,7 @@ from crossnorm.study.progress import Progress
 from crossnorm.study.spec import StudySpec, readable
 from crossnorm.study.status import StatusFile
 from crossnorm.study.subject import Subject, open_subject, task_of
+from crossnorm.study.tracking import Tracker, open_tracker, tracked
 from crossnorm.training.devices import pick_device
 
 __all__ = ["Study"]
@@ -85,6 +89,9 @@ class Study(StudySpec):
         workers: int | None = None,
         device: str = "auto",
         imports: Sequence[str] = (),
+        track: str | None = None,
+        mirror: str | None = None,
+        ray: str | None = None,
         progress: bool = True,
     ) -> Result:
         """Run, resume or extend the study and write its answer.
@@ -94,6 +101,11 @@ class Study(StudySpec):
             workers: Worker processes, one thread each; default one per core.
             device: "auto", "cpu", "cuda" or "mps".
             imports: Modules that define variants of one's own.
+            track: "tensorboard" (event files in the runs' folders) or "wandb": told of every evaluation too.
+            mirror: A URL that fsspec opens: finished runs and checkpoints are copied there, and what the folder has
+                not is taken from there.
+            ray: "local" or the address of a Ray cluster whose nodes share the study's folder: its tasks carry out the
+                runs in place of worker processes.
             progress: Whether bars are shown on the error stream.
 
         Returns:
@@ -109,12 +121,20 @@ class Study(StudySpec):
             subject = self._open(imports, bars)
             plan = subject.plan
             folder = Path(out) if out is not None else default_folder(self.name)
-            with locked(folder):
+            with locked(folder), ExitStack() as kept:
+                copy = None if mirror is None else Mirror(mirror, folder)
+                if copy is not None and copy.fetch():
+                    bars.note(f"What was missing in {folder} was taken from {mirror}.")
                 record = open_folder(folder, plan, subject.digest)
                 bars.say(announcement(plan, folder))
                 for warning in warnings_of(plan, looked=record.looked):
                     bars.note(warning)
                 count = workers or default_workers()
+                trackers: list[Tracker] = [] if copy is None else [copy]
+                if track is not None:
+                    trackers.append(kept.enter_context(closing(open_tracker(track, folder, self.name))))
+                if copy is not None:
+                    copy.copy_study()
 
                 def carry_out(runs: Sequence[Run]) -> None:
                     todo = store.unfinished(folder, runs)
@@ -127,14 +147,15 @@ class Study(StudySpec):
                         shown(worker, event)
                         noted(worker, event)
 
-                    run_local(
+                    executor = run_local if ray is None else partial(run_ray, address=ray)
+                    executor(
                         plan,
                         cut(plan, todo, count),
                         folder,
                         workers=count,
                         device=chosen.type,
                         imports=imports,
-                        listen=listen,
+                        listen=tracked(listen, trackers),
                         orders=subject.orders,
                     )
 
@@ -142,6 +163,8 @@ class Study(StudySpec):
                     planned = carry_out_until_decided(folder, plan, record, carry_out)
                 result = result_of(folder, plan, record, planned)
                 result.save(folder)
+                if copy is not None:
+                    copy.copy_study()
         return result
 
     def estimate(

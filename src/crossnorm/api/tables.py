@@ -11,6 +11,7 @@ from pathlib import Path
 from crossnorm.api.result import Result
 from crossnorm.errors import BadInput
 from crossnorm.stats import Table, estimate, table_from_records
+from crossnorm.study.tracking import is_event_log, read_event_log
 
 __all__ = ["compare", "report_table"]
 
@@ -58,9 +59,19 @@ def report_table(
 ) -> Result:
     """The answer of a table of runs in a file: CSV, or JSON lines if its name ends in .jsonl.
 
+    A folder, or a file of that name, is taken for the event files of TensorBoard (`read_event_log`).
+
     Raises:
         BadInput: The file cannot be read, or what `compare` refuses.
     """
+    rows = read_event_log(file) if is_event_log(file) else _rows(file)
+    try:
+        return compare(rows, metric=metric, direction=direction, margin=margin, baseline=baseline, name=file.stem)
+    except BadInput as error:
+        raise error.within(str(file)) from None
+
+
+def _rows(file: Path) -> list[dict[str, object]]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -76,7 +87,4 @@ def report_table(
             raise ValueError("a row that does not fit the columns")
     except (ValueError, csv.Error) as error:
         raise BadInput(str(file), "a table in CSV or JSON lines", str(error)) from None
-    try:
-        return compare(rows, metric=metric, direction=direction, margin=margin, baseline=baseline, name=file.stem)
-    except BadInput as error:
-        raise error.within(str(file)) from None
+    return rows

@@ -19,7 +19,7 @@ __all__: list[str] = []
 @guarded
 def report(
     folder: Annotated[Path | None, typer.Argument(help="A study's folder.")] = None,
-    table: Annotated[Path | None, typer.Option("--from", help="A table of runs instead: CSV or JSON lines.")] = None,
+    table: Annotated[Path | None, typer.Option("--from", help="Runs instead: CSV, JSON lines, TensorBoard.")] = None,
     metric: Annotated[str | None, typer.Option(help="The column to compare (with --from).")] = None,
     direction: Annotated[str | None, typer.Option(help="Which is better: lower or higher (with --from).")] = None,
     margin: Annotated[str | None, typer.Option(help='Differences up to it count as "same" (with --from).')] = None,
@@ -35,6 +35,7 @@ def report(
     crossnorm report crossnorm/quick
     crossnorm report crossnorm/quick --formats svg,pdf --width 3.3 --font-size 8
     crossnorm report --from runs.csv --metric loss --direction lower --out answer
+    crossnorm report --from logs --metric eval/loss --direction lower --out answer    logs/ARM/SEED/events…
 
     With --from, --metric, --direction and --out are required. The columns of a table: arm, seed, step, the metrics,
     and optionally dose and control. The baseline is the arm called baseline, else the first whose dose is 0, else the

@@ -19,7 +19,14 @@ __all__: list[str] = []
 @app.command()
 @guarded
 @with_shape
-def plot(*, study: StudyName = "quick", shape: Shape) -> None:
+def plot(
+    *,
+    study: StudyName = "quick",
+    shape: Shape,
+    track: Annotated[str | None, typer.Option(help="tensorboard or wandb: told of every evaluation too.")] = None,
+    mirror: Annotated[str | None, typer.Option(help="URL to copy runs to, and to go on from: s3://…")] = None,
+    ray: Annotated[str | None, typer.Option(help="local, or a Ray cluster's address: runs are its tasks.")] = None,
+) -> None:
     """Run, resume or extend a study and draw its answer.
 
     \b
@@ -29,7 +36,7 @@ def plot(*, study: StudyName = "quick", shape: Shape) -> None:
     crossnorm plot my_module:train --alphas 0,0.5,1 --seeds 5 --metric loss --direction lower
     """  # noqa: D301 (\b keeps the lines apart)
     import_modules(shape.imports or [])
-    show(shape.study(study).run(shape.folder(study), **shape.place))
+    show(shape.study(study).run(shape.folder(study), track=track, mirror=mirror, ray=ray, **shape.place))
 
 
 @app.command()

@@ -205,7 +205,7 @@ def repeat_runs(folder: Path, plan: Plan, record: Record, imports: Sequence[str]
     """
     firsts: dict[str, Run] = {}
     for run in plan.runs:
-        result = store.read_result(folder, run)
+        result = store.read_outcome(store.run_folder(folder, run))  # whatever its seal: an edit is to be found out
         if result is not None and result["status"] == "complete":
             firsts.setdefault(run.arm, run)
     if not firsts:
@@ -228,7 +228,7 @@ def _elsewhere(then: Mapping[str, str]) -> tuple[str, ...]:
 def _repeat(folder: Path, plan: Plan, run: Run, elsewhere: tuple[str, ...], imports: Sequence[str]) -> Repeat:
     stored = store.read_metrics(folder, run)
     short = [row for row in stored if row["epoch"] <= 1 or (row.get("seconds") or 0.0) <= _LONG]
-    result = store.read_result(folder, run) or {}
+    result = store.read_outcome(store.run_folder(folder, run)) or {}
     device = pick_device(str(result.get("device", "cpu"))).type
     again, ended = _train_again(plan, run, short[-1]["step"], device, imports)
     difference = same_rows(short, again)

@@ -44,6 +44,7 @@ Source = Literal["stored runs", "pilot", "measured steps"]
 _RESULT_BYTES = 250
 _PAGE_BYTES = 6_000_000  # the page carries its drawing library
 _STATE = 3  # a weight and its two moments in a checkpoint, 4 bytes each
+_CHECKPOINTS = 2  # the newest and the one before it
 _PASSES = 3  # forward, and backward for inputs and for weights, each as much
 
 
@@ -196,7 +197,7 @@ def cost_of(plan: Plan, task: Task, curves: Curves, *, source: Source, done: Seq
     kept = _kept_bytes(plan, curves)
     members = max((len(cohort.arms) for cohort in cut(plan, todo, workers)), default=0)
     model = build_model(plan.arms[0], plan.spec.model, task, plan.seeds[0])
-    checkpoints = min(len(todo), members * workers) * _STATE * 4 * count_parameters(model)
+    checkpoints = min(len(todo), members * workers) * _CHECKPOINTS * _STATE * 4 * count_parameters(model)
     return Cost(
         source=source,
         arms=len(plan.arms),

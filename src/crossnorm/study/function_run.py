@@ -229,4 +229,5 @@ def _where(error: BaseException) -> str:
     ours = Path(__file__).parents[1]
     last = ([frame for frame in frames if not Path(frame.filename).is_relative_to(ours)] or list(frames))[-1]
     file = Path(last.filename).name
-    return f"{type(error).__name__}: {str(error) or 'no message'} ({last.name}, line {last.lineno} of {file})"
+    said = "".join(c if c.isprintable() else " " for c in str(error))  # it will be shown on terminals
+    return f"{type(error).__name__}: {said or 'no message'} ({last.name}, line {last.lineno} of {file})"

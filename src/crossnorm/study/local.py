@@ -1,7 +1,7 @@
 """The local executor: worker processes on this machine, one thread each, fed cohort by cohort.
 
-A worker that dies gives its unfinished runs back; they are tried again one by one and, at the last, recorded as
-crashed. Knows nothing of what a run computes or of how progress is shown.
+A worker that dies gives its unfinished runs back (`retries`). Knows nothing of what a run computes
+or of how progress is shown.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from crossnorm.study import store
 from crossnorm.study.fence import fence
 from crossnorm.study.folder import unwritable
 from crossnorm.study.plan import Cohort, Plan, Run
+from crossnorm.study.retries import Retries
 
 __all__ = ["default_workers", "run_local"]
 
-_TRIES = 2
 _THREADS = 1
 
 Event = dict[str, Any]
@@ -142,7 +141,7 @@ class _Pool:
         self.pending = deque(cohorts)
         self.events: _Events = queue.Queue()
         self.workers: set[_Worker] = set()
-        self.tries: Counter[Run] = Counter()
+        self.retries = Retries(folder, self.pending, listen)
 
     def run(self, workers: int) -> None:
         try:
@@ -172,7 +171,7 @@ class _Pool:
         elif kind == "storage":
             raise unwritable(self.folder, event["text"])
         elif kind == "finished" and event["status"] == "crashed":
-            self._crashed(worker, Run(event["arm"], event["seed"]), event["reason"])
+            self.retries.crashed(worker.number, Run(event["arm"], event["seed"]), event["reason"])
         else:
             self.listen(worker.number, event)
 
@@ -194,19 +193,6 @@ class _Pool:
         worker.stop()
         if worker.cohort is None:
             raise RuntimeError(f"A worker could not start: {reason}")
-        for run in worker.cohort.runs:
-            if not store.stands(self.folder, run):
-                self._crashed(worker, run, reason)
+        self.retries.lost(worker.number, worker.cohort, reason)
         if self.pending:
             self.workers.add(_Worker(worker.number, self.job, self.events, self.held))
-
-    def _crashed(self, worker: _Worker, run: Run, reason: str) -> None:
-        """Try a run again, alone, from its checkpoint; at the last, record that it crashed."""
-        self.tries[run] += 1
-        if self.tries[run] < _TRIES:
-            self.pending.append(Cohort(run.seed, (run.arm,)))
-            self.listen(worker.number, {"event": "note", "text": f"{run.arm}, seed {run.seed}: {reason}; tried again."})
-            return
-        store.finish(self.folder, run, "crashed", reason, {"tries": self.tries[run]})
-        finished = {"event": "finished", "arm": run.arm, "seed": run.seed, "status": "crashed", "reason": reason}
-        self.listen(worker.number, finished)

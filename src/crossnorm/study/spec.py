@@ -59,6 +59,10 @@ RECORD = "record"
 """The section of a folder's study.yaml that crossnorm writes and a study file may carry without effect."""
 
 
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, those that turn the direction of text, and halves of characters."""
+
+
 def _finite(value: float) -> float:
     if not math.isfinite(value):
         raise ValueError("a finite number")
@@ -66,7 +70,7 @@ def _finite(value: float) -> float:
 
 
 def _name(value: str) -> str:
-    if not value.strip() or any(ord(c) < 32 or ord(c) == 127 for c in value):
+    if not value.strip() or _HIDDEN.search(value):
         raise ValueError("a name without control characters")
     return value
 
