@@ -40,12 +40,14 @@ def test_on_this_machine(tmp_path, expected):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_node_that_dies_in_the_middle(tmp_path, expected, capfd):
+def test_a_node_that_dies_in_the_middle(tmp_path, expected, capfd, monkeypatch):
     utils = pytest.importorskip("ray.cluster_utils")
     import threading
 
     from fault_cases import progress, wait_until
 
+    # Ray takes "127.0.0.1" in an address for this machine's outer one, which need not be reachable.
+    monkeypatch.setattr("ray._private.services.get_node_ip_address", lambda *_: "127.0.0.1")
     cluster = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "node_ip_address": "127.0.0.1"})
     try:
         nodes = [cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1") for _ in range(2)]
