@@ -104,13 +104,17 @@ def test_the_page_shows_the_verdicts_values() -> None:
 
 
 def test_the_page_prices_the_pairs_that_are_needed() -> None:
-    table = grid()
+    table = grid(alphas=(0.01, 1.0))
     verdict = judged(table, margin=0.002)
     found = page(table, verdict, seconds_per_seed=360.0).tables["arms-table"][1:]
     unpriced = page(table, verdict).tables["arms-table"][1:]
     assert found[0][7] == "–"
+    assert {row.verdict for row in verdict.arms[1:]} > {"undecided"}
     for cells, plain, row in zip(found[1:], unpriced[1:], verdict.arms[1:], strict=True):
         assert row.pairs_needed is not None
+        if row.verdict != "undecided":
+            assert cells[7] == plain[7] == "–"
+            continue
         likely, low, high = row.pairs_needed
         assert likely > row.n
         assert plain[7] == f"{likely}({low}–{high})"
