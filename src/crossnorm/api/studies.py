@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,26 +11,20 @@ from typing import Any
 
 from pydantic import PrivateAttr, ValidationError
 
-from crossnorm.api.answers import carry_out_until_decided, default_folder, result_of
+from crossnorm.api.answers import default_folder
+from crossnorm.api.execution import Execution, execute
 from crossnorm.api.result import Result
 from crossnorm.errors import BadInput
 from crossnorm.report.notebook import study_html
-from crossnorm.study import store
 from crossnorm.study.basis import outlook_of, stored_basis
-from crossnorm.study.cluster import run_ray
 from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, macs_of
-from crossnorm.study.folder import locked, open_folder
 from crossnorm.study.functions import Train, function_name
-from crossnorm.study.local import default_workers, run_local
-from crossnorm.study.mirror import Mirror
-from crossnorm.study.notices import announcement, warnings_of
+from crossnorm.study.local import default_workers
 from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
-from crossnorm.study.plan import Plan, Run, cut, make_plan
+from crossnorm.study.plan import Plan, make_plan
 from crossnorm.study.progress import Progress
 from crossnorm.study.spec import StudySpec, readable
-from crossnorm.study.status import StatusFile
 from crossnorm.study.subject import Subject, open_subject, task_of
-from crossnorm.study.tracking import Tracker, open_tracker, tracked
 from crossnorm.training.devices import pick_device
 
 __all__ = ["Study"]
@@ -116,56 +109,17 @@ class Study(StudySpec):
         """
         if workers is not None and workers < 1:
             raise BadInput("workers", "at least 1", workers)
-        chosen = pick_device(device)
+        how = Execution(
+            workers=workers or default_workers(),
+            device=pick_device(device).type,
+            imports=imports,
+            track=track,
+            mirror=mirror,
+            ray=ray,
+        )
         with Progress(shown=progress) as bars:
             subject = self._open(imports, bars)
-            plan = subject.plan
-            folder = Path(out) if out is not None else default_folder(self.name)
-            with locked(folder), ExitStack() as kept:
-                copy = None if mirror is None else Mirror(mirror, folder)
-                if copy is not None and copy.fetch():
-                    bars.note(f"What was missing in {folder} was taken from {mirror}.")
-                record = open_folder(folder, plan, subject.digest)
-                bars.say(announcement(plan, folder))
-                for warning in warnings_of(plan, looked=record.looked):
-                    bars.note(warning)
-                count = workers or default_workers()
-                trackers: list[Tracker] = [] if copy is None else [copy]
-                if track is not None:
-                    trackers.append(kept.enter_context(closing(open_tracker(track, folder, self.name))))
-                if copy is not None:
-                    copy.copy_study()
-
-                def carry_out(runs: Sequence[Run]) -> None:
-                    todo = store.unfinished(folder, runs)
-                    for run in todo:
-                        if store.damaged(folder, run):
-                            bars.note(f"What is stored of {run.arm}, seed {run.seed}, is damaged: it is run again.")
-                    shown, noted = (each.begin(plan, runs, todo, subject.steps) for each in (bars, status))
-
-                    def listen(worker: int, event: dict[str, Any]) -> None:
-                        shown(worker, event)
-                        noted(worker, event)
-
-                    executor = run_local if ray is None else partial(run_ray, address=ray)
-                    executor(
-                        plan,
-                        cut(plan, todo, count),
-                        folder,
-                        workers=count,
-                        device=chosen.type,
-                        imports=imports,
-                        listen=tracked(listen, trackers),
-                        orders=subject.orders,
-                    )
-
-                with StatusFile(folder) as status:
-                    planned = carry_out_until_decided(folder, plan, record, carry_out)
-                result = result_of(folder, plan, record, planned)
-                result.save(folder)
-                if copy is not None:
-                    copy.copy_study()
-        return result
+            return execute(subject, Path(out) if out is not None else default_folder(self.name), how, bars)
 
     def estimate(
         self,

@@ -1,0 +1,128 @@
+"""A study in its folder: locked, opened, its runs carried out, its answer written.
+
+The one place where executors, progress bars, trackers and the folder meet. Knows nothing of how a study is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from crossnorm.api.answers import carry_out_until_decided, result_of
+from crossnorm.api.result import Result
+from crossnorm.study import store
+from crossnorm.study.cluster import run_ray
+from crossnorm.study.folder import locked, open_folder
+from crossnorm.study.local import run_local
+from crossnorm.study.mirror import Mirror
+from crossnorm.study.notices import announcement, warnings_of
+from crossnorm.study.plan import Plan, Run, cut
+from crossnorm.study.progress import Progress
+from crossnorm.study.status import StatusFile
+from crossnorm.study.subject import Subject
+from crossnorm.study.tracking import Tracker, open_tracker, tracked
+
+__all__ = ["Execution", "execute"]
+
+Listen = Callable[[int, dict[str, Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How runs are carried out; see `Study.run`."""
+
+    workers: int
+    device: str
+    imports: Sequence[str] = ()
+    track: str | None = None
+    mirror: str | None = None
+    ray: str | None = None
+
+
+def execute(subject: Subject, folder: Path, how: Execution, bars: Progress) -> Result:
+    """Run, resume or extend the study in its folder and write its answer there.
+
+    Args:
+        subject: The resolved study.
+        folder: Made if missing.
+        how: Workers, device, trackers.
+        bars: Where progress is shown.
+
+    Raises:
+        BadInput: The folder holds something else, is in use, or cannot be written.
+    """
+    plan = subject.plan
+    with locked(folder), _mirrored(how.mirror, folder, bars) as copies:
+        record = open_folder(folder, plan, subject.digest)
+        bars.say(announcement(plan, folder))
+        for warning in warnings_of(plan, looked=record.looked):
+            bars.note(warning)
+        for copy in copies:
+            copy.copy_study()
+        with StatusFile(folder) as status, _trackers(how.track, folder, plan) as trackers:
+
+            def carry_out(runs: Sequence[Run]) -> None:
+                todo = _unfinished(folder, runs, bars)
+                begun = [each.begin(plan, runs, todo, subject.steps) for each in (bars, status)]
+                _carry_out(subject, todo, folder, how, tracked(_each(begun), [*copies, *trackers]))
+
+            planned = carry_out_until_decided(folder, plan, record, carry_out)
+        result = result_of(folder, plan, record, planned)
+        result.save(folder)
+    return result
+
+
+def _carry_out(subject: Subject, todo: Sequence[Run], folder: Path, how: Execution, listen: Listen) -> None:
+    executor = run_local if how.ray is None else partial(run_ray, address=how.ray)
+    executor(
+        subject.plan,
+        cut(subject.plan, todo, how.workers),
+        folder,
+        workers=how.workers,
+        device=how.device,
+        imports=how.imports,
+        listen=listen,
+        orders=subject.orders,
+    )
+
+
+def _unfinished(folder: Path, runs: Sequence[Run], bars: Progress) -> list[Run]:
+    todo = store.unfinished(folder, runs)
+    for run in todo:
+        if store.damaged(folder, run):
+            bars.note(f"What is stored of {run.arm}, seed {run.seed}, is damaged: it is run again.")
+    return todo
+
+
+def _each(listeners: Sequence[Listen]) -> Listen:
+    def listen(worker: int, event: dict[str, Any]) -> None:
+        for listener in listeners:
+            listener(worker, event)
+
+    return listen
+
+
+@contextmanager
+def _mirrored(url: str | None, folder: Path, bars: Progress) -> Iterator[list[Mirror]]:
+    """The mirror, if there is one: what the folder lacks is fetched first, the answer is copied last."""
+    if url is None:
+        yield []
+        return
+    copy = Mirror(url, folder)
+    if copy.fetch():
+        bars.note(f"What was missing in {folder} was taken from {url}.")
+    yield [copy]
+    copy.copy_study()
+
+
+@contextmanager
+def _trackers(name: str | None, folder: Path, plan: Plan) -> Iterator[list[Tracker]]:
+    if name is None:
+        yield []
+        return
+    with closing(open_tracker(name, folder, plan.spec.name)) as tracker:
+        yield [tracker]
