@@ -6,6 +6,7 @@ again, elsewhere, from its last checkpoint. Knows nothing of what a run computes
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from crossnorm.study.retries import Retries
 __all__ = ["run_ray"]
 
 Event = dict[str, Any]
+
+_PATIENCE = 10.0  # seconds that a cluster has to answer
 
 
 def run_ray(
@@ -73,13 +76,21 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
     if address == "local":
         settings |= {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
+        _knock(address)
         ray.init(log_to_driver=False, ignore_reinit_error=True, **settings)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise BadInput("--ray", "local, or the address of a cluster that answers", f"{address} ({error})") from None
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Whether anything answers at host:port, since Ray itself would try for minutes; other forms are left to Ray."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
 
 
 class _Tasks:
