@@ -86,7 +86,7 @@ def test_sequential_intervals_say_that_looking_was_allowed_for():
     assert "95 % interval that allows for looking after every pair" in text
     few = sentence(table_of([[1, 2, 3], [2, 3.5, 4]]), interval="sequential")
     assert "still infinite, 3 pairs" in few
-    assert "3 pairs are too few to bound it while looking is allowed for" in few
+    assert "3 pairs are too few for a finite interval while looking is allowed for" in few
 
 
 def test_free_arms_are_named_as_they_are():

@@ -119,7 +119,7 @@ def _too_few(claim: Claim) -> str:
 
 def _open_reason(interval: Interval) -> str:
     if interval.low is None:
-        return f"{interval.n} pairs are too few to bound it while looking is allowed for"
+        return f"{interval.n} pairs are too few for a finite interval while looking is allowed for"
     return "the interval contains 0, so either direction is possible"
 
 

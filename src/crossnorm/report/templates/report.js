@@ -2,11 +2,12 @@
 (() => {
   const EMPTY = { metric: null, arms: [], seeds: [], groups: [], metrics: {}, axes: {}, trend: [], pairing: null };
   const read = () => JSON.parse(document.getElementById("data").textContent) || EMPTY;
+  const LEGIBLE = 6; // arms beyond which single runs make a haze: they start hidden
   let data = read();
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
   // What the reader chose; null: nothing yet, so that the default may follow the data.
-  const state = { metric: null, axis: null, arms: new Set(), seeds: new Set(), met: new Set(), checked: { difference: false, bands: true, runs: true } };
+  const state = { metric: null, axis: null, arms: new Set(), seeds: new Set(), met: new Set(), checked: { difference: false, bands: true, runs: data.arms.length <= LEGIBLE } };
   const metricName = () => (state.metric in data.metrics ? state.metric : data.metric);
   const axisName = () => (state.axis in data.axes ? state.axis : data.axes.epoch ? "epoch" : "step");
   const CONFIG = { displayModeBar: false, responsive: true };
