@@ -98,11 +98,14 @@ class _Tasks:
         self, ray: Any, cohorts: Sequence[Cohort], folder: Path, job: Event, listen: Callable[[int, Event], None]
     ) -> None:
         from ray.util.queue import Queue
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self.ray, self.folder, self.listen = ray, folder, listen
         self.pending = deque(cohorts)
         self.retries = Retries(folder, self.pending, listen)
-        self.events = Queue(actor_options={"num_cpus": 0})
+        # On this process's own node: on another one it could die with that node.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.events = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         self.job = ray.put(job)
         self.running: dict[Any, tuple[int, Cohort]] = {}
         resources = {"num_gpus": 1} if job["device"] == "cuda" else {}
