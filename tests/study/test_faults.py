@@ -244,7 +244,7 @@ def test_a_second_plot_of_a_live_folder_says_so(tmp_path):
     try:
         assert wait_until(lambda: progress(tmp_path) > 0, 60)
         second = subprocess.run(command(), cwd=tmp_path, capture_output=True, text=True, timeout=120)
-        refused(second, f"held by process {process.pid}", "crossnorm report out")
+        refused(second, f"held by process {process.pid}", "crossnorm watch out", "crossnorm report out")
     finally:
         process.kill()
         process.wait()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import pytest
 
 from crossnorm.errors import BadInput
@@ -99,6 +102,15 @@ def test_one_writer(tmp_path):
         pass
     with locked(tmp_path / "s"):
         pass
+
+
+def test_who_comes_second_is_offered_to_watch_in_words_for_a_shell(tmp_path):
+    folder = tmp_path / "my study"
+    with locked(folder), pytest.raises(BadInput) as caught, locked(folder):
+        pass
+    commands = re.findall(r"crossnorm \w+ '[^']*'", str(caught.value))
+    assert [shlex.split(said) for said in commands] == [["crossnorm", verb, str(folder)] for verb in ("watch", "report")]
+    assert "another --out" in str(caught.value)
 
 
 def test_a_file_where_the_folder_should_be_is_named(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -67,8 +68,8 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         held = owner.read_text(encoding="utf-8", errors="replace").strip() if owner.exists() else "another process"
-        hint = f"Wait for it, or give another --out. What it has so far: crossnorm report {folder}."
-        raise BadInput(str(folder), "a folder that nobody else writes to", f"one held by {held}", hint) from None
+        wanted = "a folder that nobody else writes to"
+        raise BadInput(str(folder), wanted, f"one held by {held}", _meanwhile(folder)) from None
     except OSError as error:
         raise BadInput(str(folder), "a folder that can be written", error.strerror or str(error)) from None
     try:
@@ -85,6 +86,15 @@ def locked(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _meanwhile(folder: Path) -> str:
+    """What can be done while another process writes to the folder."""
+    name = shlex.quote(str(folder))
+    return (
+        f"The study goes on there. Its page, live: crossnorm watch {name}; drawn once from what is stored so far: "
+        f"crossnorm report {name}. Or give another --out."
+    )
 
 
 def unwritable(folder: Path, fault: str) -> BadInput:
