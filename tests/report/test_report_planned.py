@@ -9,7 +9,9 @@ from rich.console import Console
 from crossnorm.report.planned import plan_summary
 from crossnorm.report.words import duration
 from crossnorm.stats import Outlook, Prospect
-from crossnorm.study.cost import Cost, Elsewhere, Estimate
+from crossnorm.study.cost import Cost
+from crossnorm.study.elsewhere import Elsewhere
+from crossnorm.study.estimate import Estimate
 
 COST = Cost(
     source="stored runs",
@@ -62,7 +64,16 @@ THERE = Elsewhere(
     hours_per_run=1234.0,
     hours=43190.0,
 )
-WHOLE = Estimate(study="s", cost=COST, outlook=OUTLOOK, noise="stored runs", elsewhere=THERE, notes=("[b]careful[/b]",))
+WHOLE = Estimate(
+    study="s",
+    function=None,
+    arms=("baseline", "mixed-1", *(f"arm {k}" for k in range(11))),
+    cost=COST,
+    outlook=OUTLOOK,
+    noise="stored runs",
+    elsewhere=THERE,
+    notes=("[b]careful[/b]",),
+)
 
 
 def shown(estimate: Estimate) -> str:
@@ -77,6 +88,9 @@ def test_the_summary_says_what_the_estimate_holds() -> None:
     text = shown(WHOLE)
     for said in (
         "35 (5 arms × 7 seeds; 11 done)",
+        "arms baseline, mixed-1, arm 0, arm 1,",
+        "arm 9 and 1 more",
+        "12,345 steps, 1,580,160 examples (4,000 an epoch)",
         "17 s, from stored runs",
         "2.5 h on this machine, 2 workers; 1.7 h left",
         "6 MB; up to 2.3 GB with checkpoints",
@@ -107,6 +121,15 @@ def test_what_is_not_measured_is_said_to_be_so() -> None:
     assert text.count("not measured") == 5
     assert "--pilot" in text
     assert "convex" not in text
+
+
+def test_of_a_function_that_has_not_run_nothing_but_its_runs_is_said() -> None:
+    runs = replace(COST, source=None, seconds_per_run=None, seconds_per_seed=None, hours=None, disk_bytes=None)
+    text = shown(replace(WHOLE, cost=runs, function="mine:train", elsewhere=None))
+    for said in ("training by mine:train", "time per run not measured", "time in all not measured", "29 (13–131) "):
+        assert said in text
+    assert "min" not in text.replace("mine", "")
+    assert "disk" not in text
 
 
 def test_too_few_seeds_detect_nothing() -> None:

@@ -54,6 +54,26 @@ def test_doses_and_controls_become_variants():
     assert [arm.alpha for arm in table.arms] == [0, 0.5, 1, 0.5, 1, -4]
 
 
+def test_beside_a_baseline_with_a_dose_there_is_no_trend():
+    """A line through the baseline at dose 0 would have slope -1 here, and the losses rise with the dose."""
+    doses = {"plain": 0.0, "half": 0.5, "whole": 1.0}
+    records = [
+        {"arm": arm, "seed": seed, "step": 1, "loss": seed + dose, "dose": dose}
+        for arm, dose in doses.items()
+        for seed in range(3)
+    ]
+    known = estimate(table_from_records(records), study="s", metric="loss", direction="lower")
+    assert (known.trend.variant, known.trend.slope) == ("dose", pytest.approx(1.0))
+    for chosen in ("half", "whole"):
+        table = table_from_records(records, baseline=chosen)
+        found = estimate(table, study="s", metric="loss", direction="lower")
+        assert {(arm.variant, arm.alpha) for arm in table.arms} == {(None, None)}
+        assert (found.trend.slope, found.trends, found.answer.estimate) == (None, (), None)
+        assert {row.arm: row.difference for row in found.arms[1:]} == pytest.approx(
+            {arm: dose - doses[chosen] for arm, dose in doses.items() if arm != chosen}
+        )
+
+
 def test_free_names_with_doses_are_one_variant():
     records = [
         {"arm": arm, "seed": 0, "step": 1, "loss": 1, "dose": dose, "control": control}

@@ -76,8 +76,6 @@ def test_its_folder_goes_on_with_the_same_code_only(notebook_study):
         library.Study(train, **fields).run(result.folder, progress=False)
     with pytest.raises(BadInput, match="of a script or notebook|a module you import"):
         library.Study(**fields, function=study.function).run(result.folder, progress=False)
-    with pytest.raises(BadInput, match="plan: expected a study of a task"):
-        study.estimate(result.folder, progress=False)
 
 
 def test_study_wants_a_function():
@@ -103,7 +101,14 @@ def test_a_file_with_arms_of_settings(tmp_path):
     verdict = json.loads((tmp_path / "o" / "verdict.json").read_text())
     assert [(row["arm"], row["verdict"]) for row in verdict["arms"]] == [("baseline", None), ("more", "worse")]
     assert crossnorm("report", "o", cwd=tmp_path).returncode == 0
-    refused(crossnorm("audit", "o", cwd=tmp_path), "a study of a task")
+    refused(crossnorm("audit", "o", cwd=tmp_path), "--import mine")
+    audited = crossnorm("audit", "o", "--import", "mine", cwd=tmp_path)
+    assert audited.returncode == 0, audited.stderr
+    for run in ("baseline, seed 0", "more, seed 0"):
+        assert f"{run}: the same bits at all 3 evaluations" in " ".join(audited.stdout.split())
+    planned = crossnorm("plan", "study.yaml", "--import", "mine", "--out", "o", "--json", cwd=tmp_path)
+    found = json.loads(planned.stdout)
+    assert (found["cost"]["runs_done"], found["noise"], found["function"]) == (6, "stored runs", "mine:train")
 
 
 @pytest.mark.slow

@@ -20,10 +20,11 @@ from crossnorm.cli import app
 from crossnorm.errors import BadInput
 from crossnorm.stats import FalseRate
 from crossnorm.study import store
-from crossnorm.study.audit import AaKind, Audit, Repeat, _elsewhere, audit_kinds, audit_study, repeat_runs, same_rows
+from crossnorm.study.audit import AaKind, Audit, audit_kinds, audit_study
 from crossnorm.study.environment import describe_environment
 from crossnorm.study.folder import read_folder
 from crossnorm.study.plan import Cohort, Run, make_plan
+from crossnorm.study.repeats import Repeat, _elsewhere, repeat_runs, same_rows
 from crossnorm.study.resolve import load_study_task
 from crossnorm.study.runner import build_model, run_cohort
 from crossnorm.study.spec import parse_spec

@@ -16,7 +16,8 @@ from crossnorm.data import load_task
 from crossnorm.errors import BadInput
 from crossnorm.stats import noise
 from crossnorm.study import store
-from crossnorm.study.cost import Cost, Like, cost_of, elsewhere, macs_of, seconds_by_arm, seconds_per_seed
+from crossnorm.study.cost import Cost, cost_of, seconds_by_arm, seconds_per_seed
+from crossnorm.study.elsewhere import Like, elsewhere, macs_of
 from crossnorm.study.folder import open_folder
 from crossnorm.study.pilot import pilot_plan
 from crossnorm.study.plan import Run

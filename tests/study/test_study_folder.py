@@ -109,7 +109,9 @@ def test_who_comes_second_is_offered_to_watch_in_words_for_a_shell(tmp_path):
     with locked(folder), pytest.raises(BadInput) as caught, locked(folder):
         pass
     commands = re.findall(r"crossnorm \w+ '[^']*'", str(caught.value))
-    assert [shlex.split(said) for said in commands] == [["crossnorm", verb, str(folder)] for verb in ("watch", "report")]
+    assert [shlex.split(said) for said in commands] == [
+        ["crossnorm", verb, str(folder)] for verb in ("watch", "report")
+    ]
     assert "another --out" in str(caught.value)
 
 

@@ -38,7 +38,8 @@ def read_result(folder: Path | str, *, looking: bool = False) -> Result:
     folder = Path(folder)
     found = read_folder(folder)
     if found is None:
-        raise BadInput(str(folder), "a study's folder", "no study.yaml in it")
+        hint = "crossnorm plot STUDY makes one."
+        raise BadInput(str(folder), "a study's folder", "no study.yaml in it", hint)
     plan, record = found
     runs = carry_out_until_decided(folder, plan, record, lambda runs: None)
     return result_of(folder, plan, record, runs, looking=looking)

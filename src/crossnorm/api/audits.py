@@ -8,9 +8,10 @@ from pathlib import Path
 
 from crossnorm.api.answers import default_folder, read_result
 from crossnorm.api.studies import Study
-from crossnorm.study.audit import Audit, audit_kinds, audit_study, repeat_runs
+from crossnorm.study.audit import Audit, audit_kinds, audit_study
 from crossnorm.study.files import write_json
 from crossnorm.study.folder import read_folder
+from crossnorm.study.repeats import repeat_runs
 
 __all__ = ["audit"]
 
@@ -25,15 +26,17 @@ def audit(
 ) -> Audit:
     """Whether runs repeat to the bit, and how often verdicts err where nothing differs.
 
+    Of a function's runs what the verdict is about has to repeat; other values that it logged may differ, as times do.
+
     Args:
         folder: A study's folder, whose runs are audited; None: train an A/A study on digits, a few minutes' work.
         out: Where audit.json is written; default the folder, or ``crossnorm/audit``.
         workers: Worker processes of the A/A study; default one per core.
-        imports: Modules that define variants of one's own.
+        imports: Modules that define variants, or the function, of one's own.
         progress: Whether bars are shown on the error stream.
 
     Raises:
-        BadInput: There is no study in the folder, none of its runs is complete, or its data have changed.
+        BadInput: There is no study in the folder, none of its runs is complete, or its data or function have changed.
     """
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="crossnorm-audit-") as scratch:
@@ -55,6 +58,7 @@ def _audited(folder: Path, imports: Sequence[str]) -> Audit:
     verdict = result.verdict
     return Audit(
         study=verdict.study,
+        function=plan.spec.function,
         metric=verdict.metric,
         confidence=verdict.confidence,
         seeds=len(plan.seeds),

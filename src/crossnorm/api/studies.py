@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +13,14 @@ from crossnorm.api.execution import Execution, execute
 from crossnorm.api.result import Result
 from crossnorm.errors import BadInput
 from crossnorm.report.notebook import study_html
-from crossnorm.study.basis import outlook_of, stored_basis
-from crossnorm.study.cost import Estimate, Like, cost_of, elsewhere, macs_of
+from crossnorm.study.elsewhere import Like
+from crossnorm.study.estimate import Asked, Estimate, estimate_study
 from crossnorm.study.functions import Train, function_name
 from crossnorm.study.local import default_workers
-from crossnorm.study.pilot import pilot_plan, run_pilot, time_steps
 from crossnorm.study.plan import Plan, make_plan
 from crossnorm.study.progress import Progress
 from crossnorm.study.spec import StudySpec, readable
-from crossnorm.study.subject import Subject, open_subject, task_of
+from crossnorm.study.subject import Subject, open_subject
 from crossnorm.training.devices import pick_device
 
 __all__ = ["Study"]
@@ -136,11 +132,13 @@ class Study(StudySpec):
         """What the study would cost and what it could show; the study's folder is only read.
 
         Hours come from the folder's runs, else from a pilot, else from a few steps measured now; standard deviations
-        from the folder's runs, else from a pilot, else they are unknown.
+        from the folder's runs, else from a pilot, else they are unknown. Of a function's runs only complete ones tell
+        how long a run takes; without them that is not measured.
 
         Args:
             out: The study's folder; default ``crossnorm/<name>``.
-            pilot: Train three pairs of one epoch, in a temporary folder, where the folder has no three pairs.
+            pilot: Train three pairs of one epoch, in a temporary folder, where the folder has no three pairs; not of a
+                function, which has no epochs.
             difference: A true difference to detect: how many seeds does it need?
             like: Another size of the study to estimate the hours of.
             workers: Worker processes that would share the runs; default one per core.
@@ -153,30 +151,15 @@ class Study(StudySpec):
         """
         if workers is not None and workers < 1:
             raise BadInput("workers", "at least 1", workers)
-        chosen, count = pick_device(device), workers or default_workers()
-        with Progress(shown=progress) as bars, tempfile.TemporaryDirectory(prefix="crossnorm-plan-") as scratch:
-            subject = self._open(imports, bars)
-            task, plan = task_of(subject, "plan"), subject.plan
-            basis = stored_basis(Path(out) if out is not None else default_folder(self.name), plan, task)
-            ask = partial(outlook_of, plan, difference=difference)
-            ask(basis)  # whatever does not fit is said before anything is trained
-            macs = 0 if like is None else macs_of(like)
-            if pilot and basis.noise is None:
-                trial = pilot_plan(plan)
-                listen = bars.begin(trial, trial.runs, trial.runs, subject.steps)
-                run_pilot(trial, Path(scratch), workers=count, device=chosen.type, imports=imports, listen=listen)
-                basis = basis.with_pilot(Path(scratch), trial)
-            if not basis.curves:
-                curves = time_steps(plan, task, Path(scratch), chosen)
-                basis = replace(basis, source="measured steps", curves=curves)
-            cost = cost_of(plan, task, basis.curves, source=basis.source, done=basis.done, workers=count)
-            there = None if like is None else elsewhere(plan, task, cost, like, macs)
-        return Estimate(
-            study=plan.spec.name,
-            cost=cost,
-            outlook=ask(basis),
-            noise=basis.noise,
-            elsewhere=there,
-            notes=basis.notes,
-            most_seeds=self.stop == "decided",
+        asked = Asked(
+            workers=workers or default_workers(),
+            device=pick_device(device),
+            imports=imports,
+            pilot=pilot,
+            difference=difference,
+            like=like,
         )
+        with Progress(shown=progress) as bars:
+            subject = self._open(imports, bars)
+            folder = Path(out) if out is not None else default_folder(self.name)
+            return estimate_study(subject, folder, asked, bars)

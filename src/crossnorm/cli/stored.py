@@ -39,7 +39,7 @@ def report(
 
     With --from, --metric, --direction and --out are required. The columns of a table: arm, seed, step, the metrics,
     and optionally dose and control. The baseline is the arm called baseline, else the first whose dose is 0, else the
-    first.
+    first. Beside one whose dose is not 0 there is no trend.
     """  # noqa: D301
     from crossnorm.api import read_result, report_table
     from crossnorm.report import FigureStyle
@@ -81,6 +81,7 @@ def audit(
     \b
     crossnorm audit                    trains a small A/A study, a few minutes
     crossnorm audit crossnorm/quick    repeats stored runs; the baseline's seeds are its A/A comparisons
+    crossnorm audit crossnorm/mine --import mine    a study of your own function, or with your own variants
     """  # noqa: D301
     from rich.console import Console
 

@@ -60,12 +60,13 @@ def plan(
     \b
     crossnorm plan quick                               runs, hours, disk
     crossnorm plan quick --pilot --difference 0.01     seeds that a difference needs
+    crossnorm plan my_module:train --seeds 5 --metric loss --direction lower    a function's runs
     crossnorm plan cifar10 --epochs 300 --like cct_14_7x2_224 --examples 1281167 --devices 8 --tflops 100
     """  # noqa: D301
     from rich.console import Console
 
     from crossnorm.report.planned import plan_summary
-    from crossnorm.study.cost import Like
+    from crossnorm.study.elsewhere import Like
 
     import_modules(shape.imports or [])
     if like is None and (image_size, examples, devices, tflops) != (None, None, None, None):

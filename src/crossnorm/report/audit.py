@@ -13,8 +13,10 @@ from crossnorm.report.words import metric_name, number
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table as RichTable
+    from rich.text import Text
 
-    from crossnorm.study.audit import AaKind, Audit, Repeat
+    from crossnorm.study.audit import AaKind, Audit
+    from crossnorm.study.repeats import Repeat
 
 __all__ = ["audit_summary"]
 
@@ -23,6 +25,12 @@ _KINDS = {
     "seeds": "seeds of its own, nothing shared",
     "baseline": "seeds of the baseline against each other",
 }
+
+_OF_A_FUNCTION = (
+    "A function repeats if all that is random in it comes from the generators of python, numpy and torch, which are "
+    "seeded before it is called; what else it logs than the verdict's metric may differ, as times do. A dropout stream "
+    "of its own cannot be given to it: its A/A arms are those on other seeds (seed_offset)."
+)
 
 
 def audit_summary(audit: Audit) -> Group:
@@ -39,8 +47,7 @@ def audit_summary(audit: Audit) -> Group:
         "\n".join(audit.faults) or fine, style="red" if audit.faults else "yellow" if unknown else "green"
     )
     return Group(
-        Text("Determinism: runs trained again, each alone in a process of its own", style="bold"),
-        *(Text(f"  {_repeat(repeat)}") for repeat in audit.repeats),
+        *_determinism(audit),
         Text(),
         _kinds_table(audit),
         Text(f"{_note(audit)}\n", style="dim"),
@@ -48,10 +55,19 @@ def audit_summary(audit: Audit) -> Group:
     )
 
 
+def _determinism(audit: Audit) -> list[Text]:
+    from rich.text import Text
+
+    title = Text("Determinism: runs trained again, each alone in a process of its own", style="bold")
+    lines = [Text(f"  {_repeat(repeat)}") for repeat in audit.repeats]
+    return [title, *lines] + ([] if audit.function is None else [Text(_OF_A_FUNCTION, style="dim")])
+
+
 def _repeat(repeat: Repeat) -> str:
     run = f"{repeat.arm}, seed {repeat.seed}"
     if repeat.difference is None:
-        return f"{run}: the same bits at all {repeat.evaluations} evaluations"
+        beside = f"; beside it {repeat.beside}" if repeat.beside else ""
+        return f"{run}: the same bits at all {repeat.evaluations} evaluations{beside}"
     if repeat.holds is None:
         return f"{run}: {repeat.difference}; it was trained with another {', '.join(repeat.elsewhere)}"
     return f"{run}: DIFFERS, {repeat.difference}"

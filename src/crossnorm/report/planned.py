@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from crossnorm.report.words import duration, metric_name, number
 from crossnorm.stats import Outlook, Prospect
-from crossnorm.study.cost import Cost, Elsewhere, Estimate
+from crossnorm.study.cost import Cost
+from crossnorm.study.elsewhere import Elsewhere
+from crossnorm.study.estimate import Estimate
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["plan_summary"]
 
 _NOT_MEASURED = "not measured"
+_MOST_NAMES = 12  # of arms that are listed
 _SOURCES = {
     "stored runs": "from stored runs",
     "pilot": "from the pilot, one epoch",
@@ -38,10 +41,13 @@ def plan_summary(estimate: Estimate) -> Group:
 
 def _notes(estimate: Estimate) -> list[str]:
     notes = list(estimate.notes)
+    if estimate.cost.hours is None:
+        notes.append("How long a run of the function takes is not measured: the first complete one will say.")
     if estimate.outlook.arm.sd is None:
+        pilot = "" if estimate.function else "--pilot trains 3 pairs of one epoch; "
         notes.append(
-            "The standard deviation of paired differences is not measured: it takes 3 complete pairs. --pilot trains "
-            "3 pairs of one epoch; crossnorm plot with 3 seeds measures it at the end of training."
+            "The standard deviation of paired differences is not measured: it takes 3 complete pairs. "
+            f"{pilot}crossnorm plot with 3 seeds measures it at the end of training."
         )
     if estimate.most_seeds:
         notes.append("Runs and times are for all the seeds the study may take; it stops when everything is decided.")
@@ -55,13 +61,39 @@ def _cost_table(estimate: Estimate) -> RichTable:
     table = _facts(f"{estimate.study}: what it takes")
     done = f"; {cost.runs_done} done" if cost.runs_done else ""
     table.add_row("runs", f"{cost.runs} ({cost.arms} arms × {cost.seeds} seeds{done})")
-    table.add_row("training", f"{cost.steps:,} steps, {cost.images:,} examples ({cost.train_examples:,} an epoch)")
-    table.add_row("time per run", f"{duration(cost.seconds_per_run)}, {_SOURCES[cost.source]}")
+    table.add_row("arms", _listed(estimate.arms))
+    table.add_row("training", _training(estimate))
+    table.add_row("time per run", _time_per_run(cost))
+    table.add_row("time in all", _time_in_all(cost))
+    if cost.disk_bytes is not None and cost.disk_peak_bytes is not None:
+        table.add_row("disk", f"{_size(cost.disk_bytes)}; up to {_size(cost.disk_peak_bytes)} with checkpoints")
+    return table
+
+
+def _training(estimate: Estimate) -> str:
+    cost = estimate.cost
+    if estimate.function is not None:
+        return f"by {estimate.function}"
+    return f"{cost.steps:,} steps, {cost.images:,} examples ({cost.train_examples:,} an epoch)"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
+
+
+def _time_per_run(cost: Cost) -> str:
+    if cost.seconds_per_run is None or cost.source is None:
+        return _NOT_MEASURED
+    return f"{duration(cost.seconds_per_run)}, {_SOURCES[cost.source]}"
+
+
+def _time_in_all(cost: Cost) -> str:
+    if cost.hours is None or cost.hours_left is None:
+        return _NOT_MEASURED
     left = f"; {duration(3600 * cost.hours_left)} left" if cost.runs_done else ""
     workers = f"{cost.workers} worker" + ("" if cost.workers == 1 else "s")
-    table.add_row("time in all", f"{duration(3600 * cost.hours)} on this machine, {workers}{left}")
-    table.add_row("disk", f"{_size(cost.disk_bytes)}; up to {_size(cost.disk_peak_bytes)} with checkpoints")
-    return table
+    return f"{duration(3600 * cost.hours)} on this machine, {workers}{left}"
 
 
 def _outlook_table(estimate: Estimate) -> RichTable:
@@ -169,7 +201,8 @@ def _needed(prospect: Prospect, seeds: tuple[int, int, int] | None, cost: Cost) 
     if seeds is None:
         return "no number will do"
     likely, low, high = seeds
-    return f"{likely} ({low}–{high}), {duration(likely * cost.seconds_per_seed / cost.workers)}"
+    time = "" if cost.seconds_per_seed is None else f", {duration(likely * cost.seconds_per_seed / cost.workers)}"
+    return f"{likely} ({low}–{high}){time}"
 
 
 def _size(count: int) -> str:

@@ -43,7 +43,8 @@ def table_from_records(records: Iterable[Mapping[str, object]], *, baseline: str
     last step that any run of its arm reached, else "complete".
 
     Arms with a dose and no variant take as variant their name without its trailing dose ("convex-0.5" → "convex"),
-    or, where names do not end in the dose, "dose" ("control" for arms that are controls).
+    or, where names do not end in the dose, "dose" ("control" for arms that are controls). A trend starts at the
+    baseline, at dose 0: beside a baseline of another dose no arm has a dose or a variant.
 
     Args:
         records: The rows; numbers may be text.
@@ -144,14 +145,14 @@ def _dose(rows: _Rows, name: str) -> float | None:
 
 
 def _arms(rows: _Rows, names: list[str]) -> tuple[ArmInfo, ...]:
-    baseline = names[0]
+    baseline, undosed = names[0], bool(_dose(rows, names[0]))
     controls = {name: rows.about[name].get("control") for name in names}
     serving = set(controls.values())
     arms = []
     for name in names:
-        about, dose, control = rows.about[name], _dose(rows, name), controls[name]
+        about, control = rows.about[name], controls[name]
+        dose, variant = (None, None) if undosed else (_dose(rows, name), about.get("variant"))
         is_baseline = name == baseline
-        variant = about.get("variant")
         if variant is None and dose and not is_baseline:
             variant = _stem(name, dose) or ("control" if name in serving else "dose")
         arms.append(

@@ -5,14 +5,14 @@ Knows nothing of how estimates are shown.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from crossnorm.data import Task
 from crossnorm.stats import Outlook, Table, noise, outlook
 from crossnorm.study import store
 from crossnorm.study.collect import collect, planned_table
-from crossnorm.study.cost import Curves, Source
+from crossnorm.study.cost import Curves, Source, seconds_of_outcomes
 from crossnorm.study.environment import describe_environment
 from crossnorm.study.folder import Record, read_folder
 from crossnorm.study.plan import Plan, Run
@@ -27,6 +27,7 @@ class Basis:
     Attributes:
         source: Where the curves come from.
         curves: Learning curves of arms of the plan, for the time they took.
+        seconds: Of one whole run of every arm, from complete runs; empty without any.
         done: Runs of the plan that have an outcome.
         table: Runs with at least three pairs, for their scatter; None: there are none.
         noise: Where these come from.
@@ -38,6 +39,7 @@ class Basis:
 
     source: Source = "stored runs"
     curves: Curves = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
     done: tuple[Run, ...] = ()
     table: Table | None = None
     noise: Source | None = None
@@ -63,8 +65,14 @@ class Basis:
         )
 
 
-def stored_basis(folder: Path, plan: Plan, task: Task) -> Basis:
-    """What a folder's runs can tell of a plan: nothing unless they are of the same data, model and arms."""
+def stored_basis(folder: Path, plan: Plan, digest: str) -> Basis:
+    """What a folder's runs can tell of a plan: nothing unless they are of the same data or code, model and arms.
+
+    Args:
+        folder: It need not exist.
+        plan: Resolved.
+        digest: Of the data, or of the function, that the plan is about (`Subject.digest`).
+    """
     found = read_folder(folder)
     if found is None:
         return Basis()
@@ -72,18 +80,20 @@ def stored_basis(folder: Path, plan: Plan, task: Task) -> Basis:
     names = {arm.name for arm in plan.arms}
     shared = replace(before, arms=tuple(arm for arm in before.arms if arm.name in names))
     same_arms = all(plan.arm(arm.name) == arm for arm in shared.arms)
-    if not same_arms or record.digest != task.digest or before.spec.model != plan.spec.model:
-        note = f"The runs in {folder} are of other data, another model or another recipe: they are not used."
-        return Basis(notes=(note,))
+    if not same_arms or record.digest != digest or before.spec.model != plan.spec.model:
+        ours = "other data, another model or another recipe"
+        what = ours if plan.spec.function is None else "another function, other code or other settings"
+        return Basis(notes=(f"The runs in {folder} are of {what}: they are not used.",))
     table = collect(folder, replace(shared, spec=plan.spec), shared.runs)
     known = noise(table, plan.spec.metric).sd is not None
     machine = describe_environment()
     elsewhere_run = any(record.environment.get(key) != machine.get(key) for key in ("processor", "gpu"))
     note = f"The runs in {folder} began on another machine ({record.environment.get('processor')}); so are their hours."
-    runs = set(plan.runs)
+    runs, results = set(plan.runs), {run: store.read_result(folder, run) for run in shared.runs}
     return Basis(
         curves={run: rows for run, rows in _curves(folder, shared).items() if len(rows) > 1},
-        done=tuple(run for run in shared.runs if run in runs and store.stands(folder, run)),
+        seconds=seconds_of_outcomes(plan, results),
+        done=tuple(run for run, result in results.items() if run in runs and _stands(result)),
         table=table if known else None,
         noise="stored runs" if known else None,
         record=record,
@@ -107,6 +117,10 @@ def outlook_of(plan: Plan, basis: Basis, *, difference: float | None) -> Outlook
         interval="sequential" if looks or (basis.seen and basis.extends) else "bonferroni-t",
         later="sequential" if looks or basis.seen else "bonferroni-t",
     )
+
+
+def _stands(result: store.Row | None) -> bool:
+    return result is not None and result["status"] in store.FINISHED
 
 
 def _curves(folder: Path, plan: Plan) -> Curves:

@@ -1,23 +1,20 @@
 """What a study costs: runs, steps, hours and disk, from learning curves that carry their seconds.
 
-The curves come from stored runs, from a pilot, or from a few measured steps of the study's own model; hours of other
-sizes follow from counted multiply-adds. Knows nothing of how the curves are judged.
+The curves come from stored runs, from a pilot, or from a few measured steps of the study's own model; of a function's
+runs only whole ones say how long they take. Knows nothing of how the curves are judged.
 """
 
 from __future__ import annotations
 
 import heapq
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
-from crossnorm.models import count_macs, count_parameters, create_model
-from crossnorm.models.compact import Model
-from crossnorm.stats import Outlook
+from crossnorm.models import count_parameters
 from crossnorm.study.plan import Arm, Plan, Run, cut
 from crossnorm.study.runner import build_model
 from crossnorm.training.batches import steps_per_epoch
@@ -25,14 +22,11 @@ from crossnorm.training.batches import steps_per_epoch
 __all__ = [
     "Cost",
     "Curves",
-    "Elsewhere",
-    "Estimate",
-    "Like",
     "Source",
     "cost_of",
-    "elsewhere",
-    "macs_of",
+    "cost_of_runs",
     "seconds_by_arm",
+    "seconds_of_outcomes",
     "seconds_per_seed",
 ]
 
@@ -45,12 +39,11 @@ _RESULT_BYTES = 250
 _PAGE_BYTES = 6_000_000  # the page carries its drawing library
 _STATE = 3  # a weight and its two moments in a checkpoint, 4 bytes each
 _CHECKPOINTS = 2  # the newest and the one before it
-_PASSES = 3  # forward, and backward for inputs and for weights, each as much
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a study takes on this machine.
+    """What a study takes on this machine; None: not measured, or, where a function trains, only the function knows.
 
     Attributes:
         source: Where the seconds come from.
@@ -70,88 +63,21 @@ class Cost:
         disk_peak_bytes: With the checkpoints of the runs in training.
     """
 
-    source: Source
+    source: Source | None
     arms: int
     seeds: int
     runs: int
     runs_done: int
-    train_examples: int
-    steps: int
-    images: int
-    seconds_per_run: float
-    seconds_per_seed: float
+    train_examples: int | None = None
+    steps: int | None = None
+    images: int | None = None
+    seconds_per_run: float | None = None
+    seconds_per_seed: float | None = None
     workers: int
-    hours: float
-    hours_left: float
-    disk_bytes: int
-    disk_peak_bytes: int
-
-
-@dataclass(frozen=True)
-class Like:
-    """Another size of the study: a model of `create_model`, and what of images, examples and devices differs.
-
-    Args:
-        model: Its name.
-        image_size: Pixels a side; None: the model's own.
-        examples: In the training set; None: the study's.
-        devices: That share the work.
-        tflops: TFLOP/s that one device sustains in training; None: what a worker here reaches.
-    """
-
-    model: str
-    image_size: int | None = None
-    examples: int | None = None
-    devices: int = 1
-    tflops: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Elsewhere:
-    """The same study with another model or size on other devices: an estimate, nothing measured.
-
-    Seconds of a run = seconds here × (multiply-adds × examples there) / (multiply-adds × examples here) / devices,
-    as if a device computed as many multiply-adds a second as one worker here; or, where its speed is given,
-    6 × multiply-adds × examples × epochs / (devices × TFLOP/s × 10¹²): 2 operations each, forward once and backward
-    twice as much. Either way devices share the work without loss.
-    """
-
-    model: str
-    image_size: int | None
-    examples: int
-    devices: int
-    tflops: float | None
-    macs: int
-    macs_here: int
-    hours_per_run: float
-    hours: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """What a study would cost and what it could show, before it is run.
-
-    Attributes:
-        study: Its name.
-        cost: Runs, hours, disk.
-        outlook: Detectable differences and needed seeds.
-        noise: Where the outlook's standard deviations come from; None: not measured.
-        elsewhere: Another size of it, if asked for.
-        notes: What a reader must know to read the numbers right.
-        most_seeds: Whether an open-ended study may stop before all of its seeds.
-    """
-
-    study: str
-    cost: Cost
-    outlook: Outlook
-    noise: Source | None
-    elsewhere: Elsewhere | None
-    notes: tuple[str, ...]
-    most_seeds: bool = False
-
-    def to_json(self) -> str:
-        """All of it as JSON, keys sorted, null for what does not exist."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    hours: float | None = None
+    hours_left: float | None = None
+    disk_bytes: int | None = None
+    disk_peak_bytes: int | None = None
 
 
 def seconds_by_arm(plan: Plan, curves: Curves, task: Task) -> dict[str, float]:
@@ -168,6 +94,25 @@ def seconds_by_arm(plan: Plan, curves: Curves, task: Task) -> dict[str, float]:
             rate = (last["seconds"] - first["seconds"]) / (last["images"] - first["images"])
             before = first["seconds"] if first["step"] == 0 else 0.0
             found.setdefault(run.arm, []).append(before + rate * _images(plan.arm(run.arm), task))
+    return _of_every_arm(plan, found)
+
+
+def seconds_of_outcomes(plan: Plan, results: Mapping[Run, Mapping[str, Any] | None]) -> dict[str, float]:
+    """Seconds of one whole run of every arm, from outcomes of complete runs; empty without any."""
+    found: dict[str, list[float]] = {}
+    for run, result in results.items():
+        if result is not None and result["status"] == "complete" and isinstance(result.get("seconds"), int | float):
+            found.setdefault(run.arm, []).append(result["seconds"])
+    return _of_every_arm(plan, found)
+
+
+def seconds_per_seed(plan: Plan, results: Mapping[Run, Mapping[str, Any] | None]) -> float | None:
+    """Seconds that one more seed of every arm takes one worker, from outcomes of complete runs; None without any."""
+    return sum(seconds_of_outcomes(plan, results).values()) or None
+
+
+def _of_every_arm(plan: Plan, found: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Means by arm; an arm without any has the mean of the others beside the baseline."""
     means = {arm: sum(values) / len(values) for arm, values in found.items()}
     if not means:
         return {}
@@ -175,8 +120,40 @@ def seconds_by_arm(plan: Plan, curves: Curves, task: Task) -> dict[str, float]:
     return {arm.name: means.get(arm.name, sum(others) / len(others)) for arm in plan.arms}
 
 
+def cost_of_runs(
+    plan: Plan, seconds: Mapping[str, float], *, source: Source, done: Sequence[Run] = (), workers: int
+) -> Cost:
+    """Runs and hours of a plan, whatever trains.
+
+    Args:
+        plan: Arms and seeds.
+        seconds: Of one whole run of every arm; empty: not measured.
+        source: Where they come from.
+        done: Runs of the plan that need no training any more.
+        workers: Worker processes.
+    """
+    todo = _todo(plan, done)
+    cost = Cost(
+        source=source if seconds else None,
+        arms=len(plan.arms),
+        seeds=len(plan.seeds),
+        runs=len(plan.runs),
+        runs_done=len(plan.runs) - len(todo),
+        workers=workers,
+    )
+    if not seconds:
+        return cost
+    return replace(
+        cost,
+        seconds_per_run=sum(seconds.values()) / len(seconds),
+        seconds_per_seed=sum(seconds.values()),
+        hours=_hours(plan, plan.runs, seconds, workers),
+        hours_left=_hours(plan, todo, seconds, workers),
+    )
+
+
 def cost_of(plan: Plan, task: Task, curves: Curves, *, source: Source, done: Sequence[Run] = (), workers: int) -> Cost:
-    """The cost of a plan, given curves of some of its arms.
+    """The cost of a plan whose runs train on a task, given curves of some of its arms.
 
     Args:
         plan: Resolved.
@@ -192,88 +169,23 @@ def cost_of(plan: Plan, task: Task, curves: Curves, *, source: Source, done: Seq
     seconds = seconds_by_arm(plan, curves, task)
     if not seconds:
         raise BadInput(f"the {source}", "runs that get through their first steps", "none that does")
-    finished = set(done)
-    todo = [run for run in plan.runs if run not in finished]
-    kept = _kept_bytes(plan, curves)
+    todo, kept = _todo(plan, done), _kept_bytes(plan, curves)
     members = max((len(cohort.arms) for cohort in cut(plan, todo, workers)), default=0)
     model = build_model(plan.arms[0], plan.spec.model, task, plan.seeds[0])
     checkpoints = min(len(todo), members * workers) * _CHECKPOINTS * _STATE * 4 * count_parameters(model)
-    return Cost(
-        source=source,
-        arms=len(plan.arms),
-        seeds=len(plan.seeds),
-        runs=len(plan.runs),
-        runs_done=len(plan.runs) - len(todo),
+    return replace(
+        cost_of_runs(plan, seconds, source=source, done=done, workers=workers),
         train_examples=len(task.train),
         steps=len(plan.seeds) * sum(_steps(arm, task) for arm in plan.arms),
         images=len(plan.seeds) * sum(_images(arm, task) for arm in plan.arms),
-        seconds_per_run=sum(seconds.values()) / len(seconds),
-        seconds_per_seed=sum(seconds.values()),
-        workers=workers,
-        hours=_hours(plan, plan.runs, seconds, workers),
-        hours_left=_hours(plan, todo, seconds, workers),
         disk_bytes=kept,
         disk_peak_bytes=kept + checkpoints,
     )
 
 
-def macs_of(like: Like) -> int:
-    """Multiply-adds of one example at another size.
-
-    Raises:
-        BadInput: An unknown model, a size it cannot have, counts below 1.
-    """
-    for name, value in (("--examples", like.examples), ("--devices", like.devices)):
-        if value is not None and value < 1:
-            raise BadInput(name, "at least 1", value)
-    if like.tflops is not None and not 0 < like.tflops < math.inf:
-        raise BadInput("--tflops", "a number above 0", like.tflops)
-    settings: dict[str, Any] = {} if like.image_size is None else {"img_size": like.image_size}
-    if like.model.startswith("text_"):
-        settings["num_classes"] = 2  # must be given; the classes cost nothing beside the words
-    return count_macs(create_model(like.model, **settings))
-
-
-def elsewhere(plan: Plan, task: Task, cost: Cost, like: Like, macs: int) -> Elsewhere:
-    """The hours of the same arms, seeds and epochs with another model, images or training set.
-
-    Args:
-        plan: Resolved.
-        task: Its task.
-        cost: On this machine.
-        like: What differs.
-        macs: `macs_of` it.
-    """
-    if "from" in plan.spec.model:
-        raise BadInput("--like", "a study of a model of create_model", "one of a pretrained model")
-    here = count_macs(cast("Model", build_model(plan.arms[0], plan.spec.model, task, plan.seeds[0])))
-    examples = len(task.train) if like.examples is None else like.examples
-    if like.tflops is None:
-        per_run = cost.seconds_per_run * macs * examples / (here * len(task.train)) / like.devices
-    else:
-        epochs = cost.images / (cost.arms * cost.seeds * len(task.train))
-        per_run = _PASSES * 2 * macs * examples * epochs / (like.devices * like.tflops * 1e12)
-    return Elsewhere(
-        model=like.model,
-        image_size=like.image_size,
-        examples=examples,
-        devices=like.devices,
-        tflops=like.tflops,
-        macs=macs,
-        macs_here=here,
-        hours_per_run=per_run / 3600,
-        hours=per_run * cost.seconds_per_seed / cost.seconds_per_run * cost.seeds / 3600,
-    )
-
-
-def seconds_per_seed(plan: Plan, results: Mapping[Run, Mapping[str, Any] | None]) -> float | None:
-    """Seconds that one more seed of every arm takes one worker, from outcomes of complete runs; None without any."""
-    found: dict[str, list[float]] = {}
-    for run, result in results.items():
-        if result is not None and result["status"] == "complete" and isinstance(result.get("seconds"), int | float):
-            found.setdefault(run.arm, []).append(result["seconds"])
-    means = [sum(values) / len(values) for values in found.values()]
-    return len(plan.arms) * sum(means) / len(means) if means else None
+def _todo(plan: Plan, done: Sequence[Run]) -> list[Run]:
+    finished = set(done)
+    return [run for run in plan.runs if run not in finished]
 
 
 def _steps(arm: Arm, task: Task) -> int:

@@ -6,7 +6,7 @@ folder, or of what the runs are used for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ def run_pilot(
     device: str,
     imports: Sequence[str],
     listen: Callable[[int, dict[str, Any]], None],
+    orders: Mapping[str, Any] | None = None,
 ) -> None:
     """Train every run of a pilot plan, in worker processes as the study would, into an empty folder."""
     run_local(
@@ -64,6 +65,7 @@ def run_pilot(
         device=device,
         imports=imports,
         listen=listen,
+        orders=orders,
     )
 
 

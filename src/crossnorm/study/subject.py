@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from crossnorm.data import Task
-from crossnorm.errors import BadInput
 from crossnorm.study.function_run import run_function
 from crossnorm.study.functions import Train, function_digest, load_function, pickled_function, unpickled_function
 from crossnorm.study.plan import Arm, Cohort, Plan, make_plan
@@ -24,7 +23,7 @@ from crossnorm.study.resolve import check_own, load_study_task, resolve
 from crossnorm.study.runner import run_cohort
 from crossnorm.study.spec import StudySpec, parse_spec
 
-__all__ = ["Carry", "Subject", "carrier", "open_subject", "task_of"]
+__all__ = ["Carry", "Subject", "carrier", "open_subject"]
 
 Tell = Callable[[dict[str, Any]], None]
 Carry = Callable[[Cohort, Tell], None]
@@ -85,17 +84,6 @@ def open_subject(
 def _path() -> dict[str, list[str]]:
     """Where this process finds modules, and its workers are to find them too."""
     return {"path": [str(Path(entry).resolve()) for entry in sys.path]}
-
-
-def task_of(subject: Subject, what: str) -> Task:
-    """The task of a study that has one.
-
-    Raises:
-        BadInput: A function trains; `what` says what is not to be had then.
-    """
-    if subject.task is None:
-        raise BadInput(what, "a study of a task", f"one of a function, {subject.plan.spec.function}")
-    return subject.task
 
 
 def carrier(job: Mapping[str, Any]) -> Carry:
