@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import sys
 import time
 from types import SimpleNamespace
 
 import pytest
+from study_cases import crossnorm
 
 from crossnorm.api import report_table
 from crossnorm.errors import BadInput
+from crossnorm.study import store
 from crossnorm.study.plan import Run
 from crossnorm.study.tracking import open_tracker, read_event_log, tracked
 
@@ -94,19 +98,101 @@ def test_unknown_and_missing_trackers_are_named(tmp_path, monkeypatch):
         open_tracker("wandb", tmp_path, "s")
 
 
-def test_wandb_gets_a_run_for_every_run(tmp_path, monkeypatch):
-    """Against a stand-in: which calls are made; that the service understands them is not measured."""
-    calls = []
+class Refusal(Exception):
+    """Stands for the client's own error."""
+
+
+def stand_in(calls):
+    """A client that notes what it is asked; which of it the real one understands, the offline test says."""
 
     def init(**settings):
+        if settings["group"] == "refused":
+            raise Refusal("No API key configured.")
         calls.append(settings)
         return SimpleNamespace(log=lambda row, step: calls.append((step, row)), finish=lambda: calls.append("end"))
 
-    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
-    tracker, run = open_tracker("wandb", tmp_path, "study"), Run("convex-1", 4)
+    return SimpleNamespace(init=init, Error=Refusal)
+
+
+def test_wandb_gets_a_run_for_every_run(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setitem(sys.modules, "wandb", stand_in(calls))
+    tracker, run = open_tracker("wandb", tmp_path, "my/study: 50 %"), Run("convex-1" + 200 * "x", 4)
     tell(tracker, evaluated(run, 0, loss=1.5), evaluated(run, 3, loss=1.0))
     tracker.close()
     settings, *rest = calls
     assert rest == [(0, {"loss": 1.5}), (3, {"loss": 1.0}), "end"]
-    assert (settings["project"], settings["group"], settings["resume"]) == ("study", "convex-1", "allow")
+    assert (settings["project"], settings["group"], settings["resume"]) == ("my-study- 50 -", run.arm, "allow")
     assert settings["id"].isalnum()
+    assert len(settings["name"]) == 128
+
+
+def test_what_wandb_refuses_is_bad_input(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", stand_in([]))
+    tracker = open_tracker("wandb", tmp_path, "study")
+    with pytest.raises(BadInput, match=r"got No API key configured\. .*WANDB_MODE=offline"):
+        tracker.evaluated(Run("refused", 0), {"step": 0, "loss": 1.0})
+
+
+MINE = """
+import torch
+
+def train(run):
+    for step in (0, 5, 7):
+        value = torch.rand(()) + run.dose
+        run.log(step, loss=value)
+        run.log(step, half=value / 2)
+"""
+
+
+def records(data):
+    """The records of an offline run's file, in LevelDB's log format behind a header of 7 bytes.
+
+    Blocks of 32 KiB hold fragments: checksum (4 bytes), length (2), kind (1), content; kinds 1 and 4 end a record.
+    """
+    at, record = 7, b""
+    while at + 7 <= len(data):
+        left = 32768 - at % 32768
+        if left < 7:
+            at += left
+            continue
+        _, size, kind = struct.unpack("<IHB", data[at : at + 7])
+        record += data[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):
+            yield record
+            record = b""
+
+
+def offline_run(file):
+    """(arm, seed), the project, and step → values."""
+    from wandb.proto import wandb_internal_pb2
+
+    about, project, rows = {}, None, {}
+    for record in records(file.read_bytes()):
+        found = wandb_internal_pb2.Record.FromString(record)
+        if found.HasField("run"):
+            about = {item.key: json.loads(item.value_json) for item in found.run.config.update}
+            project = found.run.project
+        elif found.HasField("history"):
+            row = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in found.history.item}
+            rows[found.history.step.num] = {key: value for key, value in row.items() if key[0] != "_"}
+    return (about["arm"], about["seed"]), project, rows
+
+
+@pytest.mark.slow
+def test_wandb_offline_holds_every_evaluation(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    (tmp_path / "mine.py").write_text(MINE)
+    options = ["--alphas", "0,1", "--seeds", "2", "--metric", "loss", "--direction", "lower", "--out", "o"]
+    done = crossnorm("plot", "mine:train", *options, "--track", "wandb", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = [offline_run(file) for file in (tmp_path / "o" / "wandb").rglob("*.wandb")]
+    expected = [(arm, seed) for arm in ("attenuated-1", "baseline", "convex-1") for seed in range(2)]
+    assert sorted(run for run, _, _ in found) == expected
+    for (arm, seed), project, rows in found:
+        assert project == "train-convex"
+        stored = store.read_metrics(tmp_path / "o", Run(arm, seed))
+        assert rows == {row["step"]: {key: row[key] for key in row if key != "step"} for row in stored}
+        assert list(rows) == [0, 5, 7]

@@ -18,6 +18,7 @@ from crossnorm.study.plan import Run
 
 __all__ = ["TRACKERS", "Tracker", "is_event_log", "open_tracker", "read_event_log", "tracked"]
 
+_LONGEST = 128  # characters of a project's or run's name at Weights & Biases
 _EVENTS = "events.out.tfevents"
 _SEED = re.compile(r"(?:(?P<arm>.*?)[-_ .]?)?(?:seed)?[-_ =.]?(?P<seed>\d+)", re.IGNORECASE)
 
@@ -107,23 +108,32 @@ class _Wandb:
     def __init__(self, folder: Path, study: str) -> None:
         import wandb
 
-        self._client, self._folder, self._study = wandb, folder, study
+        self._client, self._folder = wandb, folder
+        self._project = re.sub(r"[/\\#?%:]", "-", study)[:_LONGEST]
         self._runs: dict[Run, Any] = {}
 
     def evaluated(self, run: Run, row: Mapping[str, Any]) -> None:
         if run not in self._runs:
-            place = f"{self._folder.resolve()}\0{run.arm}\0{run.seed}"
-            self._runs[run] = self._client.init(
-                project=self._study,
+            self._runs[run] = self._open(run)
+        self._runs[run].log(_metrics(row), step=row["step"])
+
+    def _open(self, run: Run) -> Any:
+        place = f"{self._folder.resolve()}\0{run.arm}\0{run.seed}"
+        try:
+            return self._client.init(
+                project=self._project,
                 group=run.arm,
-                name=f"{run.arm}, seed {run.seed}",
+                name=f"{run.arm}, seed {run.seed}"[:_LONGEST],
                 id=hashlib.sha256(place.encode()).hexdigest()[:16],
                 config={"arm": run.arm, "seed": run.seed},
                 resume="allow",
                 reinit="create_new",
                 dir=str(self._folder),
+                settings={"console": "off", "quiet": True},  # or each prints a page and records what others print
             )
-        self._runs[run].log(_metrics(row), step=row["step"])
+        except self._client.Error as error:
+            hint = "Log in, or set WANDB_MODE=offline. What the study's own folder holds is kept."
+            raise BadInput("--track", "wandb to open a run", str(error).rstrip("."), hint) from None
 
     def finished(self, run: Run) -> None:
         if run in self._runs:
