@@ -15,11 +15,11 @@ import torch
 
 from crossnorm.data import Split, Task
 from crossnorm.study import store
+from crossnorm.study.armspec import ArmSpec
 from crossnorm.study.cost import Curves
 from crossnorm.study.local import run_local
 from crossnorm.study.plan import Cohort, Plan, cut, make_plan
 from crossnorm.study.runner import run_cohort
-from crossnorm.study.spec import ArmSpec
 
 __all__ = ["pilot_plan", "run_pilot", "time_steps"]
 

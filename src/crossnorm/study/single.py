@@ -24,8 +24,8 @@ from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.study import store
+from crossnorm.study.arms import Arm, Learnable
 from crossnorm.study.files import read_json, write_atomically, write_json
-from crossnorm.study.plan import Arm, Learnable
 from crossnorm.study.pretrained import keep_model
 from crossnorm.study.runner import build_member, model_keywords
 from crossnorm.training.batches import steps_per_epoch
