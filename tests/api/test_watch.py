@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from stored_studies import begun, status, trained
+from typer.testing import CliRunner
 
 from crossnorm.api import read_result
 from crossnorm.api.watching import Watched, progress_of
+from crossnorm.cli import app
 from crossnorm.errors import BadInput
 from crossnorm.report.server import bound, host_allowed
 from crossnorm.study.folder import read_folder
@@ -45,6 +47,21 @@ def test_an_extension_after_watching_counts_as_after_a_look(tmp_path: Path) -> N
         stored = read_folder(folder)
         assert stored is not None
         assert [extension["results_seen"] for extension in stored[1].extensions] == [seen]
+
+
+def test_a_report_of_an_unfinished_study_is_a_look_too(tmp_path: Path) -> None:
+    """Wherever it is written: intervals allow for looking, and an extension counts as after a look."""
+    folder, elsewhere = tmp_path / "o", tmp_path / "elsewhere"
+    plan = begun(folder)
+    for pairs, interval in ((20, "sequential"), (25, "bonferroni-t")):
+        trained(folder, plan, pairs)
+        done = CliRunner().invoke(app, ["report", str(folder), "--out", str(elsewhere)])
+        assert done.exit_code == 0, done.output
+        assert json.loads((elsewhere / "verdict.json").read_text())["interval"] == interval
+    begun(folder, seeds=7)
+    stored = read_folder(folder)
+    assert stored is not None
+    assert [extension["results_seen"] for extension in stored[1].extensions] == [True]
 
 
 def test_progress_counts_runs_and_tells_a_living_study_from_a_dead_one(tmp_path: Path) -> None:

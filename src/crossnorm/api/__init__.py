@@ -3,7 +3,7 @@
 Thin: every piece of work is done in one of the three rooms.
 """
 
-from crossnorm.api.answers import default_folder, read_result
+from crossnorm.api.answers import default_folder, look_at, read_result
 from crossnorm.api.audits import audit
 from crossnorm.api.pictures import picture
 from crossnorm.api.result import Result
@@ -19,6 +19,7 @@ __all__ = [
     "compare",
     "default_folder",
     "evaluate_checkpoint",
+    "look_at",
     "picture",
     "read_result",
     "report_table",

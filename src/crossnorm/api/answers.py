@@ -14,10 +14,10 @@ from crossnorm.study.collect import collect
 from crossnorm.study.cost import seconds_per_seed
 from crossnorm.study.describe import describe
 from crossnorm.study.files import encoded_name
-from crossnorm.study.folder import Record, read_folder
+from crossnorm.study.folder import Record, note_look, read_folder
 from crossnorm.study.plan import Plan, Run
 
-__all__ = ["carry_out_until_decided", "default_folder", "read_result", "result_of"]
+__all__ = ["carry_out_until_decided", "default_folder", "look_at", "read_result", "result_of"]
 
 
 def default_folder(name: str) -> Path:
@@ -43,6 +43,18 @@ def read_result(folder: Path | str, *, looking: bool = False) -> Result:
     plan, record = found
     runs = carry_out_until_decided(folder, plan, record, lambda runs: None)
     return result_of(folder, plan, record, runs, looking=looking)
+
+
+def look_at(folder: Path | str) -> Result:
+    """`read_result` for somebody's eyes: of an unfinished study provisional, and remembered in its folder as a look.
+
+    Raises:
+        BadInput: There is no study in it.
+    """
+    result = read_result(folder, looking=True)
+    if not result.table.complete and result.verdict.n_pairs:
+        note_look(Path(folder))
+    return result
 
 
 def carry_out_until_decided(

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from crossnorm.api.answers import read_result
+from crossnorm.api.answers import look_at
 from crossnorm.api.result import Result
 from crossnorm.errors import BadInput
 from crossnorm.report.live import LiveProgress, LiveWorker, live_page, progress_html, waiting_page
 from crossnorm.report.server import bound
-from crossnorm.study.folder import note_look
 from crossnorm.study.status import SILENT_AFTER, read_status
 
 __all__ = ["Watched", "watch"]
@@ -113,11 +112,9 @@ def _look(folder: Path, version: str) -> _Seen:
         said = f"There is no study in {folder} yet. As soon as one begins there, it appears here."
         return _Seen(version=version, headline="No study yet.", message=said)
     try:
-        result = read_result(folder, looking=True)
+        result = look_at(folder)
     except Exception as error:  # whatever is wrong with the folder, its reader gets a sentence
         return _broken(error, version)
-    if not result.table.complete and result.verdict.n_pairs:
-        note_look(folder)
     return _Seen(version=version, result=result)
 
 

@@ -29,7 +29,7 @@ def report(
     width: Annotated[str, typer.Option(help="Of the figures: page, column, or inches.")] = "page",
     font_size: Annotated[float, typer.Option(help="Text size of the figures in points.")] = 8.0,
 ) -> None:
-    """Draw again from what is stored, or from any table of runs.
+    """Draw again from what is stored, or from any table of runs. Of an unfinished study the answer is provisional.
 
     \b
     crossnorm report crossnorm/quick
@@ -41,7 +41,7 @@ def report(
     and optionally dose and control. The baseline is the arm called baseline, else the first whose dose is 0, else the
     first. Beside one whose dose is not 0 there is no trend.
     """  # noqa: D301
-    from crossnorm.api import read_result, report_table
+    from crossnorm.api import look_at, report_table
     from crossnorm.report import FigureStyle
 
     names = tuple(name.strip() for name in formats.split(","))
@@ -51,7 +51,7 @@ def report(
     if folder is not None:
         if metric or direction or margin or baseline:
             raise BadInput("report", "--metric, --direction, --margin and --baseline only with --from", "a folder")
-        result = read_result(folder)
+        result = look_at(folder)
         result.save(out or folder, style)
     else:
         assert table is not None
