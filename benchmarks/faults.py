@@ -1,6 +1,6 @@
 """Kill a small study at many random moments and compare what it answers with the undisturbed one.
 
-    python benchmarks/faults.py [--kills 200] [--seed 0] [--out results/faults]
+    python benchmarks/faults.py [--kills 200] [--of function|task] [--seed 0] [--out results/faults]
 
 Each kill is a SIGKILL to the study's process or to one of its workers; the same command then goes on. When the study
 is done before the kills are used up, another one begins. Linux only.
@@ -17,51 +17,45 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "study"))
 
-from fault_cases import check_curves, curves, kill_at_random, plotted, verdict, write_slow
+from fault_cases import curves, kill_at_random, plotted, verdict, write_slow, write_task
+
+WRITE = {"function": write_slow, "task": write_task}
 
 
-def undisturbed(folder: Path) -> tuple[bytes, dict[str, list]]:
-    write_slow(folder)
+def finished(folder: Path) -> tuple[bytes, dict[str, list]]:
     done = plotted(folder)
     if done.returncode != 0:
         raise SystemExit(done.stderr)
-    check_curves(folder)
     return verdict(folder), curves(folder)
-
-
-def killed(folder: Path, kills: int, draws: random.Random) -> tuple[dict[str, int], bytes, dict[str, list]]:
-    """One study killed at most so often, then finished."""
-    write_slow(folder)
-    count = kill_at_random(folder, kills, draws)
-    done = plotted(folder)
-    if done.returncode != 0:
-        raise SystemExit(done.stderr)
-    check_curves(folder)
-    return count, verdict(folder), curves(folder)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--of", choices=WRITE, default="function", help="What trains.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     draws, total, studies, equal = random.Random(given.seed), {"study": 0, "worker": 0}, 0, 0
     with tempfile.TemporaryDirectory(prefix="crossnorm-faults-") as scratch:
-        (Path(scratch) / "whole").mkdir()
-        expected = undisturbed(Path(scratch) / "whole")
+        whole = Path(scratch) / "whole"
+        whole.mkdir()
+        WRITE[given.of](whole)
+        expected = finished(whole)
         while sum(total.values()) < given.kills:
             folder = Path(scratch) / str(studies)
             folder.mkdir()
-            count, *found = killed(folder, given.kills - sum(total.values()), draws)
+            WRITE[given.of](folder)
+            count = kill_at_random(folder, given.kills - sum(total.values()), draws)
             total = {key: total[key] + count[key] for key in total}
             studies += 1
-            equal += tuple(found) == expected
+            equal += finished(folder) == expected
             print(f"{sum(total.values())} kills, {studies} studies, {equal} of them equal", flush=True)
-    found = {"kills": total, "studies": studies, "studies_equal_to_the_byte": equal, "seed": given.seed}
+    found = {"of": given.of, "kills": total, "studies": studies, "studies_equal_to_the_byte": equal, "seed": given.seed}
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "faults.json").write_text(json.dumps(found, indent=2) + "\n")
+        name = "faults.json" if given.of == "function" else f"faults-{given.of}.json"
+        (given.out / name).write_text(json.dumps(found, indent=2) + "\n")
     raise SystemExit(equal < studies)
 
 

@@ -30,10 +30,26 @@ def train(run):
 STEPS = 12
 STUDY = "function: slow:train\nsettings: {pause: 0.05}\nalphas: [0, 1]\nseeds: 3\nmetric: loss\ndirection: lower\n"
 
+TASK = """
+task: digits
+train_examples: 600
+model: {embedding_dim: 16, num_layers: 1}
+alphas: [0, 1]
+seeds: 3
+recipe: {name: quick, batch_size: 31}
+epochs: 12
+"""
+
 
 def write_slow(folder: Path, pause: float = 0.05) -> None:
     (folder / "slow.py").write_text(TRAIN, encoding="utf-8")
     (folder / "slow.yaml").write_text(STUDY.replace("0.05", str(pause)), encoding="utf-8")
+
+
+def write_task(folder: Path) -> None:
+    """The same with models that crossnorm trains itself, in cohorts."""
+    (folder / "slow.py").write_text("", encoding="utf-8")
+    (folder / "slow.yaml").write_text(TASK, encoding="utf-8")
 
 
 def command(*more: str) -> list[str]:
@@ -127,7 +143,8 @@ def verdict(folder: Path) -> bytes:
 
 
 def curves(folder: Path) -> dict[str, list]:
+    """Every line of every run as it stands there, times apart."""
     return {
-        str(file.relative_to(folder)): [json.loads(line)["loss"] for line in file.read_text().splitlines()]
+        str(file.relative_to(folder)): [json.loads(line) | {"seconds": None} for line in file.read_text().splitlines()]
         for file in sorted((folder / "out").glob("runs/*/*/metrics.jsonl"))
     }
