@@ -2,7 +2,7 @@
 
     python benchmarks/overhead.py [--repeats 25] [--cases short long causal] [--out results/overhead]
 
-One thread, in the environment of crossnorm's workers, a process for each case:
+One thread, a process for each case that starts as crossnorm's workers do:
 
     short    CCT-2/3x2 at 32 pixels, 64 tokens, batches of 128, at both sites
     long     the same model at 128 pixels, 1024 tokens, batches of 8, at both sites
@@ -44,10 +44,12 @@ def measure_here(case: str, repeats: int) -> list[dict[str, Any]]:
 
     from crossnorm.functional import VARIANTS, Variant
     from crossnorm.training.bench import measure_overhead
+    from crossnorm.training.memory import hold_memory
     from crossnorm.training.recipes import make_recipe
     from crossnorm.training.workload import open_workload, sites_of
 
     torch.set_num_threads(1)
+    hold_memory()  # as every worker does
     about = CASES[case]
     recipe = make_recipe(about["recipe"], batch_size=about["batch_size"])
     work = open_workload(about["model"], recipe, torch.device("cpu"))

@@ -22,6 +22,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -81,9 +82,11 @@ def ours(seconds: float, data: Path | None) -> None:
     from crossnorm.functional import Variant
     from crossnorm.models import count_parameters
     from crossnorm.training.cohort import train_cohort
+    from crossnorm.training.memory import hold_memory
     from crossnorm.training.recipes import make_recipe
     from crossnorm.training.workload import Workload
 
+    hold_memory()  # as every worker does
     task = open_task(data)
     task = replace(task, test=task.test.head(BATCH))
     work = Workload(model={"name": MODEL}, recipe=make_recipe("paper"), task=task, device=torch.device("cpu"))
@@ -135,6 +138,7 @@ def usual_loader(task: Any, workers: int) -> Any:
             transforms.Normalize(task.mean, task.std),
         ]
     )
+    warnings.filterwarnings("ignore", message="This DataLoader will create")  # 4 on 2 cores: tried all the same
     pictures: Any = Pictures(task, changes)
     return DataLoader(pictures, batch_size=BATCH, shuffle=True, drop_last=True, num_workers=workers)
 
@@ -184,7 +188,7 @@ def theirs(seconds: float, data: Path | None, workers: int, threads: int) -> Non
 
 @contextlib.contextmanager
 def started(arguments: list[str], threads: int) -> Iterator[subprocess.Popen[str]]:
-    """This script in a role, in the environment of crossnorm's workers."""
+    """This script in a role, with so many threads."""
     process = subprocess.Popen(
         [sys.executable, __file__, *arguments],
         stdin=subprocess.PIPE,

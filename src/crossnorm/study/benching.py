@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from crossnorm.errors import BadInput
 from crossnorm.training.bench import Bench, BenchSettings, measure
+from crossnorm.training.memory import hold_memory
 
 __all__ = ["main", "run_bench"]
 
@@ -59,6 +60,7 @@ def run_bench(settings: BenchSettings, told: Callable[[int, int], object], impor
 
 def main() -> None:
     """Do the job on the input."""
+    hold_memory()
     tell = _take_output()
     job = json.loads(sys.stdin.readline())
     try:

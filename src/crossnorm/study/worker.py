@@ -17,7 +17,7 @@ import sys
 import threading
 from typing import Any, TextIO
 
-from crossnorm.training.memory import peak_memory
+from crossnorm.training.memory import hold_memory, peak_memory
 
 __all__ = ["main"]
 
@@ -37,6 +37,7 @@ def main() -> None:
     from crossnorm.study.plan import Cohort
     from crossnorm.study.subject import carrier
 
+    hold_memory()
     carry = carrier(job)
     while True:
         tell({"event": "idle"})
