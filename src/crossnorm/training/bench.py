@@ -22,7 +22,7 @@ from crossnorm.training.evaluation import evaluate
 from crossnorm.training.member import Member
 from crossnorm.training.memory import peak_memory
 from crossnorm.training.recipes import Recipe, make_recipe
-from crossnorm.training.timing import Job, Prepared, Spread, clock_of, ratios, spread, take_turns
+from crossnorm.training.timing import Clock, Job, Prepared, Spread, clock_of, ratios, spread, take_turns
 from crossnorm.training.workload import Workload, count_operations, open_workload, sites_of
 
 __all__ = ["Bench", "BenchSettings", "Overhead", "Part", "Speed", "measure", "measure_overhead", "measure_speed"]
@@ -231,7 +231,12 @@ def _with_gradients(workload: Workload, member: Member, inputs: Tensor, targets:
 
 
 def measure_overhead(
-    workload: Workload, variants: Sequence[Variant], repeats: int, told: Told = lambda: None
+    workload: Workload,
+    variants: Sequence[Variant],
+    repeats: int,
+    told: Told = lambda: None,
+    *,
+    clock: Clock | None = None,
 ) -> tuple[Overhead, ...]:
     """Times of a training step with each variant over those without any, one model and one batch for all.
 
@@ -240,6 +245,7 @@ def measure_overhead(
         variants: With dose and site.
         repeats: Rounds.
         told: Called after every turn, ``(repeats + 1) * (len(variants) + 1)`` times.
+        clock: Seconds; None: of the wall, read when the device is done.
     """
     if not variants:
         return ()
@@ -250,7 +256,7 @@ def measure_overhead(
         return lambda: workload.step(member, inputs, targets)
 
     jobs = {str(index): Prepared(partial(placed, arm)) for index, arm in enumerate([None, *variants])}
-    baseline, *others = take_turns(jobs, repeats, clock=clock_of(workload.device), told=told).values()
+    baseline, *others = take_turns(jobs, repeats, clock=clock or clock_of(workload.device), told=told).values()
     return tuple(
         Overhead(variant=variant.name, site=variant.site, ratio=spread(ratios(seconds, baseline)))
         for variant, seconds in zip(variants, others, strict=True)

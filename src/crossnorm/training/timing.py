@@ -14,7 +14,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-__all__ = ["Job", "Prepared", "Spread", "clock_of", "ratios", "spread", "take_turns"]
+__all__ = ["Clock", "Job", "Prepared", "Spread", "clock_of", "ratios", "spread", "take_turns"]
 
 _LEAST_SECONDS = 0.1
 """What one turn takes at least: shorter jobs are repeated within it."""
@@ -23,6 +23,7 @@ _MOST_TIMES = 1000
 
 Job = Callable[[], object]
 Clock = Callable[[], float]
+"""Gives the present time in seconds."""
 
 
 @dataclass(frozen=True)
