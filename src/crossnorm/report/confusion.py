@@ -27,7 +27,7 @@ def confusion_figure(counts: Sequence[Sequence[int]], classes: Sequence[str], *,
     Args:
         counts: (classes, classes); row: true, column: guessed.
         classes: Names by index.
-        size: ``"column"`` or ``"page"``: the width of a square figure.
+        size: ``"column"`` or ``"page"``: the width of the figure.
 
     Raises:
         BadInput: An unknown size.
@@ -37,7 +37,7 @@ def confusion_figure(counts: Sequence[Sequence[int]], classes: Sequence[str], *,
     table = np.asarray(counts, dtype=float)
     share = 100 * table / np.maximum(table.sum(1, keepdims=True), 1)
     with styled():
-        figure = Figure(figsize=(width_of(size), width_of(size)), layout="constrained")
+        figure = Figure(figsize=(width_of(size), 0.84 * width_of(size)), layout="constrained")  # the bar takes the rest
         axes = figure.add_subplot()
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
         axes.set(xlabel="guessed class", ylabel="true class")
