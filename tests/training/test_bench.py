@@ -12,7 +12,8 @@ from crossnorm.functional import Variant
 from crossnorm.models import create_model, sites
 from crossnorm.models.presets import configure
 from crossnorm.training import bench, timing
-from crossnorm.training.bench import BenchSettings, measure, measure_overhead
+from crossnorm.training.bench import measure, measure_overhead
+from crossnorm.training.bench_records import BenchSettings
 from crossnorm.training.devices import autocast, precision
 from crossnorm.training.objective import logits_of
 from crossnorm.training.recipes import make_recipe

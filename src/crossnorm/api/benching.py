@@ -12,7 +12,7 @@ from crossnorm.study.benching import run_bench
 from crossnorm.study.environment import describe_environment
 from crossnorm.study.files import read_json, write_json
 from crossnorm.study.progress import Progress
-from crossnorm.training.bench import Bench, BenchSettings
+from crossnorm.training.bench_records import Bench, BenchSettings
 
 __all__ = ["bench"]
 

@@ -46,7 +46,7 @@ def bench(
 
     from crossnorm import api
     from crossnorm.report.benched import bench_summary
-    from crossnorm.training.bench import BenchSettings
+    from crossnorm.training.bench_records import BenchSettings
     from crossnorm.training.recipes import make_recipe
 
     import_modules(imports or [])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crossnorm.report.words import number
-from crossnorm.training.bench import Bench
+from crossnorm.training.bench_records import Bench
 
 if TYPE_CHECKING:
     from rich.console import Group

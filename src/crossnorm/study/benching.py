@@ -17,7 +17,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from crossnorm.errors import BadInput
-from crossnorm.training.bench import Bench, BenchSettings, measure
+from crossnorm.training.bench import measure
+from crossnorm.training.bench_records import Bench, BenchSettings
 from crossnorm.training.memory import hold_memory
 
 __all__ = ["main", "run_bench"]
