@@ -5,6 +5,7 @@ Thin: every piece of work is done in one of the three rooms.
 
 from crossnorm.api.answers import default_folder, look_at, read_result
 from crossnorm.api.audits import audit
+from crossnorm.api.benching import bench
 from crossnorm.api.pictures import picture
 from crossnorm.api.result import Result
 from crossnorm.api.single import evaluate_checkpoint, train_model
@@ -16,6 +17,7 @@ __all__ = [
     "Result",
     "Study",
     "audit",
+    "bench",
     "compare",
     "default_folder",
     "evaluate_checkpoint",

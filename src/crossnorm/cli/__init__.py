@@ -5,6 +5,7 @@ input, 130 interrupted. Heavy imports happen inside the commands, so that help i
 """
 
 from crossnorm.cli import (  # noqa: F401 (each adds its commands)
+    benching,
     finetuning,
     listing,
     picturing,

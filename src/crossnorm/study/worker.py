@@ -17,6 +17,8 @@ import sys
 import threading
 from typing import Any, TextIO
 
+from crossnorm.training.memory import hold_memory, peak_memory
+
 __all__ = ["main"]
 
 
@@ -34,7 +36,6 @@ def main() -> None:
     from crossnorm.study.files import storage_fault
     from crossnorm.study.plan import Cohort
     from crossnorm.study.subject import carrier
-    from crossnorm.training.memory import hold_memory
 
     hold_memory()
     carry = carrier(job)
@@ -70,20 +71,11 @@ def _take_output() -> Any:
 
     def tell(event: dict[str, Any]) -> None:
         if event["event"] == "evaluated":
-            event = event | {"memory": _peak_memory()}
+            event = event | {"memory": peak_memory()}
         with lock:
             out.write(json.dumps(event) + "\n")
 
     return tell
-
-
-def _peak_memory() -> int | None:
-    """The most memory this process ever held, in bytes; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _read_orders(orders: queue.Queue[dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ import torch
 from crossnorm.errors import BadInput
 from crossnorm.training.recipes import Recipe
 
-__all__ = ["DEVICES", "autocast", "pick_device"]
+__all__ = ["DEVICES", "autocast", "pick_device", "precision"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -33,10 +33,15 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """The autocast context of a step: bf16 if the recipe or, for "auto", the device asks for it."""
+def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
+    """The type of a step's matrix products: bf16 if the recipe or, for "auto", the device asks for it, else float32."""
     wanted = recipe.precision == "bf16" or (recipe.precision == "auto" and _native_bf16(device.type))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
+    return torch.bfloat16 if wanted else torch.float32
+
+
+def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """The autocast context of a step, on where its `precision` is bf16."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision(recipe, device) is torch.bfloat16)
 
 
 @functools.cache

@@ -136,27 +136,37 @@ class Member:
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._backward(inputs, targets, seed, world)
-        if self.recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-        self.optimizer.step()
-        self._update_average()
+        self.update()
         self.loss_sum = self.loss_sum.to(loss.device) + loss
         self.loss_steps += 1
         self.step += 1
         self.seconds += time.perf_counter() - started
 
+    def loss(self, inputs: Tensor, targets: Tensor, *, seed: int, part: int = 0) -> Tensor:
+        """The mean training loss of a batch, or of a numbered part of one, dropout drawn at (seed, its stream, step).
+
+        Arguments as in `train_step`.
+        """
+        stream = f"dropout/{self.nuisance}" if self.nuisance else "dropout"
+        with addressed(seed, stream_of(stream, part), self.step), autocast(self.recipe, inputs.device):
+            logits = logits_of(self.model, inputs)
+        return loss_of(logits, targets, self.recipe.label_smoothing)
+
+    def update(self) -> None:
+        """Clip the gradients, make the optimiser's step, and let the moving average follow."""
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
+        self._update_average()
+
     def _backward(self, inputs: Tensor, targets: Tensor, seed: int, world: World) -> Tensor:
         """Gradients of the batch's mean loss, part by part; gives back that loss."""
         total = torch.zeros((), device=inputs.device)
-        stream = f"dropout/{self.nuisance}" if self.nuisance else "dropout"
         accumulate = self.recipe.accumulate
         for (number, part), (_, wanted) in zip(
             parts(inputs, accumulate, world), parts(targets, accumulate, world), strict=True
         ):
-            with addressed(seed, stream_of(stream, number), self.step), autocast(self.recipe, inputs.device):
-                logits = logits_of(self.model, part)
-            loss = loss_of(logits, wanted, self.recipe.label_smoothing)
-            weighted = loss * (len(part) / len(inputs))
+            weighted = self.loss(part, wanted, seed=seed, part=number) * (len(part) / len(inputs))
             weighted.backward()  # type: ignore[no-untyped-call]
             total += weighted.detach()
         return average_gradients(self.model.parameters(), total, world)

@@ -1,14 +1,15 @@
-"""What a process that only trains does with freed memory.
+"""What a process that only trains does with freed memory, and the most that it ever held.
 
-Knows nothing of models. Measured with glibc (Linux); elsewhere nothing happens.
+Knows nothing of models. Freed memory: measured with glibc (Linux); elsewhere nothing happens.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
 
-__all__ = ["hold_memory"]
+__all__ = ["hold_memory", "peak_memory"]
 
 # mallopt's parameters, from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -25,3 +26,12 @@ def hold_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def peak_memory() -> int | None:
+    """The most memory this process ever had resident, in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
