@@ -45,7 +45,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             typer.echo(f"crossnorm: {error}", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            typer.echo("crossnorm: interrupted; the same command goes on from here.", err=True)
+            typer.echo("crossnorm: interrupted; the same command goes on from what is stored.", err=True)
             raise typer.Exit(130) from None
 
     return guarded

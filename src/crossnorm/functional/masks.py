@@ -20,15 +20,17 @@ __all__ = ["EVERYTHING", "Visibility", "read_mask"]
 class Visibility:
     """Which tokens take part, for all queries alike or for each of its own.
 
-    At most one of the two fields is set; with neither, every query sees every token.
+    At most one of `keys` and `pairs` is set; with neither, every query sees every token.
 
     Attributes:
         keys: (…, k) boolean, the tokens that every query sees (a padding mask).
         pairs: (…, q, k) boolean, the tokens that each query sees (causal and other masks that differ by query).
+        causal: `pairs` is known to be the triangle in which query i sees tokens 0 … i.
     """
 
     keys: Tensor | None = None
     pairs: Tensor | None = None
+    causal: bool = False
 
     def mask(self) -> Tensor | None:
         """The boolean mask, broadcastable to the scores (…, q, k)."""
@@ -68,7 +70,8 @@ def read_mask(
     if is_causal:
         if attn_mask is not None:
             raise BadInput("attn_mask", "None together with is_causal=True", "both", "Put causality into the mask.")
-        return Visibility(pairs=torch.ones(scores[-2:], dtype=torch.bool, device=device).tril()), None
+        triangle = torch.ones(scores[-2:], dtype=torch.bool, device=device).tril()
+        return Visibility(pairs=triangle, causal=True), None
     if attn_mask is None:
         return EVERYTHING, None
     _check_shape(attn_mask, scores)

@@ -16,6 +16,7 @@ from crossnorm.functional.masks import Visibility
 __all__ = [
     "log_sum_exp",
     "min_max_over_tokens",
+    "packed_float32",
     "seen_min_max",
     "seen_softmax",
     "softmax_over_batch",
@@ -31,6 +32,11 @@ _CHUNK = 1 << 22
 def at_least_float32(x: Tensor) -> Tensor:
     """The tensor itself, or its float32 form where its type is a half-precision one."""
     return x if x.dtype in _LIMIT else x.float()
+
+
+def packed_float32(x: Tensor) -> Tensor:
+    """`at_least_float32` without gaps in memory, in one copy where normaliser and product would each make their own."""
+    return x.to(x.dtype if x.dtype in _LIMIT else torch.float32, memory_format=torch.contiguous_format)
 
 
 def softmax_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
@@ -63,9 +69,12 @@ def min_max_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
         hidden = ~visible.keys.unsqueeze(-1)
         low, high = x.masked_fill(hidden, torch.inf), x.masked_fill(hidden, -torch.inf)
     low, high = low.amin((-2, -1), keepdim=True), high.amax((-2, -1), keepdim=True)
-    flat = ~(high > low)  # equal ones, and no visible token at all (∞ against -∞)
-    scaled = (x - low.masked_fill(flat, 0.0)) / (high - low).masked_fill(flat, 1.0)
-    return (2 * scaled - 1).masked_fill(flat, 0.0)
+    span = high - low
+    # Equal ones (or as good as: 2 / span would overflow), and no visible token at all (-∞ - ∞).
+    flat = ~(span > 4 * torch.finfo(x.dtype).tiny)
+    scale = (2 / span.masked_fill(flat, 1.0)).masked_fill(flat, 0.0)
+    lowest = torch.where(flat, 0.0, -1.0).to(x.dtype)
+    return torch.addcmul(lowest, x - low.masked_fill(flat, 0.0), scale)
 
 
 def seen_min_max(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
@@ -111,8 +120,18 @@ def seen_softmax(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
             above, below, _ = _exact_sums(weights.to(x.dtype), x, mask)
         else:
             exp_x = x.to(dtype).exp()
-            above, below = weights.to(dtype) @ exp_x, mask.to(dtype) @ exp_x
+            above = weights.to(dtype) @ exp_x
+            below = _prefix_sums(exp_x, mask.shape[-2]) if visible.causal else mask.to(dtype) @ exp_x
         return above / below.masked_fill(below == 0, 1.0)
+
+
+def _prefix_sums(x: Tensor, queries: int) -> Tensor:
+    """Σ_{l ≤ i} X_ld (…, q, d): what the causal mask times X is, without the product."""
+    sums = x.cumsum(-2)
+    tokens = x.shape[-2]
+    if queries <= tokens:
+        return sums[..., :queries, :]
+    return torch.cat([sums, sums[..., -1:, :].expand(*x.shape[:-2], queries - tokens, -1)], dim=-2)
 
 
 def log_sum_exp(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional.catalogue import VARIANTS, Alpha
 from crossnorm.functional.masks import Visibility
+from crossnorm.functional.normalise import packed_float32
 from crossnorm.functional.own import mix_own
 
 __all__ = ["SITES", "Variant", "as_variant", "mix", "mixed_share", "observed"]
@@ -154,19 +155,26 @@ def _mix(weights: Tensor, value: Tensor, visible: Visibility, variant: Variant |
     keep = entry.keep(alpha)
     if entry.product is None:
         return weights @ (value * keep).to(weights.dtype)
-    scaled = value if variant.temperature == 1 else value * variant.temperature
-    if entry.values is not None and visible.pairs is None:
-        part = entry.values(scaled, visible, variant.gain)
-        return weights @ _sum(value, keep, part, alpha).to(weights.dtype)
+    by_token = entry.values if visible.pairs is None else None
+    plain = value if by_token is None else packed_float32(value)
+    scaled = plain if variant.temperature == 1 else plain * variant.temperature
+    if by_token is not None:
+        return weights @ _sum(plain, keep, by_token(scaled, visible, variant.gain), alpha).to(weights.dtype)
     part = entry.product(weights, scaled, visible, variant.gain)
     return _sum(weights @ value, keep, part, alpha).to(value.dtype)
 
 
 def _sum(plain: Tensor, keep: Alpha, part: Tensor, alpha: Alpha) -> Tensor:
-    part = part * alpha
-    if isinstance(keep, Tensor):
-        return plain * keep + part
-    return part if keep == 0 else part + plain if keep == 1 else torch.add(part, plain, alpha=keep)
+    """Keep · plain + α · part, in as few passes over memory as the numbers allow."""
+    if isinstance(alpha, Tensor) or isinstance(keep, Tensor):
+        return plain * keep + part * alpha
+    if keep == 0:
+        return part * alpha
+    if keep == 1:
+        return torch.add(plain, part, alpha=alpha)
+    if keep == 1 - alpha and plain.dtype == part.dtype:
+        return torch.lerp(plain, part, alpha)
+    return torch.add(part * alpha, plain, alpha=keep)
 
 
 def _check_name(name: object) -> None:

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from crossnorm.models.compact import Model, build
 from crossnorm.models.config import Config, ImageConfig, LanguageConfig, TextConfig
@@ -44,6 +43,8 @@ def count_macs(model: Model) -> int:
 
 @functools.cache
 def _macs(config: Config) -> int:
+    from torch.utils.flop_counter import FlopCounterMode  # brings triton, 90 MiB that nobody else needs
+
     with torch.device("meta"):
         twin = build(config).eval()
         example = _example(config)

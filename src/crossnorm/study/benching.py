@@ -33,7 +33,7 @@ def run_bench(settings: BenchSettings, told: Callable[[int, int], object], impor
         imports: Modules with variants of the user's own.
 
     Raises:
-        BadInput: As `measure`.
+        BadInput: As `measure`, or the process died.
     """
     job = {"settings": TypeAdapter(BenchSettings).dump_python(settings, mode="json"), "imports": list(imports)}
     threads = {name: str(settings.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
@@ -56,7 +56,8 @@ def run_bench(settings: BenchSettings, told: Callable[[int, int], object], impor
             if event["event"] == "bad":
                 raise BadInput(*event["error"])
             told(event["done"], event["total"])
-    raise RuntimeError(f"The measuring process ended with exit status {process.returncode}")
+    hint = "What it said last stands above; a variant of one's own may have failed."
+    raise BadInput("bench", "a measuring process that ends well", f"exit status {process.returncode}", hint)
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from crossnorm.data import Task
 from crossnorm.data.noise import noise_task
@@ -104,6 +103,8 @@ def count_operations(workload: Workload, member: Member) -> int:
 
     Counted by ``torch.utils.flop_counter`` while the step is computed; elementwise work is not counted.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # brings triton, 90 MiB that nobody else needs
+
     inputs, targets = workload.batch(0)
     with FlopCounterMode(display=False) as counter:
         workload.loss(member, inputs, targets).backward()  # type: ignore[no-untyped-call]
