@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Variant
 from crossnorm.study.spec import ArmSpec, ScheduleSpec, StudySpec, VariantSpec
-from crossnorm.training.member import ALPHA_LR
+from crossnorm.training.optimizers import ALPHA_LR
 from crossnorm.training.recipes import Recipe, make_recipe
 from crossnorm.training.schedules import AlphaSchedule
 
@@ -348,8 +348,8 @@ def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
     for run in runs:
         arm = plan.arm(run.arm)
         recipe = arm.training
-        mixing = (recipe.mixup, recipe.cutmix, recipe.mix_epochs)
-        stream = (run.seed, arm.seed_offset, recipe.epochs, recipe.batch_size, recipe.augmentation, *mixing)
+        drawn = (recipe.augmentation, recipe.flip, recipe.mixup, recipe.cutmix, recipe.mix_epochs)
+        stream = (run.seed, arm.seed_offset, recipe.epochs, recipe.batch_size, *drawn)
         groups.setdefault(stream, []).append(run.arm)
     if not groups:
         return []
