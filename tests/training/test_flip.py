@@ -61,6 +61,14 @@ def test_at_random_some_keep_their_form(slopes):
     assert 0.25 < sum(kept) / len(kept) < 0.75
 
 
+def test_a_recipe_decides_who_is_mirrored_in_training(task, listener):
+    for name, flip in (("random", "random"), ("alternating", "alternating")):
+        train_cohort([member(name, flip=flip)], task, seed=0, device=CPU, observer=listener)
+    random, alternating = (listener.rows[name] for name in ("random", "alternating"))
+    assert random[0] == alternating[0]
+    assert random[1]["train_loss"] != alternating[1]["train_loss"]
+
+
 def test_nothing_to_mirror_is_refused(task, listener):
     with pytest.raises(BadInput, match=r"recipe.flip: expected random where nothing is mirrored"):
         train_cohort([member(flip="alternating", augmentation="none")], task, seed=0, device=CPU, observer=listener)
