@@ -292,10 +292,11 @@ def best(seed: int, done: dict[tuple[str, int], tuple[Job, list[dict]]]) -> int 
     return min(found) if found and all(job.settled() for job, _ in papers) else None
 
 
-def curve(rows: Sequence[dict]) -> list[dict[str, float]]:
-    return [
-        {key: row[key] for key in ("images", "train_loss", "test_loss", "test_accuracy", "seconds")} for row in rows
-    ]
+def curve(rows: Sequence[dict]) -> dict[str, list[float]]:
+    """A learning curve by columns."""
+    return {
+        key: [row[key] for row in rows] for key in ("images", "train_loss", "test_loss", "test_accuracy", "seconds")
+    }
 
 
 def main() -> None:
@@ -318,7 +319,7 @@ def main() -> None:
     found = functions[given.part](given) | {"environment": describe_environment()}
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / f"{given.part}.json").write_text(json.dumps(found, indent=1) + "\n")
+        (given.out / f"{given.part}.json").write_text(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
