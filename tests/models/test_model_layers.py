@@ -8,6 +8,7 @@ from model_cases import small
 
 from crossnorm.models import create_model
 from crossnorm.models.layers import drop_path
+from crossnorm.models.tokenizers import ConvTokenizer
 
 
 def test_stochastic_depth_drops_whole_examples_and_keeps_the_mean():
@@ -42,3 +43,16 @@ def test_a_model_on_the_meta_device():
     with torch.device("meta"):
         model = create_model("vit_2_4_32_sine", variant="convex")
     assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_relu_behind_the_pooling_changes_neither_values_nor_gradients(dtype: torch.dtype) -> None:
+    tokenizer = ConvTokenizer(3, 17, kernel=3, layers=2).to(dtype)
+    images = torch.randn(5, 3, 19, 23).to(dtype)
+    upstream = torch.randn(5, 30, 17).to(dtype)
+    tokens = tokenizer(images)
+    expected = tokenizer.conv_layers(images).flatten(2).transpose(1, 2)  # as published: convolution, ReLU, pooling
+    assert torch.equal(tokens, expected)
+    found = torch.autograd.grad(tokens, list(tokenizer.parameters()), upstream)
+    wanted = torch.autograd.grad(expected, list(tokenizer.parameters()), upstream)
+    assert all(torch.equal(one, other) for one, other in zip(found, wanted, strict=True))

@@ -73,6 +73,7 @@ def finetune(
     from crossnorm.api import train_model
     from crossnorm.functional import Variant
     from crossnorm.study.single import SingleRun
+    from crossnorm.training.memory import hold_memory
     from crossnorm.training.recipes import make_recipe
 
     import_modules(imports or [])
@@ -91,6 +92,7 @@ def finetune(
     )
     dose = f"learned-{learn_alpha.value}" if learn_alpha else f"{alpha:g}"
     where = out or Path("crossnorm") / f"{task}-finetuned-{variant}-{dose}-{seed}".replace(":", ".")
+    hold_memory()
     outcome = train_model(run, task, where, data=data, train_examples=train_examples, device=device)
     if outcome["first"]:
         show_run(outcome, where)

@@ -48,6 +48,7 @@ def train(
     from crossnorm.api import train_model
     from crossnorm.functional import Variant
     from crossnorm.study.single import SingleRun
+    from crossnorm.training.memory import hold_memory
     from crossnorm.training.recipes import make_recipe
 
     import_modules(imports or [])
@@ -63,6 +64,7 @@ def train(
     run = SingleRun(model=keywords, recipe=make_recipe(recipe, **fields), seed=seed, variant=dosed, weights=weights)
     label = "-".join([task, *([model] if model else []), *([f"{variant}-{dosed.alpha:g}"] if dosed else []), str(seed)])
     where = out or Path("crossnorm") / label.replace(":", ".")
+    hold_memory()
     outcome = train_model(run, task, where, data=data, train_examples=train_examples, device=device)
     if outcome["first"]:
         show_run(outcome, where)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from crossnorm.errors import BadInput
 from crossnorm.functional.catalogue import Alpha
+from crossnorm.functional.dropout import drop
 from crossnorm.functional.masks import Visibility, read_mask
 from crossnorm.functional.variants import Variant, as_variant, mix
 
@@ -155,7 +156,7 @@ def attend_with_weights(
     visible, bias = read_mask(attn_mask, is_causal, (*leading, query.shape[-2], key.shape[-2]), query.device)
     weights = _weights(query, key, visible, bias, scale)
     if dropout_p:
-        weights = F.dropout(weights, dropout_p)
+        weights = drop(weights, dropout_p)
     seen = visible.to_any()
     if seen is not None:  # 0 · NaN is NaN: what padded tokens hold must not reach the product
         value = value.masked_fill(~seen.unsqueeze(-1), 0.0)

@@ -82,7 +82,13 @@ class ConvTokenizer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, c, height, width) → (b, n, w), tokens in row-major order."""
-        return self.conv_layers(images).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
+        x = images
+        for layer in self.conv_layers:
+            assert isinstance(layer, nn.Sequential)
+            convolution, relu, pooling = layer
+            # ReLU and maximum commute, to the bit and in their gradients: behind the pooling there is a quarter to do.
+            x = relu(pooling(convolution(x)))
+        return x.flatten(2).transpose(1, 2)
 
 
 class PatchTokenizer(nn.Module):

@@ -151,7 +151,9 @@ def _carry_out(job: Mapping[str, Any], number: int, order: Event, events: Any) -
     import torch
 
     from crossnorm.study.subject import carrier
+    from crossnorm.training.memory import hold_memory
 
+    hold_memory()
     torch.set_num_threads(1)
     cohort = Cohort(order["seed"], tuple(order["arms"]))
     carrier(job)(cohort, lambda event: events.put((number, event)))

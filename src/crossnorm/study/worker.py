@@ -34,7 +34,9 @@ def main() -> None:
     from crossnorm.study.files import storage_fault
     from crossnorm.study.plan import Cohort
     from crossnorm.study.subject import carrier
+    from crossnorm.training.memory import hold_memory
 
+    hold_memory()
     carry = carrier(job)
     while True:
         tell({"event": "idle"})

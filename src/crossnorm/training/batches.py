@@ -15,7 +15,7 @@ from crossnorm.seeds import generator
 
 __all__ = ["steps_per_epoch", "test_batches", "train_batch"]
 
-_TEST_BATCH = 1000
+_TEST_BATCH = 500  # 1000 are 3 % faster and take 250 MiB more
 _TEST_TOKENS = 64_000  # words or tokens at a time, which bounds the memory of long texts
 _TEST_PIXELS = 6_400_000  # the same for large images
 
