@@ -34,6 +34,7 @@ from crossnorm.stats.intervals import interval_of_mean
 from crossnorm.study.environment import describe_environment
 from crossnorm.study.single import SingleRun, run_single
 from crossnorm.study.store import read_rows
+from crossnorm.training.memory import hold_memory
 from crossnorm.training.recipes import Recipe, make_recipe
 
 HELD_OUT = 5000
@@ -53,6 +54,12 @@ CANDIDATES: dict[str, dict[str, object]] = {
     "muon-lr-8e-3": {"optimizer": "muon", "lr": 8e-3},
     "lr-6e-3": {"lr": 6e-3},
     "batch-256": {"batch_size": 256},
+    "muon-lr-16e-3": {"optimizer": "muon", "lr": 16e-3},
+    "muon-lr-8e-3-batch-64": {"optimizer": "muon", "lr": 8e-3, "batch_size": 64},
+    "muon-lr-8e-3-linear": {"optimizer": "muon", "lr": 8e-3, "lr_schedule": "linear"},
+    "muon-lr-8e-3-beta2-0.95": {"optimizer": "muon", "lr": 8e-3, "beta2": 0.95},
+    "muon-lr-8e-3-alternating-flip": {"optimizer": "muon", "lr": 8e-3, "flip": "alternating"},
+    "muon-lr-8e-3-label-smoothing": {"optimizer": "muon", "lr": 8e-3, "label_smoothing": 0.1},
 }
 PAPER_EPOCHS = (40, 60, 20, 200)  # the likeliest winner first: the others then stop early
 
@@ -117,6 +124,7 @@ def images(data: Path, train_examples: int | None) -> Task:
 def train(job: Job) -> Job:
     """Train to the end or until it is settled, in this process and on one thread."""
     torch.set_num_threads(1)
+    hold_memory()
     task, done = images(job.data, job.train_examples), 0
     variant = Variant(name="convex", alpha=job.alpha) if job.alpha else None
     run = SingleRun(model={"name": "cct_2_3x2_32"}, recipe=job.recipe, seed=job.seed, variant=variant)
