@@ -40,6 +40,19 @@ def test_crop_flip_is_torchvisions_for_every_image(channels):
     assert len(places) > 15  # one draw per image, not one per batch
 
 
+@pytest.mark.parametrize("cropped", [False, True])
+def test_who_is_mirrored_can_be_given(cropped):
+    images = photos(n=23, channels=2, size=(11, 13))
+    wanted = torch.arange(23) % 3 == 1
+    got = augment(images, "crop-flip", generator(0, "augment"), cropped=cropped, mirrored=wanted)
+    if cropped:
+        turned = [torch.equal(result, F.horizontal_flip(image)) for image, result in zip(images, got, strict=True)]
+        assert torch.equal(got[~wanted], images[~wanted])
+    else:
+        turned = [place(image, result) % 2 == 1 for image, result in zip(images, got, strict=True)]
+    assert turned == wanted.tolist()
+
+
 def test_crop_flip_takes_every_place_as_often():
     image = photos(n=1, channels=1, size=(5, 7))
     n = 162 * 60

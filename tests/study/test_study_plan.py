@@ -117,6 +117,8 @@ def test_cohorts_let_all_workers_end_together(seeds, workers, sizes):
 def test_cohorts_share_one_stream_of_batches():
     made = plan(variants=[], arms=[{"name": "small", "batch_size": 64}, {"name": "slow", "lr": 0.1}], seeds=1)
     assert [c.arms for c in cut(made, made.runs, 1)] == [("baseline", "slow"), ("small",)]
+    made = plan(variants=[], arms=[{"name": "turned", "flip": "alternating"}], seeds=1)
+    assert [c.arms for c in cut(made, made.runs, 1)] == [("baseline",), ("turned",)]
 
 
 def test_nothing_to_do_is_no_cohort():

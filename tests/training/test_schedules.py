@@ -19,6 +19,14 @@ def test_warmup_is_a_line_and_the_rest_half_a_cosine():
     assert rates == pytest.approx(line + wave, abs=1e-12)
 
 
+def test_after_the_warmup_the_rate_may_fall_along_a_line():
+    recipe = make_recipe("quick", lr=0.7, min_lr=0.1, warmup_epochs=0.5, lr_schedule="linear", epochs=7)
+    rates = [learning_rate(step, 91, 13, recipe) for step in range(91)]
+    rise = [0.7 * k / 7 for k in range(1, 7)]
+    fall = [0.7 - 0.6 * k / 84 for k in range(85)]
+    assert rates == pytest.approx(rise + fall, abs=1e-12)
+
+
 def test_without_warmup_it_starts_at_the_peak_and_ends_at_the_floor():
     recipe = make_recipe("quick", lr=0.7, min_lr=0.1, warmup_epochs=0.0)
     assert learning_rate(0, 13, 13, recipe) == pytest.approx(0.7)
@@ -75,6 +83,8 @@ def test_paper_recipe_is_the_published_one():
         ({"epochs": 0}, "recipe.epochs"),
         ({"epochs": 1.5}, "recipe.epochs"),
         ({"label_smoothing": 1.0}, "recipe.label_smoothing"),
+        ({"lr_schedule": "step"}, "recipe.lr_schedule: expected 'cosine' or 'linear'"),
+        ({"optimizer": "sgd"}, "recipe.optimizer: expected 'adamw' or 'muon'"),
         ({"batchsize": 3}, "Did you mean 'batch_size'"),
     ],
 )

@@ -19,7 +19,9 @@ AUGMENTATIONS = ("none", "crop-flip", "autoaugment", "randaugment")
 _PADDING = 4
 
 
-def augment(images: Tensor, policy: str, generator: torch.Generator, *, cropped: bool = False) -> Tensor:
+def augment(
+    images: Tensor, policy: str, generator: torch.Generator, *, cropped: bool = False, mirrored: Tensor | None = None
+) -> Tensor:
     """A randomly changed copy of a batch of images; the input is never written to.
 
     - ``none``: the images themselves; nothing is drawn.
@@ -39,6 +41,7 @@ def augment(images: Tensor, policy: str, generator: torch.Generator, *, cropped:
         policy: One of ``AUGMENTATIONS``.
         generator: Where every draw comes from; advanced.
         cropped: The images are random crops already: they are mirrored, not padded and cropped again.
+        mirrored: bool (batch,), the images that are mirrored; None: drawn.
 
     Returns:
         uint8 (batch, channels, height, width) on the images' device.
@@ -55,7 +58,7 @@ def augment(images: Tensor, policy: str, generator: torch.Generator, *, cropped:
         raise BadInput(f"augmentation {policy}", "uint8 (batch, channels, height, width)", found)
     if policy in POLICIES:
         images = _apply(images, POLICIES[policy], generator)
-    return _flip(images, generator) if cropped else _crop_flip(images, generator)
+    return _flip(images, generator, mirrored) if cropped else _crop_flip(images, generator, mirrored)
 
 
 def _apply(images: Tensor, policy: Policy, generator: torch.Generator) -> Tensor:
@@ -82,19 +85,24 @@ def _apply_slot(images: Tensor, policy: Policy, draw: Draw, slot: int) -> None:
             images.index_copy_(0, rows, function(images.index_select(0, rows), parameter, policy.fill))
 
 
-def _flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    mirrored = torch.rand((len(images), 1, 1, 1), generator=generator, device=generator.device) < 0.5
-    return torch.where(mirrored.to(images.device), images.flip(3), images)
+def _half(count: int, generator: torch.Generator) -> Tensor:
+    """A fair coin for each of so many images: bool (count,)."""
+    return torch.rand(count, generator=generator, device=generator.device) < 0.5
 
 
-def _crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
+def _flip(images: Tensor, generator: torch.Generator, mirrored: Tensor | None) -> Tensor:
+    chosen = _half(len(images), generator) if mirrored is None else mirrored
+    return torch.where(chosen.to(images.device)[:, None, None, None], images.flip(3), images)
+
+
+def _crop_flip(images: Tensor, generator: torch.Generator, mirrored: Tensor | None) -> Tensor:
     batch, channels, height, width = images.shape
     device = generator.device
     places = torch.randint(2 * _PADDING + 1, (2, batch, 1), generator=generator, device=device)
-    mirrored = torch.rand((batch, 1), generator=generator, device=device) < 0.5
+    chosen = _half(batch, generator) if mirrored is None else mirrored.to(device)
     row = places[0] + torch.arange(height, device=device)
     column = places[1] + torch.arange(width, device=device)
-    column = torch.where(mirrored, column.flip(1), column)
+    column = torch.where(chosen[:, None], column.flip(1), column)
     # One gather crops and mirrors: (batch, height · width) indices into the padded plane.
     index = row[:, :, None] * (width + 2 * _PADDING) + column[:, None, :]
     padded = torch.nn.functional.pad(images, [_PADDING] * 4).flatten(2)

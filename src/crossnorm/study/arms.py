@@ -14,7 +14,7 @@ from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Variant
 from crossnorm.study.armspec import ArmSpec, ScheduleSpec, VariantSpec
 from crossnorm.study.spec import StudySpec
-from crossnorm.training.member import ALPHA_LR
+from crossnorm.training.optimizers import ALPHA_LR
 from crossnorm.training.recipes import Recipe, make_recipe
 from crossnorm.training.schedules import AlphaSchedule
 

@@ -106,8 +106,8 @@ def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
     for run in runs:
         arm = plan.arm(run.arm)
         recipe = arm.training
-        mixing = (recipe.mixup, recipe.cutmix, recipe.mix_epochs)
-        stream = (run.seed, arm.seed_offset, recipe.epochs, recipe.batch_size, recipe.augmentation, *mixing)
+        drawn = (recipe.augmentation, recipe.flip, recipe.mixup, recipe.cutmix, recipe.mix_epochs)
+        stream = (run.seed, arm.seed_offset, recipe.epochs, recipe.batch_size, *drawn)
         groups.setdefault(stream, []).append(run.arm)
     if not groups:
         return []

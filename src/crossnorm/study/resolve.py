@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
 from crossnorm.data import Task, load_task
 from crossnorm.errors import BadInput
 from crossnorm.functional.own import own_function
@@ -16,6 +18,7 @@ from crossnorm.study.pretrained import encoder_for
 from crossnorm.study.runner import build_model, model_keywords
 from crossnorm.study.spec import StudySpec
 from crossnorm.training.cohort import augmentation_of, check_mixing
+from crossnorm.training.optimizers import make_optimizer
 from crossnorm.training.parallel import check_parts
 
 __all__ = ["check_own", "load_study_task", "resolve"]
@@ -44,7 +47,7 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
         imports: Modules whose functions may act as variants: a study file may name any, its user decides.
 
     Raises:
-        BadInput: Anything that `make_plan`, the model, the site or the augmentation refuses.
+        BadInput: Anything that `make_plan`, the model, the site, the augmentation or the optimiser refuses.
     """
     baseline = make_plan(spec).arms[0].training
     keywords = model_keywords(spec.model, task)
@@ -61,6 +64,7 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
         try:
             model = build_model(arm, plan.spec.model, task, plan.seeds[0])
             check_parts(model, arm.training, examples=len(task.train))
+            make_optimizer(model, arm.training, torch.device("cpu"))
         except BadInput as error:
             raise error.within(f"arm {arm.name}") from None
     return plan

@@ -26,12 +26,21 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 
 
 def train_batch(
-    task: Task, step: int, *, seed: int, batch_size: int, augmentation: str, device: torch.device
+    task: Task, step: int, *, seed: int, batch_size: int, augmentation: str, device: torch.device, flip: str = "random"
 ) -> tuple[Tensor, Tensor]:
     """The batch of a step, a function of (seed, step) alone: inputs as `prepare` makes them, and targets int64.
 
     Inputs are (b, c, h, w) float32 with targets (b,), word ids (b, n) with targets (b,), or tokens (b, n) with targets
     (b, n).
+
+    Args:
+        task: Its training set.
+        step: From 0.
+        seed: Of the stream.
+        batch_size: Examples a step.
+        augmentation: A policy of `crossnorm.data.AUGMENTATIONS`.
+        device: Where the batch is needed.
+        flip: The recipe's: which images the policy mirrors.
     """
     epoch, position = divmod(step, steps_per_epoch(task.train, batch_size))
     order = torch.randperm(len(task.train), generator=generator(seed, "order", epoch))
@@ -41,8 +50,15 @@ def train_batch(
     cropped = isinstance(images, Photographs) and augmentation != "none"
     inputs = images.crops(rows, draws) if isinstance(images, Photographs) and cropped else images[rows]
     if augmentation != "none":
-        inputs = augment(inputs, augmentation, draws, cropped=cropped)
+        mirrored = _alternating(rows, len(task.train), seed, epoch) if flip == "alternating" else None
+        inputs = augment(inputs, augmentation, draws, cropped=cropped, mirrored=mirrored)
     return prepare(inputs.to(device), task), task.train.targets[rows].to(device, torch.int64)
+
+
+def _alternating(rows: Tensor, examples: int, seed: int, epoch: int) -> Tensor:
+    """Which rows are mirrored in an epoch: one draw an example at (seed, "flip"), turned over with every epoch."""
+    at_first = torch.rand(examples, generator=generator(seed, "flip")) < 0.5
+    return at_first[rows] ^ bool(epoch % 2)
 
 
 def test_batches(task: Task, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

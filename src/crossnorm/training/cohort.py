@@ -54,12 +54,14 @@ def augmentation_of(task: Task, recipe: Recipe) -> str:
     """The augmentation policy of a recipe on a task.
 
     Raises:
-        BadInput: An image policy for a task that has no images.
+        BadInput: An image policy for a task that has no images, or a way to mirror where nothing is mirrored.
     """
     policy = task.augmentation if recipe.augmentation == "task" else recipe.augmentation
     if policy != "none" and task.kind != "image":
         hint = "Set augmentation to none in the recipe."
         raise BadInput("recipe.augmentation", f"'task' or 'none' for {task.name}, which has no images", policy, hint)
+    if policy == "none" and recipe.flip != "random":
+        raise BadInput("recipe.flip", "random where nothing is mirrored (augmentation none)", recipe.flip)
     return policy
 
 
@@ -100,7 +102,8 @@ def train_cohort(
     Members may stand at different steps (after a resume): each joins when the stream reaches its own.
 
     Args:
-        members: Of one seed, alike in `batch_size`, `epochs`, `augmentation`, `mixup`, `cutmix` and `mix_epochs`.
+        members: Of one seed, alike in `batch_size`, `epochs`, `augmentation`, `flip`, `mixup`, `cutmix` and
+            `mix_epochs`.
         task: What they learn.
         seed: Addresses the stream.
         device: Where the members' models are.
@@ -124,7 +127,13 @@ def train_cohort(
             continue
         started = time.perf_counter()
         inputs, targets = train_batch(
-            task, step, seed=seed, batch_size=recipe.batch_size, augmentation=augmentation, device=device
+            task,
+            step,
+            seed=seed,
+            batch_size=recipe.batch_size,
+            augmentation=augmentation,
+            device=device,
+            flip=recipe.flip,
         )
         inputs, targets = mixed(inputs, targets, task, recipe, seed=seed, step=step, epoch=step // per_epoch)
         share = (time.perf_counter() - started) / len(present)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,17 +20,12 @@ from crossnorm.seeds import addressed
 from crossnorm.training.devices import autocast
 from crossnorm.training.diagnostics import site_names
 from crossnorm.training.objective import logits_of, loss_of
+from crossnorm.training.optimizers import Joint, make_optimizer
 from crossnorm.training.parallel import ALONE, World, average_gradients, parts, stream_of
 from crossnorm.training.recipes import Recipe
 from crossnorm.training.schedules import AlphaSchedule, learning_rate
 
-__all__ = ["ALPHA_LR", "Member", "make_member"]
-
-ALPHA_LR = 0.01
-"""Peak learning rate of a learned dose, unless an arm says otherwise."""
-
-# Positions and class tokens are tables, not matrices: like biases and norms they are not decayed.
-_NOT_DECAYED = ("positional_emb", "class_emb")
+__all__ = ["Member", "make_member"]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -59,7 +53,7 @@ class Member:
 
     name: str
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | Joint
     recipe: Recipe
     average: nn.Module | None = None
     schedule: AlphaSchedule | None = None
@@ -202,7 +196,7 @@ def make_member(
     handle: Handle | None = None,
     alpha_lr: float | None = None,
 ) -> Member:
-    """A member at step 0, its model moved to the device, with AdamW as the recipe wants it.
+    """A member at step 0, its model moved to the device, with the optimiser that the recipe wants.
 
     Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a third less.
 
@@ -215,26 +209,19 @@ def make_member(
         schedule: The dose over training.
         nuisance: Number of its own dropout stream.
         handle: Of a converted model.
-        alpha_lr: Peak learning rate of a learned dose, which meets no weight decay; None: the dose is not learned.
+        alpha_lr: Peak learning rate of a learned dose; None: the optimiser's default.
+
+    Raises:
+        BadInput: An optimiser that this torch or this model has no use for.
     """
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     doses = handle.parameters() if handle is not None else []
-    named = [(k, p) for k, p in model.named_parameters() if p.requires_grad and not any(p is dose for dose in doses)]
-    kept = [p for key, p in named if p.ndim < 2 or key.endswith(_NOT_DECAYED)]
-    decayed = [p for key, p in named if not (p.ndim < 2 or key.endswith(_NOT_DECAYED))]
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-    ]
-    if doses:
-        groups.append({"params": doses, "weight_decay": 0.0, "scale": (alpha_lr or ALPHA_LR) / recipe.lr})
-    optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, recipe.beta2), fused=device.type != "mps")
     # Copied together, so that the copy's handle turns the copy.
     average, average_handle = (None, None) if recipe.ema is None else copy.deepcopy((model, handle))
     return Member(
         name=name,
         model=model,
-        optimizer=optimizer,
+        optimizer=make_optimizer(model, recipe, device, doses=doses, alpha_lr=alpha_lr),
         recipe=recipe,
         average=average,
         schedule=schedule,

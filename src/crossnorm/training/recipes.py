@@ -21,14 +21,21 @@ class Recipe(BaseModel):
         name: The named recipe it started from.
         epochs: Passes over the training set; the last, smaller batch of a pass is left out.
         batch_size: Examples a step.
+        optimizer: "adamw"; or "muon" (torch 2.9 or newer): Muon with momentum 0.95 for the matrices of the blocks, its
+            steps as large as AdamW's would be (arXiv 2502.16982), so that `lr` and `weight_decay` serve both, and AdamW
+            for everything else.
         lr: Peak learning rate.
+        lr_schedule: How the learning rate falls after the warm-up: "cosine" (half a wave) or "linear".
         min_lr: Learning rate at the last step.
         warmup_lr: Learning rate at step 0, if there is a warm-up.
-        warmup_epochs: Epochs of linear warm-up (a fraction is allowed); a cosine from `lr` to `min_lr` follows.
+        warmup_epochs: Epochs of linear warm-up (a fraction is allowed); the fall from `lr` to `min_lr` follows.
         weight_decay: Decoupled weight decay of matrices and filters; biases, norms and positions have none.
         beta2: Second-moment decay of AdamW (the first is 0.9).
         label_smoothing: Share of the target spread over all classes; the test loss is without it.
         augmentation: A policy of `crossnorm.data.AUGMENTATIONS`, or "task": what suits the task.
+        flip: Which images the policy mirrors: "random", each with probability ½ in every epoch; or "alternating", a
+            random half in the first epoch, the others in the second, and so on (arXiv 2404.00498): two epochs in a row
+            see both forms of every image.
         mixup: Parameter of Mixup's Beta distribution; 0: none. One draw a batch.
         cutmix: Parameter of CutMix's Beta distribution; 0: none. With both, each batch gets one of the two.
         mix_epochs: Mixup and CutMix act in the first so many epochs; null: in all.
@@ -44,7 +51,9 @@ class Recipe(BaseModel):
     name: str = "quick"
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=128, ge=1)
+    optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = Field(default=2e-3, gt=0)
+    lr_schedule: Literal["cosine", "linear"] = "cosine"
     min_lr: float = Field(default=0.0, ge=0)
     warmup_lr: float = Field(default=0.0, ge=0)
     warmup_epochs: float = Field(default=1.0, ge=0)
@@ -52,6 +61,7 @@ class Recipe(BaseModel):
     beta2: float = Field(default=0.999, gt=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     augmentation: Literal["task", "none", "crop-flip", "autoaugment", "randaugment"] = "task"
+    flip: Literal["random", "alternating"] = "random"
     mixup: float = Field(default=0.0, ge=0)
     cutmix: float = Field(default=0.0, ge=0)
     mix_epochs: int | None = Field(default=None, ge=0)

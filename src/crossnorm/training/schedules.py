@@ -18,19 +18,20 @@ KINDS = ("constant", "linear", "cosine", "steps")
 
 
 def learning_rate(step: int, total_steps: int, steps_per_epoch: int, recipe: Recipe) -> float:
-    """Linear warm-up to `lr`, then half a cosine to `min_lr` at the last step.
+    """Linear warm-up to `lr`, then half a cosine or a line to `min_lr` at the last step.
 
     Args:
         step: 0 … total_steps - 1.
         total_steps: Steps of the whole training.
         steps_per_epoch: Steps of one pass.
-        recipe: Supplies `lr`, `min_lr`, `warmup_lr` and `warmup_epochs`.
+        recipe: Supplies `lr`, `lr_schedule`, `min_lr`, `warmup_lr` and `warmup_epochs`.
     """
     warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total_steps - 1)
     if step < warmup:
         return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * (step + 1) / (warmup + 1)
     done = (step - warmup) / max(1, total_steps - 1 - warmup)
-    return recipe.min_lr + (recipe.lr - recipe.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
+    left = 1 - done if recipe.lr_schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    return recipe.min_lr + (recipe.lr - recipe.min_lr) * left
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,334 @@
+"""What each ingredient of a fast recipe is worth, and how many images `quick` and `paper` need to 80 % on CIFAR-10.
+
+    python benchmarks/recipe.py choose --data ZIP --work DIR [--train-examples 20000] [--epochs 5] [--only a,b]
+    python benchmarks/recipe.py race --data ZIP --work DIR [--quick lr=0.004 --quick epochs=12]
+
+Model: CCT-2/3x2, plain and with `convex` α = ½ at attention. `choose` looks at the last 5000 training images of the
+fixed balanced order, which it does not train on, and never at the test set; `race` trains on all 50 000 images, tests
+after every epoch, and ends a run once it has reached the target or has seen more images than the best run of `paper` of
+its seed needed. Every run has a folder below DIR and goes on from its last epoch: stop and start again at will.
+--workers 0 trains nothing and prints the table of what is there. --out FOLDER keeps the table and the curves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from crossnorm.data import Split, Task, load_task
+from crossnorm.functional import Variant
+from crossnorm.stats.intervals import interval_of_mean
+from crossnorm.study.environment import describe_environment
+from crossnorm.study.single import SingleRun, run_single
+from crossnorm.study.store import read_rows
+from crossnorm.training.memory import hold_memory
+from crossnorm.training.recipes import Recipe, make_recipe
+
+HELD_OUT = 5000
+DOSES = (0.0, 0.5)
+CANDIDATES: dict[str, dict[str, object]] = {
+    "base": {},
+    "lr-4e-3": {"lr": 4e-3},
+    "muon": {"optimizer": "muon"},
+    "muon-lr-4e-3": {"optimizer": "muon", "lr": 4e-3},
+    "batch-64": {"batch_size": 64},
+    "linear": {"lr_schedule": "linear"},
+    "beta2-0.95": {"beta2": 0.95},
+    "alternating-flip": {"flip": "alternating"},
+    "no-augmentation": {"augmentation": "none"},
+    "label-smoothing": {"label_smoothing": 0.1},
+    "ema-0.99": {"ema": 0.99},
+    "muon-lr-8e-3": {"optimizer": "muon", "lr": 8e-3},
+    "lr-6e-3": {"lr": 6e-3},
+    "batch-256": {"batch_size": 256},
+    "muon-lr-16e-3": {"optimizer": "muon", "lr": 16e-3},
+    "muon-lr-8e-3-batch-64": {"optimizer": "muon", "lr": 8e-3, "batch_size": 64},
+    "muon-lr-8e-3-linear": {"optimizer": "muon", "lr": 8e-3, "lr_schedule": "linear"},
+    "muon-lr-8e-3-beta2-0.95": {"optimizer": "muon", "lr": 8e-3, "beta2": 0.95},
+    "muon-lr-8e-3-alternating-flip": {"optimizer": "muon", "lr": 8e-3, "flip": "alternating"},
+    "muon-lr-8e-3-label-smoothing": {"optimizer": "muon", "lr": 8e-3, "label_smoothing": 0.1},
+}
+PAPER_EPOCHS = (40, 60, 20, 200)  # the likeliest winner first: the others then stop early
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run.
+
+    Attributes:
+        folder: Where it is kept.
+        recipe: How it is trained.
+        seed: Its seed.
+        alpha: Dose of `convex` at attention.
+        data: The images.
+        train_examples: Of the training images; the last `HELD_OUT` of all then stand for the test set. None: all, and
+            the test set itself.
+        target: Accuracy at which it may end; infinity: never before the last epoch.
+        rivals: Folders of runs: once it has seen more images than the best of them needed, it may end.
+    """
+
+    folder: Path
+    recipe: Recipe
+    seed: int
+    alpha: float
+    data: Path
+    train_examples: int | None = None
+    target: float = math.inf
+    rivals: tuple[Path, ...] = ()
+
+    def settled(self) -> bool:
+        """Whether more training would not change what is known of it."""
+        rows = read_rows(self.folder)
+        if (self.folder / "result.json").exists() or needed(rows, self.target) is not None:
+            return True
+        rivals = [images for rival in self.rivals if (images := needed(read_rows(rival), self.target)) is not None]
+        return bool(rows) and rows[-1]["images"] >= min(rivals, default=math.inf)
+
+
+class Settled(Exception):
+    """Ends a run between two epochs."""
+
+
+def needed(rows: Sequence[dict], target: float) -> int | None:
+    """Images at the first evaluation whose accuracy is at least the target."""
+    return next((row["images"] for row in rows if (row["test_accuracy"] or 0.0) >= target), None)
+
+
+@cache
+def images(data: Path, train_examples: int | None) -> Task:
+    task = load_task("cifar10", data=data)
+    if train_examples is None:
+        return task
+    kept = len(task.train) - HELD_OUT
+    if train_examples > kept:
+        raise SystemExit(f"--train-examples: at most {kept}, the others are held out")
+    # Every stretch of the stored order is balanced over the classes.
+    held_out = Split(inputs=task.train.inputs[kept:], targets=task.train.targets[kept:])
+    digest = f"{task.digest}, the last {HELD_OUT} of {len(task.train)} held out, {train_examples} trained on"
+    return replace(task, train=task.train.head(train_examples), test=held_out, digest=digest)
+
+
+def train(job: Job) -> Job:
+    """Train to the end or until it is settled, in this process and on one thread."""
+    torch.set_num_threads(1)
+    hold_memory()
+    task, done = images(job.data, job.train_examples), 0
+    variant = Variant(name="convex", alpha=job.alpha) if job.alpha else None
+    run = SingleRun(model={"name": "cct_2_3x2_32"}, recipe=job.recipe, seed=job.seed, variant=variant)
+    per_epoch = run.steps(task) // job.recipe.epochs
+
+    def stepped(steps: int) -> None:
+        nonlocal done
+        done += steps
+        if done % per_epoch == 1 and job.settled():  # the first step after an evaluation
+            raise Settled
+
+    with suppress(Settled):
+        run_single(run, task, job.folder, device=torch.device("cpu"), stepped=stepped)
+    return job
+
+
+def carry_out(jobs: Sequence[Job], workers: int) -> None:
+    todo = [job for job in jobs if not job.settled()]
+    if workers == 0 or not todo:
+        return
+    images(todo[0].data, todo[0].train_examples)  # decoded once, before the workers ask for it
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for job in pool.map(train, todo):
+            last = read_rows(job.folder)[-1]
+            print(f"{job.folder}: {last['images']} images, {last['test_accuracy']:.2%}", flush=True)
+
+
+# choose
+
+
+def candidates(given: argparse.Namespace) -> dict[str, dict[str, object]]:
+    names = ["base", *given.only.split(",")] if given.only else list(CANDIDATES)
+    unknown = set(names) - set(CANDIDATES)
+    if unknown:
+        raise SystemExit(f"--only: {', '.join(sorted(unknown))}: none of {', '.join(CANDIDATES)}")
+    return {name: CANDIDATES[name] for name in names}
+
+
+def choose_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
+    """Seed by seed and dose by dose, so that every candidate is seen once before any is seen twice."""
+    root = given.work / f"choose-{given.train_examples}x{given.epochs}"
+    for seed in range(given.seeds):
+        for alpha in DOSES:
+            for name, changes in candidates(given).items():
+                recipe = make_recipe("quick", **({"epochs": given.epochs} | changes))
+                folder = root / name / f"{alpha:g}" / str(seed)
+                yield (
+                    name,
+                    Job(
+                        folder=folder,
+                        recipe=recipe,
+                        seed=seed,
+                        alpha=alpha,
+                        data=given.data,
+                        train_examples=given.train_examples,
+                    ),
+                )
+
+
+def choose(given: argparse.Namespace) -> dict[str, object]:
+    jobs = list(choose_jobs(given))
+    carry_out([job for _, job in jobs], given.workers)
+    done = {
+        (name, job.alpha, job.seed): read_rows(job.folder)
+        for name, job in jobs
+        if (job.folder / "result.json").exists()
+    }
+    print("| candidate | α | n | held-out loss | difference | accuracy, % | difference | images to base's last loss |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in dict(jobs):
+        for alpha in DOSES:
+            seeds = [s for n, a, s in done if (n, a) == (name, alpha) and ("base", alpha, s) in done]
+            if seeds:
+                own = [done[name, alpha, seed] for seed in seeds]
+                print(choice_line(name, alpha, own, [done["base", alpha, seed] for seed in seeds]))
+    runs = [
+        {"candidate": name, "changes": CANDIDATES[name], "alpha": alpha, "seed": seed, "curve": curve(rows)}
+        for (name, alpha, seed), rows in done.items()
+    ]
+    about = {"train_examples": given.train_examples, "epochs": given.epochs, "held_out": HELD_OUT}
+    return about | {"recipe": make_recipe("quick").model_dump(), "runs": runs}
+
+
+def choice_line(name: str, alpha: float, own: Sequence[list[dict]], base: Sequence[list[dict]]) -> str:
+    """Means over the seeds that the candidate and the base both have, and paired differences with 95 % intervals."""
+    cells = [name, f"{alpha:g}", str(len(own))]
+    for metric, scale, digits in (("test_loss", 1, 3), ("test_accuracy", 100, 1)):
+        ours, theirs = (scale * np.array([rows[-1][metric] for rows in runs], float) for runs in (own, base))
+        cells += [f"{ours.mean():.{digits}f}", difference(ours - theirs, digits + 1)]
+    shares = [images_to_loss(rows, other[-1]["test_loss"]) for rows, other in zip(own, base, strict=True)]
+    reached = [share for share in shares if share is not None]
+    cells.append("not reached" if len(reached) < len(shares) else f"{np.mean(reached) / base[0][-1]['images']:.0%}")
+    return f"| {' | '.join(cells)} |"
+
+
+def difference(values: np.ndarray, digits: int) -> str:
+    """Mean ± half the 95 % t-interval; the mean alone of fewer than three pairs."""
+    found = interval_of_mean(values, 0.05)
+    assert found.mean is not None
+    mean = f"{found.mean:+.{digits}f}"
+    return mean if found.high is None else f"{mean} ± {found.high - found.mean:.{digits}f}"
+
+
+def images_to_loss(rows: Sequence[dict], target: float) -> float | None:
+    """Images at which the line through the evaluations first meets the loss; None: never."""
+    curve = [(row["images"], row["test_loss"]) for row in rows if row["test_loss"] is not None]
+    for (start, before), (end, after) in pairwise(curve):
+        if after <= target:
+            return start + (before - target) / (before - after) * (end - start)
+    return None
+
+
+# race
+
+
+def race_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
+    changes = dict(change.split("=", 1) for change in given.quick)
+    quick = make_recipe("quick", **{key: yaml.safe_load(value) for key, value in changes.items()})
+    label = "-".join(["quick", *given.quick])
+    for seed in range(given.seeds):
+        papers = {f"paper-{epochs}": make_recipe("paper", epochs=epochs) for epochs in PAPER_EPOCHS}
+        folders = {name: given.work / "race" / name / str(seed) for name in (label, *papers)}
+        for name, recipe in {label: quick, **papers}.items():
+            rivals = tuple(folders[other] for other in papers if other != name) if name in papers else ()
+            yield (
+                name,
+                Job(
+                    folder=folders[name],
+                    recipe=recipe,
+                    seed=seed,
+                    alpha=0.0,
+                    data=given.data,
+                    target=given.target,
+                    rivals=rivals,
+                ),
+            )
+
+
+def race(given: argparse.Namespace) -> dict[str, object]:
+    jobs = list(race_jobs(given))
+    carry_out([job for _, job in jobs], given.workers)
+    done = {(name, job.seed): (job, read_rows(job.folder)) for name, job in jobs}
+    print(f"| recipe | {' | '.join(f'seed {seed}' for seed in range(given.seeds))} |")
+    print("|---|" + "---|" * given.seeds)
+    for name in dict(jobs):
+        print(f"| {name} | {' | '.join(outcome(*done[name, seed]) for seed in range(given.seeds))} |")
+    quick = [found for (name, _), (job, rows) in done.items() if not job.rivals for found in [needed(rows, job.target)]]
+    paper = [best(seed, done) for seed in range(given.seeds)]
+    if None not in (*quick, *paper):
+        ratio = np.mean(quick) / np.mean(paper)
+        print(f"\nquick {np.mean(quick):.0f}, the best paper of each seed {np.mean(paper):.0f} images: {ratio:.3f}")
+    runs = [
+        {"recipe": n, "seed": s, "needed": needed(rows, given.target), "curve": curve(rows)}
+        for (n, s), (_, rows) in done.items()
+    ]
+    return {"target": given.target, "quick": given.quick, "runs": runs}
+
+
+def outcome(job: Job, rows: Sequence[dict]) -> str:
+    """Images to the target, or what is known where it was not reached."""
+    found = needed(rows, job.target)
+    if found is not None:
+        return str(found)
+    if not rows or not job.settled():
+        return "not finished"
+    return f"more than {rows[-1]['images']}" if rows[-1]["epoch"] < job.recipe.epochs else "never"
+
+
+def best(seed: int, done: dict[tuple[str, int], tuple[Job, list[dict]]]) -> int | None:
+    """Images that the best length of `paper` needed; None while a length that could need fewer is not settled."""
+    papers = [(job, rows) for (_, s), (job, rows) in done.items() if s == seed and job.rivals]
+    found = [images for job, rows in papers if (images := needed(rows, job.target)) is not None]
+    return min(found) if found and all(job.settled() for job, _ in papers) else None
+
+
+def curve(rows: Sequence[dict]) -> dict[str, list[float]]:
+    """A learning curve by columns."""
+    return {
+        key: [row[key] for row in rows] for key in ("images", "train_loss", "test_loss", "test_accuracy", "seconds")
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parts = parser.add_subparsers(dest="part", required=True)
+    functions: dict[str, Callable[[argparse.Namespace], dict[str, object]]] = {"choose": choose, "race": race}
+    for name in functions:
+        part = parts.add_parser(name)
+        part.add_argument("--data", type=Path, required=True)
+        part.add_argument("--work", type=Path, required=True)
+        part.add_argument("--workers", type=int, default=2)
+        part.add_argument("--seeds", type=int, default=3)
+        part.add_argument("--out", type=Path)
+    parts.choices["choose"].add_argument("--train-examples", type=int, default=45_000)
+    parts.choices["choose"].add_argument("--epochs", type=int, default=5)
+    parts.choices["choose"].add_argument("--only")
+    parts.choices["race"].add_argument("--quick", action="append", default=[])
+    parts.choices["race"].add_argument("--target", type=float, default=0.8)
+    given = parser.parse_args()
+    found = functions[given.part](given) | {"environment": describe_environment()}
+    if given.out is not None:
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / f"{given.part}.json").write_text(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()

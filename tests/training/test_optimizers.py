@@ -1,0 +1,110 @@
+"""Muon beside AdamW: who is stepped by which, how far, and the same bits after a resume."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+import torch
+from torch import nn
+from training_cases import CPU, Listener, member, same_bits, weights
+
+from crossnorm.errors import BadInput
+from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.cohort import train_cohort
+from crossnorm.training.optimizers import make_optimizer
+from crossnorm.training.recipes import make_recipe
+
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9")
+
+MATRICES = [
+    f"classifier.blocks.{block}.{layer}.weight"
+    for block in (0, 1)
+    for layer in ("self_attn.qkv", "self_attn.proj", "linear1", "linear2")
+]
+
+
+def orthogonalised(matrix):
+    """Five steps of the quintic Newton-Schulz iteration with Muon's published coefficients, in float64."""
+    x = matrix.double() / matrix.double().norm()
+    x = x.T if len(x) > len(x.T) else x
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x if x.shape == matrix.shape else x.T
+
+
+@needs_muon
+def test_blocks_take_orthogonal_steps_and_the_rest_those_of_adamw():
+    settings = {"lr": 0.01, "weight_decay": 0.5, "beta2": 0.95}
+    trained, plain = member(optimizer="muon", **settings), member(**settings)
+    old, other = weights(trained), dict(plain.model.named_parameters())
+    for name, parameter in trained.model.named_parameters():
+        draws = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        parameter.grad = torch.randn(parameter.shape, generator=draws)
+        other[name].grad = parameter.grad.clone()
+    trained.optimizer.step()
+    plain.optimizer.step()
+    assert set(MATRICES) < set(old)
+    for name, new in trained.model.named_parameters():
+        if name not in MATRICES:
+            assert torch.equal(new, other[name]), name
+            continue
+        # At the first step Nesterov's momentum is a multiple of the gradient, and a multiple changes nothing.
+        step = 0.2 * max(new.shape) ** 0.5 * orthogonalised(new.grad)
+        moved, expected = new.detach().double() - old[name], -0.01 * (0.5 * old[name].double() + step)
+        assert (moved - expected).norm() < 0.05 * expected.norm(), name  # Muon iterates in bfloat16
+
+
+@needs_muon
+def test_the_momentum_is_that_of_the_gradients_before(task):
+    trained = member(optimizer="muon", still=True)
+    name, sums = MATRICES[3], 0.0
+    for step in range(3):
+        rows = slice(17 * step, 17 * step + 17)
+        inputs, targets = task.train.inputs[rows] / 255.0, task.train.targets[rows]
+        trained.train_step(inputs, targets, seed=0, total_steps=6, steps_per_epoch=3)
+        sums = 0.95 * sums + 0.05 * trained.model.get_parameter(name).grad.double()
+    (kept,) = [state["momentum_buffer"] for n, state in states_of(trained).items() if n == name]
+    torch.testing.assert_close(kept.double(), sums, atol=1e-7, rtol=1e-4)
+
+
+def states_of(trained):
+    """Parameter's name → its state, by the numbers of the state dict."""
+    state = trained.optimizer.state_dict()
+    numbers = [number for group in state["param_groups"] for number in group["params"]]
+    owners = [p for group in trained.optimizer.param_groups for p in group["params"]]
+    names = {id(p): name for name, p in trained.model.named_parameters()}
+    assert numbers == list(range(len(names)))
+    return {names[id(p)]: state["state"][number] for number, p in zip(numbers, owners, strict=True)}
+
+
+@needs_muon
+def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(task, tmp_path):
+    class Saving(Listener):
+        def evaluated(self, trained, row):
+            super().evaluated(trained, row)
+            if row["epoch"] == 1:
+                save_checkpoint(trained, tmp_path / "checkpoint.safetensors")
+
+    saving, resuming = Saving(), Listener()
+    whole, resumed = member(optimizer="muon"), member(optimizer="muon", seed=1)
+    train_cohort([whole], task, seed=0, device=CPU, observer=saving)
+    load_checkpoint(resumed, tmp_path / "checkpoint.safetensors")
+    train_cohort([resumed], task, seed=0, device=CPU, observer=resuming)
+    assert resuming.rows["m"] == saving.rows["m"][2:]
+    assert same_bits(weights(resumed), weights(whole))
+    for name, state in states_of(whole).items():
+        assert same_bits(state, states_of(resumed)[name])
+
+
+def test_a_torch_without_muon_is_named(monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    with pytest.raises(BadInput, match=r"recipe.optimizer: expected adamw, or muon with torch 2.9 or newer"):
+        member(optimizer="muon")
+
+
+def test_a_model_without_blocks_is_named():
+    recipe = make_recipe("quick", optimizer="muon")
+    with pytest.raises(BadInput, match="without linear layers in a list of blocks"):
+        make_optimizer(nn.Linear(3, 5), recipe, CPU)
