@@ -52,7 +52,7 @@ CANDIDATES: dict[str, dict[str, object]] = {
     "label-smoothing": {"label_smoothing": 0.1},
     "ema-0.99": {"ema": 0.99},
     "muon-lr-8e-3": {"optimizer": "muon", "lr": 8e-3},
-    "lr-6e-3": {"lr": 6e-3},
+    "lr-8e-3": {"lr": 8e-3},
     "batch-256": {"batch_size": 256},
     "muon-lr-16e-3": {"optimizer": "muon", "lr": 16e-3},
     "muon-lr-8e-3-batch-64": {"optimizer": "muon", "lr": 8e-3, "batch_size": 64},
@@ -213,7 +213,7 @@ def choice_line(name: str, alpha: float, own: Sequence[list[dict]], base: Sequen
     cells = [name, f"{alpha:g}", str(len(own))]
     for metric, scale, digits in (("test_loss", 1, 3), ("test_accuracy", 100, 1)):
         ours, theirs = (scale * np.array([rows[-1][metric] for rows in runs], float) for runs in (own, base))
-        cells += [f"{ours.mean():.{digits}f}", difference(ours - theirs, digits + 1)]
+        cells += [f"{ours.mean():.{digits}f}", "–" if name == "base" else difference(ours - theirs, digits + 1)]
     shares = [images_to_loss(rows, other[-1]["test_loss"]) for rows, other in zip(own, base, strict=True)]
     reached = [share for share in shares if share is not None]
     cells.append("not reached" if len(reached) < len(shares) else f"{np.mean(reached) / base[0][-1]['images']:.0%}")
