@@ -189,9 +189,10 @@ def test_interrupting_and_going_on_gives_the_same_bytes(answered, tmp_path):
     write_study(tmp_path)
     process = start(tmp_path)
     wait_for_lines(tmp_path, 4, process)
+    assert process.poll() is None, "it ended before it could be interrupted"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert not (tmp_path / "out" / "verdict.json").exists()
     done = crossnorm("plot", "tiny.yaml", "--out", "out", cwd=tmp_path)
