@@ -177,6 +177,31 @@ def test_resumed_runs_have_the_bits_of_undisturbed_ones(tmp_path, stop):
     assert [p.name for p in store.run_folder(tmp_path / "cut", again.own).glob("checkpoint*")] == []
 
 
+def test_what_is_logged_in_pieces_survives_interruption_after_interruption(tmp_path):
+    began_at = []
+
+    def train(run, stop=None):
+        first = run.resume() or 0
+        began_at.append(first)
+        for step in range(first, 5):
+            if stop == "at once":
+                raise KeyboardInterrupt
+            run.log(step, loss=step)
+            run.log(step, other=step + 0.5)
+            run.save(step + 1)
+            run.log(step, late=step + 0.25)
+            if step == stop:
+                raise KeyboardInterrupt
+
+    for stop in (1, "at once", 3):
+        carried_out(tmp_path, lambda run, stop=stop: train(run, stop))
+    found = carried_out(tmp_path, train)
+    assert began_at == [0, 2, 2, 4]
+    assert [event for event in found.told if event["event"] == "note"] == []
+    assert [row["other"] for row in found.rows] == [0.5, 1.5, 2.5, 3.5, 4.5]
+    assert [row.get("late") for row in found.rows] == [0.25, None, 2.25, None, 4.25]
+
+
 def test_a_function_that_never_resumes_starts_anew(tmp_path):
     def train(run):
         run.log(0, loss=1)

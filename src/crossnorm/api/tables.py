@@ -29,7 +29,8 @@ def compare(
     """The answer of any table of runs, paired by seed.
 
     Args:
-        table: Rows with arm, seed, step and metrics, optionally dose and control; a pandas DataFrame will do.
+        table: Rows with arm, seed, step and metrics, optionally dose and control; a pandas DataFrame will do, whose
+            nan is an empty cell, except in the column `metric`: there a run that ends in nan has diverged.
         metric: The column to compare, at each run's last step.
         direction: "lower" or "higher": which is better.
         margin: Differences up to it do not matter; "1 %" is of the baseline's mean.
@@ -41,7 +42,7 @@ def compare(
         BadInput: A table, a metric or a setting that does not fit.
     """
     if hasattr(table, "to_dict"):
-        table = table.to_dict("records")
+        table = _rows_of_frame(table.to_dict("records"), metric)
     runs = table if isinstance(table, Table) else table_from_records(table, baseline=baseline)
     verdict = estimate(
         runs,
@@ -52,6 +53,18 @@ def compare(
         confidence=confidence,
     )
     return Result(table=runs, verdict=verdict, facts={"title": name})
+
+
+def _rows_of_frame(rows: Iterable[Mapping[str, object]], metric: str) -> list[dict[str, object]]:
+    """Rows with None where a data frame marks an absent cell."""
+    return [{key: None if key != metric and _absent(cell) else cell for key, cell in row.items()} for row in rows]
+
+
+def _absent(cell: object) -> bool:
+    try:
+        return bool(cell != cell)
+    except TypeError:  # pandas.NA, which is neither true nor false
+        return True
 
 
 def report_table(

@@ -95,8 +95,11 @@ def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
     seed, step = _integer("seed", record["seed"]), _integer("step", record["step"])
     about = rows.about.setdefault(arm, {})
     for key in _ABOUT_ARM:
-        if not _empty(value := record.get(key)) and about.setdefault(key, str(value)) != str(value):
-            raise BadInput(key, f"one {key} per arm ({arm}: {about[key]})", str(value))
+        if _empty(value := record.get(key)):
+            continue
+        known = about.setdefault(key, str(value))
+        if _number(key, known) != _number(key, value) if key == "dose" else known != str(value):
+            raise BadInput(key, f"one {key} per arm ({arm}: {known})", str(value))
     if not _empty(value := record.get("status")):
         if str(value) not in STATUSES:
             raise BadInput("status", "one of " + ", ".join(STATUSES), value)

@@ -16,11 +16,11 @@ from urllib.parse import quote
 __all__ = ["encoded_name", "read_json", "storage_fault", "write_atomically", "write_json"]
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by a whole new one, durable before it takes the name."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file by a whole new one, durable before it takes the name; text becomes UTF-8."""
     temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

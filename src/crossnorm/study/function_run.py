@@ -139,7 +139,7 @@ class FunctionRun:
         if state is None or state.about.get("format") != _FORMAT:
             self._begin(None)
             return None
-        self._begin(state.about["step"])
+        self._begin(state.about["step"], state.about["curve"])
         self._row = (store.read_rows(self.directory) or [{}])[-1]
         self._started = time.monotonic() - state.about["seconds"]
         set_generators(restore(state.about["generators"], state.tensors))
@@ -149,10 +149,10 @@ class FunctionRun:
     def _seconds(self) -> float:
         return time.monotonic() - self._started
 
-    def _begin(self, step: int | None) -> store.Curve:
+    def _begin(self, step: int | None, seal: object = None) -> store.Curve:
         """The run's curve; at first, what an earlier try logged after `step` is taken back (None: all of it)."""
         if self._curve is None:
-            self._curve = store.Curve(self.directory, step)
+            self._curve = store.Curve(self.directory, step, seal)
         return self._curve
 
     def _note(self, text: str) -> None:

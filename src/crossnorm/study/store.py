@@ -75,10 +75,11 @@ class Curve:
     Args:
         own: The run's folder; made if missing.
         step: Where the run resumes: what is stored up to it is kept. None: it starts anew.
+        seal: What had been written there, where that is known: exactly this is kept.
     """
 
-    def __init__(self, own: Path, step: int | None = None) -> None:
-        rewind_rows(own, step)
+    def __init__(self, own: Path, step: int | None = None, seal: object = None) -> None:
+        rewind_rows(own, step, seal)
         self._file = own / "metrics.jsonl"
         written = self._file.read_bytes()
         self._bytes, self._digest = len(written), hashlib.sha256(written)
@@ -159,12 +160,21 @@ def rewind_metrics(folder: Path, run: Run, step: int | None) -> None:
     rewind_rows(run_folder(folder, run), step)
 
 
-def rewind_rows(own: Path, step: int | None) -> None:
-    """`rewind_metrics` of the run whose own folder this is."""
+def rewind_rows(own: Path, step: int | None, seal: object = None) -> None:
+    """`rewind_metrics` of the run whose own folder this is.
+
+    What is kept stays as it was written, so that a seal of it still holds. A seal, where one is given, says more exactly
+    than the step what had been written.
+    """
     own.mkdir(parents=True, exist_ok=True)
-    kept = [row for row in read_rows(own) if step is not None and row["step"] <= step]
-    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in kept)
-    write_atomically(own / "metrics.jsonl", text)
+    file = own / "metrics.jsonl"
+    written = file.read_bytes() if file.exists() else b""
+    if isinstance(seal, dict):
+        kept = written[: seal["bytes"]]
+    else:
+        rows = ((line, _row(line.decode(errors="replace"))) for line in written.split(b"\n"))
+        kept = b"".join(line + b"\n" for line, row in rows if row and step is not None and row["step"] <= step)
+    write_atomically(file, kept)
 
 
 def finish(folder: Path, run: Run, status: str, reason: str | None, details: Row) -> None:
