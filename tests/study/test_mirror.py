@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 from fault_cases import curves, verdict
@@ -57,6 +58,25 @@ def test_a_copy_that_was_cut_off_is_noticed(tmp_path):
     copied.write_bytes(copied.read_bytes()[:-9])
     Mirror(f"{tmp_path}/far", tmp_path / "third").fetch()
     assert store.damaged(tmp_path / "third", run)
+
+
+def test_what_an_interruption_leaves_is_fetched_again(tmp_path, monkeypatch):
+    whole_study(tmp_path / "out")
+    mirror = Mirror(f"{tmp_path}/far", tmp_path / "out")
+    mirror.copy_study()
+    again = Mirror(f"{tmp_path}/far", tmp_path / "again")
+
+    def torn(there, here):
+        Path(here).write_text("half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(again._files, "get_file", torn)
+        with pytest.raises(KeyboardInterrupt):
+            again.fetch()
+    assert again.fetch() == 6
+    for file in (tmp_path / "far").iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
 
 
 def test_what_cannot_be_opened_is_named(tmp_path):

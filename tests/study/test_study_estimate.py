@@ -149,6 +149,9 @@ def test_the_pilot_takes_the_strongest_arm_and_its_control():
     further = [{"name": "long", "lr": 0.01, "epochs": 9}]
     trial = pilot_plan(library.Study(**STUDY | {"variants": [], "arms": further}).plan())
     assert [(arm.name, arm.recipe.epochs, arm.recipe.lr) for arm in trial.arms][1] == ("long", 1, 0.01)
+    apart = [{"name": "apart", "seed_offset": 2}]
+    trial = pilot_plan(library.Study(**STUDY | {"seeds": 2, "variants": [], "arms": apart}).plan())
+    assert (trial.seeds, [arm.name for arm in trial.arms]) == ((0, 1, 2), ["baseline", "apart"])
 
 
 def test_the_pilot_measures_what_a_study_of_one_epoch_would(tmp_path):

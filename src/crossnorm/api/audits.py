@@ -9,7 +9,7 @@ from pathlib import Path
 from crossnorm.api.answers import default_folder, read_result
 from crossnorm.api.studies import Study
 from crossnorm.study.audit import Audit, audit_kinds, audit_study
-from crossnorm.study.files import write_json
+from crossnorm.study.files import make_folder, write_json
 from crossnorm.study.folder import read_folder
 from crossnorm.study.repeats import repeat_runs
 
@@ -36,8 +36,12 @@ def audit(
         progress: Whether bars are shown on the error stream.
 
     Raises:
-        BadInput: There is no study in the folder, none of its runs is complete, or its data or function have changed.
+        BadInput: There is no study in the folder, none of its runs is complete, or its data or function have changed;
+            or ``out`` cannot be written.
     """
+    target = Path(out if out is not None else folder or default_folder("audit"))
+    if folder is None or read_folder(Path(folder)) is not None:
+        make_folder(target)
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="crossnorm-audit-") as scratch:
             study = Study.model_validate(audit_study().model_dump())
@@ -45,8 +49,6 @@ def audit(
             found = _audited(Path(scratch), imports)
     else:
         found = _audited(Path(folder), imports)
-    target = Path(out if out is not None else folder or default_folder("audit"))
-    target.mkdir(parents=True, exist_ok=True)
     write_json(target / "audit.json", found.to_dict())
     return found
 

@@ -18,6 +18,7 @@ from crossnorm.report.gallery import Exhibit, write_gallery
 from crossnorm.report.matrices import HeadValues, heads_figure, products_figure
 from crossnorm.report.products import PRODUCTS
 from crossnorm.report.style import save
+from crossnorm.study.files import make_folder
 from crossnorm.study.single import SingleRun, run_single
 from crossnorm.training.devices import pick_device
 from crossnorm.training.heads import look_at_heads
@@ -80,7 +81,7 @@ def picture(
     model = None if checkpoint is None else load_model(checkpoint)
     if not 0 <= example < len(loaded.test):
         raise BadInput("example", f"0 to {len(loaded.test) - 1}", example)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     exhibits = [
         _multiplied(folder / f"matrices-{k}.png", title, factors, temperature)
         for k, (title, factors) in enumerate(pairs.items(), start=1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from crossnorm.report import FigureStyle, curves_figure, result_html, trend_figure, write_report
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands
-from crossnorm.study.files import write_atomically
+from crossnorm.study.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,10 +71,10 @@ class Result:
             style: Formats, width and text size of the figures; default PNG, page width.
 
         Raises:
-            BadInput: A style that leaves no room.
+            BadInput: A style that leaves no room, or a folder that cannot be written.
         """
         directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
         style = style or FigureStyle()
         write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts, style=style)
         write_atomically(directory / "table.csv", _csv(self.table))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossnorm.data import Task, load_task
 from crossnorm.report import confusion_figure, save
-from crossnorm.study.files import write_json
+from crossnorm.study.files import make_folder, write_json
 from crossnorm.study.folder import locked
 from crossnorm.study.pretrained import encoder_for, load_kept
 from crossnorm.study.progress import Progress
@@ -85,9 +85,9 @@ def evaluate_checkpoint(
         BadInput: No such checkpoint or data, or a model that does not take the task.
     """
     model, encoder = load_kept(Path(checkpoint))
-    found = assess(model, load_task(task, data=data, encoder=encoder), pick_device(device))
     folder = Path(checkpoint).parent if out is None else Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    found = assess(model, load_task(task, data=data, encoder=encoder), pick_device(device))
     figure = confusion_figure(found.confusion, found.classes)
     save(figure, folder / "confusion.png")
     write_json(folder / "evaluation.json", {"task": task, "checkpoint": Path(checkpoint).name, **asdict(found)})

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from crossnorm.errors import BadInput
 
-__all__ = ["allowed_modules", "import_modules", "inches", "margin_of", "numbers"]
+__all__ = ["allowed_modules", "import_modules", "inches", "margin_of", "numbers", "words"]
 
 
 def numbers(name: str, text: str) -> list[float]:
@@ -17,6 +17,14 @@ def numbers(name: str, text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise BadInput(name, "numbers separated by commas, such as 0,0.5,1", repr(text)) from None
+
+
+def words(name: str, text: str) -> list[str]:
+    """Words separated by commas, the value of the option called ``name``."""
+    found = [part.strip() for part in text.split(",")]
+    if not all(found):
+        raise BadInput(name, "names separated by commas, such as convex,matched", repr(text))
+    return found
 
 
 def allowed_modules(study: str, imports: Sequence[str]) -> list[str]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from crossnorm.cli.reading import allowed_modules, margin_of, numbers
+from crossnorm.cli.reading import allowed_modules, margin_of, numbers, words
+from crossnorm.errors import BadInput
 
 if TYPE_CHECKING:
     from crossnorm.api import Study
@@ -45,6 +46,8 @@ class Shape:
     def study(self, name: str) -> Study:
         """The study of that name or file, with what the flags change."""
         from crossnorm.api import Study
+        from crossnorm.study.arms import arms_of
+        from crossnorm.study.folder import read_folder
         from crossnorm.study.ready import find_study
         from crossnorm.study.spec import parse_spec
 
@@ -53,7 +56,7 @@ class Shape:
             "seeds": self.seeds,
             "epochs": self.epochs,
             "train_examples": self.train_examples,
-            "variants": None if self.variants is None else [name.strip() for name in self.variants.split(",")],
+            "variants": None if self.variants is None else words("--variants", self.variants),
             "metric": self.metric,
             "direction": self.direction,
             "margin": None if self.margin is None else margin_of(self.margin),
@@ -63,11 +66,23 @@ class Shape:
         written = find_study(name)
         if "metric" in given:
             written.pop("direction", None)
-        if "variants" in given and written.get("variants") != given["variants"]:  # another question, another folder
-            written["name"] = "-".join([str(written.get("name", "study")), *given["variants"]]).replace(":", ".")
+        if "variants" in given:
+            if _same_variants(written.get("variants"), given["variants"]):
+                del given["variants"]  # what it has already
+            else:  # another question, another folder
+                written["name"] = "-".join([str(written.get("name", "study")), *given["variants"]]).replace(":", ".")
         if self.source is not None:
             written["model"] = {"from": self.source}
-        return Study.model_validate(parse_spec(written | given, name).model_dump())
+        folder = self.folder(name)
+        stored = None if folder is None else read_folder(folder)
+        if stored is not None and "variants" in given:  # a folder that is named is that same study, grown
+            written["name"] = stored[0].spec.name
+        spec = parse_spec(written | given, name)
+        try:
+            arms_of(spec)
+        except BadInput as error:
+            raise error.within(name) from None
+        return Study.model_validate(spec.model_dump())
 
     def folder(self, name: str) -> Path | None:
         """Where the study goes on: ``--out``, or the study's folder that was named; None: its default."""
@@ -79,6 +94,21 @@ class Shape:
     def place(self) -> dict[str, Any]:
         """Keywords of `Study.run` and `Study.estimate`."""
         return {"workers": self.workers, "device": self.device, "imports": self.imports or []}
+
+
+def _same_variants(written: object, names: list[str]) -> bool:
+    """Whether a study's variants are those of the names, without settings of their own."""
+    from pydantic import ValidationError
+
+    from crossnorm.study.armspec import VariantSpec
+
+    if not isinstance(written, list):
+        return False
+    try:
+        listed = [VariantSpec.model_validate({"name": v} if isinstance(v, str) else v) for v in written]
+        return listed == [VariantSpec(name=name) for name in names]
+    except ValidationError:
+        return False  # said in full when the study is read
 
 
 def with_shape(command: Callable[..., None]) -> Callable[..., None]:

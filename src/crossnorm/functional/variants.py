@@ -179,7 +179,7 @@ def _sum(plain: Tensor, keep: Alpha, part: Tensor, alpha: Alpha) -> Tensor:
 
 def _check_name(name: object) -> None:
     own = isinstance(name, str) and all(part.strip() for part in name.split(":")) and name.count(":") == 1
-    if not own and name not in VARIANTS:
+    if not own and (not isinstance(name, str) or name not in VARIANTS):
         raise unknown_name("variant", name, VARIANTS)
 
 

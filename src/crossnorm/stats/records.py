@@ -97,9 +97,9 @@ def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
     for key in _ABOUT_ARM:
         if _empty(value := record.get(key)):
             continue
-        known = about.setdefault(key, str(value))
-        if _number(key, known) != _number(key, value) if key == "dose" else known != str(value):
-            raise BadInput(key, f"one {key} per arm ({arm}: {known})", str(value))
+        before = about.setdefault(key, str(value))
+        if _number(key, before) != _number(key, value) if key == "dose" else before != str(value):
+            raise BadInput(key, f"one {key} per arm ({arm}: {before})", str(value))
     if not _empty(value := record.get("status")):
         if str(value) not in STATUSES:
             raise BadInput("status", "one of " + ", ".join(STATUSES), value)

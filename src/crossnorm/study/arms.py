@@ -6,7 +6,8 @@ What does not fit together is judged here. Knows nothing of seeds' runs, cohorts
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -72,10 +73,20 @@ def arms_of(spec: StudySpec) -> tuple[Arm, ...]:
     recipe = _recipe(spec)
     arms = [Arm(name="baseline", recipe=recipe, dose=0.0, settings=_plain_settings("settings", spec.settings))]
     for variant in spec.variants:
-        _add(arms, _grid(spec, variant, recipe))
+        with _within(f"variants.{variant.name}"):
+            _add(arms, _grid(spec, variant, recipe))
     _add(arms, [_further(arm, spec, recipe) for arm in spec.arms])
     _check(arms, spec)
     return tuple(arms)
+
+
+@contextmanager
+def _within(where: str) -> Iterator[None]:
+    """Name the place in the study of what is refused inside the block."""
+    try:
+        yield
+    except BadInput as error:
+        raise error.within(where) from None
 
 
 def _recipe(spec: StudySpec) -> Recipe | None:
@@ -247,7 +258,8 @@ def _variant_of(arm: ArmSpec, settings: dict[str, Any], site: str) -> Variant | 
         if fields:
             raise BadInput(f"arms.{arm.name}", f"a variant beside {', '.join(fields)}", "none")
         return None
-    return Variant(name=name, **{"site": site, **fields})
+    with _within(f"arms.{arm.name}"):
+        return Variant(name=name, **{"site": site, **fields})
 
 
 def _check(arms: Sequence[Arm], spec: StudySpec) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-__all__ = ["encoded_name", "read_json", "storage_fault", "write_atomically", "write_json"]
+from crossnorm.errors import BadInput
+
+__all__ = ["encoded_name", "make_folder", "read_json", "storage_fault", "write_atomically", "write_json"]
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -25,6 +28,20 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     _sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder if there is none, and see that files can be put there: before the work whose outcome they hold.
+
+    Raises:
+        BadInput: It is a file, or cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise BadInput(str(path), "a folder that can be written", error.strerror or str(error)) from None
 
 
 def _sync(folder: Path) -> None:

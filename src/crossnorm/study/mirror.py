@@ -58,7 +58,10 @@ class Mirror:
                 place = self._folder / str(found)[len(self._root) :].lstrip("/")
                 if not place.exists() and self._folder.resolve() in place.resolve().parents:
                     place.parent.mkdir(parents=True, exist_ok=True)
-                    self._files.get_file(found, str(place))
+                    # Under another name until it is whole: what an interruption leaves is no file of the study.
+                    partial = place.with_name(f".{place.name}.new")
+                    self._files.get_file(found, str(partial))
+                    partial.replace(place)
                     count += 1
         except FileNotFoundError:
             return count  # nothing was ever copied there

@@ -24,13 +24,20 @@ from crossnorm.study.runner import run_cohort
 __all__ = ["pilot_plan", "run_pilot", "time_steps"]
 
 _PAIRS = 3
+_OFFSET = 1000
 _BATCHES = 2  # of one pass of `time_steps`
 _PASSES = 3  # the first warms up
 
 
 def pilot_plan(plan: Plan, *, epochs: int = 1, pairs: int = _PAIRS) -> Plan:
     """The study's strongest arm beside its control and the baseline, for a few epochs and seeds."""
-    arms = [ArmSpec(**{k: v for k, v in arm.model_dump().items() if k != "epochs"}) for arm in plan.spec.arms]
+    arms = [
+        ArmSpec(
+            **{k: v for k, v in arm.model_dump().items() if k not in ("epochs", "seed_offset")},
+            seed_offset=_OFFSET if arm.seed_offset else 0,  # its own may lead to seeds of the pilot
+        )
+        for arm in plan.spec.arms
+    ]
     spec = plan.spec.model_copy(
         update={"epochs": epochs, "seeds": list(range(pairs)), "arms": arms, "stop": "fixed", "max_seeds": None}
     )

@@ -188,7 +188,7 @@ class _Storing:
         self.tell({"event": "evaluated", "arm": run.arm, "seed": run.seed, "row": row})
         if row["epoch"] == member.recipe.epochs and None not in (row["train_loss"], row["test_loss"]):
             self._finish(run, "complete", None, row)
-        elif member.step:
+        elif member.step and None not in (row["train_loss"], row["test_loss"]):  # of numbers only
             save_checkpoint(member, store.checkpoint_path(self.folder, run), curve.seal)
 
     def failed(self, member: Member) -> None:

@@ -138,9 +138,11 @@ def run_single(
 
 def _open(folder: Path, wanted: dict[str, Any], world: World) -> None:
     held = read_json(folder / "run.json") if folder.exists() else None
+    world.wait()  # nobody writes before everybody has read
     if held is None:
         if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise BadInput(str(folder), "an empty folder or one with a run", "other files and no readable run.json")
+        world.wait()
         if world.first:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / "run.json", wanted)

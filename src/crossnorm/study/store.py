@@ -163,8 +163,8 @@ def rewind_metrics(folder: Path, run: Run, step: int | None) -> None:
 def rewind_rows(own: Path, step: int | None, seal: object = None) -> None:
     """`rewind_metrics` of the run whose own folder this is.
 
-    What is kept stays as it was written, so that a seal of it still holds. A seal, where one is given, says more exactly
-    than the step what had been written.
+    What is kept stays as it was written, so that a seal of it still holds. A seal, where one is given, says more
+    exactly than the step what had been written.
     """
     own.mkdir(parents=True, exist_ok=True)
     file = own / "metrics.jsonl"

@@ -1,0 +1,77 @@
+"""What the flags make of a study: the same folder grown, and errors that say where."""
+
+from __future__ import annotations
+
+import pytest
+from study_cases import contents, refused, write_study
+from study_cases import crossnorm as called
+
+from crossnorm.cli.shape import Shape
+from crossnorm.errors import BadInput
+from crossnorm.study.folder import open_folder, read_folder
+from crossnorm.study.plan import make_plan
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A study of `convex` that has begun."""
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path)
+    (tmp_path / "out").mkdir()
+    open_folder(tmp_path / "out", make_plan(Shape().study("tiny.yaml")), "digest")
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize("variants", ["convex", "convex,matched", "convex, signed"])
+@pytest.mark.parametrize("named", [("out", None), ("tiny.yaml", "out")])
+def test_a_folder_that_is_named_grows_by_variants(folder, variants, named):
+    name, out = named
+    plan = make_plan(Shape(variants=variants, out=out and folder).study(name))
+    record = open_folder(folder, plan, "digest")
+    arms = [f"{added.strip()}-1" for added in variants.split(",")[1:]]
+    assert [extension["arms"] for extension in record.extensions] == ([arms] if arms else [])
+    assert read_folder(folder)[0].spec.name == "tiny"
+
+
+def test_other_variants_are_another_study_elsewhere(folder):
+    assert Shape(variants="matched").study("tiny.yaml").name == "tiny-matched"
+    write_study(folder.parent, variants=["convex"])
+    assert Shape(variants="convex").study("tiny.yaml").name == "tiny"
+    write_study(folder.parent, variants=[{"name": "convex", "gain": 7.0}])
+    assert Shape(variants="convex").study("tiny.yaml").name == "tiny-convex"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"variants": ["nope"]}, "tiny.yaml: variants.nope: variant: expected one of additive"),
+        ({"arms": [{"name": "x", "variant": "nope"}]}, "tiny.yaml: arms.x: variant: expected one of additive"),
+        ({"arms": [{"name": "x", "variant": ["convex"]}]}, r"arms.x: variant: .*, got \['convex'\]"),
+        ({"recipe": {"name": ["quick"]}}, r"tiny.yaml: recipe: expected one of .*, got \['quick'\]"),
+        ({"recipe": {"name": "quikc"}}, "tiny.yaml: recipe: .* Did you mean 'quick'"),
+    ],
+)
+def test_errors_say_the_file_and_the_place(tmp_path, monkeypatch, changes, words):
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path, **changes)
+    with pytest.raises(BadInput, match=words):
+        Shape().study("tiny.yaml")
+
+
+def test_no_variants_are_no_names(folder):
+    with pytest.raises(BadInput, match="--variants: expected names separated by commas"):
+        Shape(variants="convex,").study("tiny.yaml")
+
+
+def test_outputs_that_cannot_be_written_are_said_before_the_work(tmp_path):
+    rows = [f"{arm},{seed},1,{loss}" for arm, loss in (("a", 2), ("b", 3)) for seed in range(3)]
+    (tmp_path / "runs.csv").write_text("\n".join(["arm,seed,step,loss", *rows]) + "\n")
+    (tmp_path / "taken").write_text("mine")
+    before = contents(tmp_path)
+    report = called(
+        *("report", "--from", "runs.csv", "--metric", "loss", "--direction", "lower", "--out", "taken"), cwd=tmp_path
+    )
+    refused(report, "taken: expected a folder that can be written")
+    refused(called("picture", "--out", "taken", cwd=tmp_path), "taken: expected a folder that can be written")
+    refused(called("audit", "--out", "taken", cwd=tmp_path), "taken: expected a folder that can be written")
+    assert contents(tmp_path) == before
