@@ -116,7 +116,7 @@ VARIANTS: dict[str, Entry] = {
         product=_softmax_seen,
     ),
     "additive": Entry(
-        summary="V + α S(V), α of any sign: the colleague's grid",
+        summary="V + α S(V), α of any sign: nothing of V is taken away",
         control=None,
         keep=_all,
         values=_softmax,
@@ -151,7 +151,7 @@ VARIANTS: dict[str, Entry] = {
         product=_laser,
     ),
     "batch": Entry(
-        summary="(1-α) V + α softmax of V over the batch axis: his first run; one example depends on the others",
+        summary="(1-α) V + α softmax of V over the batch axis: one example depends on the others",
         control="attenuated",
         keep=_shrink,
         values=_batch,

@@ -71,7 +71,7 @@ def spread(positions: Sequence[float], gap: float, low: float, high: float) -> N
 def end_labels(
     axes: Axes, ends: Sequence[tuple[float, float]], texts: Sequence[str], colors: Sequence[str], *, size: float
 ) -> None:
-    """Write ``texts`` right of the axes, each joined by a thin leader to its line's end (x, y in data units).
+    """Write ``texts`` right of the axes, each joined by a dotted grey leader to its line's end (x, y in data units).
 
     The axes' limits and place must be final; room for the labels must have been left beside them.
     """
@@ -94,7 +94,15 @@ def end_labels(
             color=color,
             fontsize=size,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": color, "lw": 0.6, "alpha": 0.6, "relpos": (0, 0.5), "shrinkA": 1},
+            # Grey and dotted, so that nobody takes it for the line going on where that ends early.
+            arrowprops={
+                "arrowstyle": "-",
+                "color": MUTED,
+                "lw": 0.7,
+                "ls": (0, (1, 1.6)),
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+            },
         )
 
 
