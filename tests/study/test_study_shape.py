@@ -6,6 +6,7 @@ import pytest
 from study_cases import contents, refused, write_study
 from study_cases import crossnorm as called
 
+from crossnorm.api import read_result
 from crossnorm.cli.shape import Shape
 from crossnorm.errors import BadInput
 from crossnorm.study.folder import open_folder, read_folder
@@ -48,6 +49,9 @@ def test_other_variants_are_another_study_elsewhere(folder):
         ({"arms": [{"name": "x", "variant": "nope"}]}, "tiny.yaml: arms.x: variant: expected one of additive"),
         ({"arms": [{"name": "x", "variant": ["convex"]}]}, r"arms.x: variant: .*, got \['convex'\]"),
         ({"recipe": {"name": ["quick"]}}, r"tiny.yaml: recipe: expected one of .*, got \['quick'\]"),
+        ({"metric": "accuracy"}, "tiny.yaml: expected metric one of test_loss, .*, got metric: 'accuracy'"),
+        ({"max_seeds": 7}, "tiny.yaml: expected max_seeds together with stop: decided, .*, got max_seeds: 7"),
+        ({"function": "m:f"}, "tiny.yaml: expected either a task or a function, got function: 'm:f', task: 'digits'"),
         ({"recipe": {"name": "quikc"}}, "tiny.yaml: recipe: .* Did you mean 'quick'"),
     ],
 )
@@ -56,6 +60,22 @@ def test_errors_say_the_file_and_the_place(tmp_path, monkeypatch, changes, words
     write_study(tmp_path, **changes)
     with pytest.raises(BadInput, match=words):
         Shape().study("tiny.yaml")
+
+
+def test_an_unknown_tracker_is_refused_before_any_file_is_written(folder):
+    before = contents(folder.parent)
+    with pytest.raises(BadInput, match="--track: expected one of tensorboard, wandb, got 'diary'"):
+        Shape().study("tiny.yaml").run(folder.parent / "else", track="diary", progress=False)
+    assert contents(folder.parent) == before
+
+
+def test_a_study_that_is_named_in_place_of_its_folder_is_found(folder):
+    with pytest.raises(BadInput, match="crossnorm plot STUDY makes one"):
+        read_result("tiny")
+    (folder.parent / "crossnorm").mkdir()
+    folder.rename(folder.parent / "crossnorm" / "tiny")
+    with pytest.raises(BadInput, match="Did you mean crossnorm/tiny?"):
+        read_result("tiny")
 
 
 def test_no_variants_are_no_names(folder):

@@ -38,7 +38,9 @@ def read_result(folder: Path | str, *, looking: bool = False) -> Result:
     folder = Path(folder)
     found = read_folder(folder)
     if found is None:
-        hint = "crossnorm plot STUDY makes one."
+        usual = default_folder(folder.name)
+        there = read_folder(usual) if not folder.exists() and usual.is_dir() else None
+        hint = "crossnorm plot STUDY makes one." if there is None else f"Did you mean {usual}?"
         raise BadInput(str(folder), "a study's folder", "no study.yaml in it", hint)
     plan, record = found
     runs = carry_out_until_decided(folder, plan, record, lambda runs: None)

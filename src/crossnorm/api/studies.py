@@ -11,7 +11,7 @@ from pydantic import PrivateAttr, ValidationError
 from crossnorm.api.answers import default_folder
 from crossnorm.api.execution import Execution, execute
 from crossnorm.api.result import Result
-from crossnorm.errors import BadInput
+from crossnorm.errors import BadInput, unknown_name
 from crossnorm.report.notebook import study_html
 from crossnorm.study.elsewhere import Like
 from crossnorm.study.estimate import Asked, Estimate, estimate_study
@@ -21,6 +21,7 @@ from crossnorm.study.plan import Plan, make_plan
 from crossnorm.study.progress import Progress
 from crossnorm.study.spec import StudySpec, readable
 from crossnorm.study.subject import Subject, open_subject
+from crossnorm.study.tracking import TRACKERS
 from crossnorm.training.devices import pick_device
 
 __all__ = ["Study"]
@@ -105,6 +106,8 @@ class Study(StudySpec):
         """
         if workers is not None and workers < 1:
             raise BadInput("workers", "at least 1", workers)
+        if track is not None and track not in TRACKERS:
+            raise unknown_name("--track", track, TRACKERS)
         how = Execution(
             workers=workers or default_workers(),
             device=pick_device(device).type,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -283,7 +284,13 @@ def readable(error: ValidationError, source: str) -> BadInput:
         hint = "crossnorm list tasks shows the tasks."
         return BadInput(f"{source}: task", "the field to be there, or function", "nothing", hint)
     expected = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return BadInput(name, expected, _short(fault["input"]) if path else "another combination")
+    return BadInput(name, expected, _short(fault["input"]) if path else _of_these(expected, fault["input"]))
+
+
+def _of_these(expected: str, fields: Mapping[str, Any]) -> str:
+    """What the study says of the fields that an expectation names."""
+    named = set(re.findall(r"\w+", expected))
+    return ", ".join(f"{key}: {_short(value)}" for key, value in fields.items() if key in named) or "none of these"
 
 
 def _short(value: object, limit: int = 80) -> str:
