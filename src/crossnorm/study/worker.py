@@ -17,7 +17,7 @@ import sys
 import threading
 from typing import Any, TextIO
 
-from crossnorm.training.memory import hold_memory, peak_memory
+from crossnorm.training.memory import forgo_triton, hold_memory, peak_memory
 
 __all__ = ["main"]
 
@@ -38,6 +38,8 @@ def main() -> None:
     from crossnorm.study.subject import carrier
 
     hold_memory()
+    if job["device"] == "cpu" and job["spec"]["function"] is None:  # a function of one's own may compile
+        forgo_triton()
     carry = carrier(job)
     while True:
         tell({"event": "idle"})

@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 import sys
 
-__all__ = ["hold_memory", "peak_memory"]
+__all__ = ["forgo_triton", "hold_memory", "peak_memory"]
 
 # mallopt's parameters, from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -26,6 +26,14 @@ def hold_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def forgo_triton() -> None:
+    """Keep torch from loading triton, which every optimiser asks for, in a process that computes on a CPU.
+
+    76 MiB of a compiler for GPUs. Only for processes of one's own, and before the first optimiser is made.
+    """
+    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]  # documented: an import of it then fails
 
 
 def peak_memory() -> int | None:
