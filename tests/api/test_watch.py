@@ -85,6 +85,14 @@ def test_progress_counts_runs_and_tells_a_living_study_from_a_dead_one(tmp_path:
     assert read_status(tmp_path) is None
 
 
+def test_workers_at_arms_that_are_not_read_yet_wait(tmp_path: Path) -> None:
+    plan = begun(tmp_path)
+    trained(tmp_path, plan, 10)
+    result = read_result(tmp_path, looking=True)
+    status(tmp_path, begun(tmp_path, variants=["convex", "matched"]))
+    assert progress_of(tmp_path, result).running == 5
+
+
 def test_the_fragment_says_what_is_known_and_what_is_not(tmp_path: Path) -> None:
     plan = begun(tmp_path)
     trained(tmp_path, plan, 10)
@@ -182,6 +190,8 @@ def test_three_addresses_and_no_more(served: int) -> None:
         ("evil.example:80", "localhost", False),
         ("10.1.2.3", "127.0.0.1", False),
         (None, "127.0.0.1", False),
+        ("evil.example:80", "127.0.0.2", False),
+        ("evil.example:80", "0:0:0:0:0:0:0:1", False),
         ("node7:80", "0.0.0.0", True),
         ("node7:80", "node7", True),
     ],

@@ -62,7 +62,7 @@ def test_a_failing_build_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "meta"])
+@pytest.mark.parametrize("damage", ["truncated", "missing", "{", "[]", "null", '{"classes": null}'])
 def test_a_damaged_entry_is_built_again(tmp_path, damage):
     stored("a", lambda scratch: arrays(), tmp_path)
     file = tmp_path / "a" / "train_inputs.npy"
@@ -71,7 +71,7 @@ def test_a_damaged_entry_is_built_again(tmp_path, damage):
     elif damage == "missing":
         file.unlink()
     else:
-        (tmp_path / "a" / "meta.json").write_text("{")
+        (tmp_path / "a" / "meta.json").write_text(damage)
     entry = stored("a", lambda scratch: arrays(), tmp_path)
     assert np.array_equal(entry.arrays.train_inputs, arrays().train_inputs)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]

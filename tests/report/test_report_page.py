@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from report_studies import FACTS, grid, judged, troubled
 from crossnorm.errors import BadInput
 from crossnorm.report import write_report
 from crossnorm.report.charts import chart_data
-from crossnorm.report.page import embedded, render_page
+from crossnorm.report.page import _values, embedded, render_page
 from crossnorm.report.words import interval, number
 from crossnorm.stats import Table, Verdict, bands
 
@@ -177,6 +178,43 @@ def test_large_studies_are_thinned_and_small_ones_are_not() -> None:
     assert np.size(data["metrics"]["test_loss"]["runs"]) * 3 <= 125_000
     text = embedded(data)
     assert len(text) < 1_900_000
+
+
+@pytest.mark.parametrize("steps", [83, 211, 401])
+def test_the_table_of_curves_has_a_number_in_every_cell(steps: int) -> None:
+    table = grid(steps=steps)
+    found = _values(chart_data(table, judged(table)))
+    assert len(found["steps"]) == 10
+    for place, (name, _, means) in enumerate(found["rows"]):
+        want = [table.metrics["test_loss"][place, :, int(step)].mean() for step in found["steps"]]
+        assert means == pytest.approx(want, rel=1e-4), name
+
+
+def test_positions_that_stand_still_are_no_axes() -> None:
+    table = grid()
+    doses = np.full((5, 7, 11), 0.5)
+    doses[2, 3, 6:] = np.nan
+    still = replace(table, metrics=table.metrics | {"alpha": doses})
+    assert "alpha" not in chart_data(still, judged(still))["axes"]
+    doses = np.linspace(0, 1, 11) * np.ones((5, 7, 1))
+    moving = replace(table, metrics=table.metrics | {"alpha": doses})
+    assert "alpha" in chart_data(moving, judged(moving))["axes"]
+
+
+def test_arms_without_a_common_evaluation_make_a_page(tmp_path: Path) -> None:
+    table = grid(seeds=12, steps=50, control=False, alphas=(1.0,))
+    loss = table.metrics["test_loss"].copy()
+    loss[0, :, 1::2], loss[1, :, 0::2] = np.nan, np.nan
+    table = replace(table, metrics={"test_loss": loss})
+    write_report(tmp_path, table=table, verdict=judged(table), facts=FACTS)
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(3.75e29, "3.75e+29"), (-1.25e8, "−1.25e+08"), (1234567.0, "1234567"), (0.0, "0")]
+)
+def test_large_numbers_are_short(value: float, text: str) -> None:
+    assert number(value) == text
 
 
 def test_hostile_text_stays_text() -> None:

@@ -148,6 +148,7 @@ def test_empty_cells_are_not_measured():
         (rows(("a", 0, 1, 1), ("a", 0.5, 1, 1)), "row 2: seed: expected a whole number, got 0.5"),
         (rows(("a", 0, 1, 1), ("a", 0, 1, 2)), "row 2: loss: expected one value for arm a, seed 0, step 1"),
         ([{"arm": "a", "seed": s, "step": 1, "dose": s} for s in (1, 2)], "row 2: dose: expected one dose per arm"),
+        (rows(("a", 0, 1, 10**400)), "row 1: loss: expected a number, got 1000"),
         ([{"arm": "a", "seed": 1, "step": 1, "status": "done"}], "row 1: status: expected one of complete"),
         ([{"arm": "a", "seed": 1, "step": 1, "dose": "much"}], "row 1: dose: expected a number, got much"),
     ],

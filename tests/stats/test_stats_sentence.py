@@ -104,6 +104,27 @@ def test_loss_and_accuracy_that_disagree():
     assert "disagree" not in sentence(dose_table(0.5, test_accuracy=0.5 - rise))
 
 
+def test_runs_without_a_value_take_the_claim_away():
+    values = np.stack([np.zeros(5), -0.25 + WOBBLE, -0.5 + WOBBLE]) + 1
+    values[2, 3:] = np.nan
+    table = table_of(values, arms=(ArmInfo(name="baseline"), dosed("matched", 0.5), dosed("matched", 1)))
+    text = sentence(table)
+    assert text.startswith("Undecided: 2 complete runs of matched never came to a value, against 0 of baseline")
+    values[0, 3:] = np.nan
+    table = table_of(values, arms=(ArmInfo(name="baseline"), dosed("matched", 0.5), dosed("matched", 1)))
+    assert sentence(table).startswith("Raising α from 0 to 1 makes the test loss of matched 0.50")
+
+
+def test_a_level_trend_names_the_doses_that_differ():
+    arms = (ArmInfo(name="baseline"), dosed("matched", 0.5), dosed("matched", 1))
+    rows = np.stack([np.zeros(5), 1 + WOBBLE, WOBBLE])
+    text = sentence(table_of(rows, arms=arms), margin=0.1)
+    assert "leaves the test loss of matched the same as that of baseline to within the margin of 0.1" in text
+    assert "pairs), but on its own matched-0.5 is worse, which a straight line over α cannot show, over" in text
+    assert "on its own" not in sentence(dose_table(0.001), margin=0.1)
+    assert "on its own" not in sentence(dose_table(0.5), margin=0.1)
+
+
 def test_diverged_runs_take_the_claim_away():
     status = np.full((3, 5), "complete", dtype="U9")
     status[2, 1] = "diverged"

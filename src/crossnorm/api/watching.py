@@ -156,11 +156,12 @@ def progress_of(folder: Path, result: Result | None) -> LiveProgress:
         return LiveProgress(state=state, runs=runs, done=done, failed=failed, share=done / max(1, runs))  # type: ignore[arg-type]
     workers = tuple(w for w in (_worker(number, known) for number, known in status["workers"].items()) if w is not None)
     place = {seed: k for k, seed in enumerate(result.table.seeds)}
+    known_arms = {arm.name: k for k, arm in enumerate(result.table.arms)}  # the folder may have grown since
     training = [
         (arm, worker)
         for worker in workers
         for arm in worker.arms
-        if worker.seed in place and outcomes[result.table.index(arm), place[worker.seed]] == "missing"
+        if worker.seed in place and arm in known_arms and outcomes[known_arms[arm], place[worker.seed]] == "missing"
     ]
     part = sum(worker.share for _, worker in training)
     return LiveProgress(

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -136,7 +137,8 @@ def _save(entry: Path, arrays: Arrays) -> None:
 def _publish(entry: Path, root: Path, key: str, aside: Path) -> None:
     target = root / key
     if target.exists() and _read(root, key) is None:  # damaged: move it out of the way
-        target.replace(aside)
+        with suppress(FileNotFoundError):  # another process has done so
+            target.replace(aside)
     try:
         entry.replace(target)
     except OSError:
@@ -158,5 +160,5 @@ def _read(root: Path, key: str) -> Stored | None:
             std=tuple(meta["std"]),
             root=root,
         )
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError):
         return None

@@ -96,7 +96,10 @@ def _axes(table: Table) -> list[str]:
     moving = []
     for name in POSITIONS:
         values = table.metrics.get(name)
-        if values is not None and values.shape[-1] > 1 and bool((np.diff(values, axis=-1) != 0).any()):
+        if values is None or values.shape[-1] < 2:
+            continue
+        moves = np.diff(values, axis=-1)
+        if bool((np.isfinite(moves) & (moves != 0)).any()):  # nan: an evaluation still to come
             moving.append(name)
     return moving
 

@@ -201,12 +201,16 @@ def _values(data: Mapping[str, Any]) -> dict[str, Any]:
         return {"steps": [], "rows": []}
     level, axes = data["metrics"][data["metric"]]["level"], data["axes"]
     axis = axes["epoch"] if "shared" in axes.get("epoch", {}) else axes["step"]
-    last = len(axis["shared"]) - 1
-    places = spaced(last + 1, 10)
+    means_of = {
+        arm["name"]: dict(zip(data["places"][level[arm["name"]]["at"]], level[arm["name"]]["mean"], strict=True))
+        for arm in data["arms"]
+    }
+    # Crowded curves are thinned: only what is drawn has a mean, and arms may be drawn at evaluations of their own.
+    drawn = sorted(set.intersection(*map(set, means_of.values())) or set.union(*map(set, means_of.values())))
+    places = [drawn[k] for k in spaced(len(drawn), 10)]
     rows = []
     for arm in data["arms"]:
-        band = level[arm["name"]]
-        means = dict(zip(data["places"][band["at"]], band["mean"], strict=True))
+        band, means = level[arm["name"]], means_of[arm["name"]]
         rows.append((arm["name"], band["n"], [means.get(place) for place in places]))
     return {"label": axis["label"], "steps": [axis["shared"][place] for place in places], "rows": rows}
 

@@ -127,8 +127,9 @@ def declared(table: Table, metric: str, most: int = _RIBBON) -> tuple[int, ...] 
     None leaves the choice to `crossnorm.stats.bands`: with few evaluations, and where some arm has too few pairs for
     a ribbon.
     """
-    there = (table.status == "complete") & np.isfinite(table.curves(metric)).any(axis=-1)
-    if len(table.steps) <= most or (there & there[0]).sum(axis=1).min() < _RIBBON_FROM:
+    curves = np.where((table.status == "complete")[..., None], table.curves(metric), np.nan)
+    pairs = (np.isfinite(curves) & np.isfinite(curves[0])).any(axis=-1).sum(axis=1)  # at some evaluation of both
+    if len(table.steps) <= most or pairs.min() < _RIBBON_FROM:
         return None
     return tuple(table.steps[k] for k in spaced(len(table.steps), most))
 

@@ -46,7 +46,7 @@ def bound(site: Site, host: str, port: int) -> ThreadingHTTPServer:
 
     try:
         server = (_Server6 if ":" in host else _Server)((host, port), Handler)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadInput(f"{host}:{port}", "an address and port to listen on", reason, "Try --port 0.") from None
     return server
@@ -60,10 +60,12 @@ def host_allowed(header: str | None, own: str) -> bool:
     """
     name = (header or "").rsplit("@", 1)[-1]
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
-    if name in ("localhost", own) or own not in ("127.0.0.1", "localhost", "::1"):
-        return True
+    return name in ("localhost", own) or not _is_loopback(own) or _is_loopback(name)
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(name).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

@@ -41,7 +41,8 @@ def number(value: float | None, *, sign: bool = False, digits: int = 3) -> str:
     if value == 0:
         return "0"
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    text = f"{value:{'+' if sign else ''}.{places}f}" if places < 7 else f"{value:{'+' if sign else ''}.{digits - 1}e}"
+    plain = places < 7 and abs(value) < 1e7
+    text = f"{value:{'+' if sign else ''}.{places}f}" if plain else f"{value:{'+' if sign else ''}.{digits - 1}e}"
     return text.replace("-", "−")
 
 

@@ -119,7 +119,7 @@ def compare_arms(table: Table, values: Floats, arm: int, reference: int, rule: R
     verdict: Outcome
     if diverged.excess:
         verdict = "worse" if diverged.p_value <= rule.level / rule.comparisons else "undecided"
-    elif _lacks_values(table, values, arm) > _lacks_values(table, values, reference):
+    elif lacks_values(table, values, arm) > lacks_values(table, values, reference):
         verdict = "undecided"
     else:
         verdict = judge(interval, rule)
@@ -141,6 +141,6 @@ def judge(interval: Interval, rule: Rule) -> Outcome:
     return "undecided"
 
 
-def _lacks_values(table: Table, values: Floats, arm: int) -> int:
+def lacks_values(table: Table, values: Floats, arm: int) -> int:
     """Complete runs without a value, as of a target never reached: outcomes that no mean can show."""
     return int(((table.status[arm] == "complete") & np.isnan(values[arm])).sum())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crossnorm.stats.comparison import Outcome, Rule
+from crossnorm.stats.comparison import Outcome, Rule, compare_arms, lacks_values
 from crossnorm.stats.divergence import Divergence, divergence
 from crossnorm.stats.intervals import Interval
 from crossnorm.stats.sentence import Claim, answer_sentence, no_answer_sentence, number
@@ -97,6 +97,7 @@ def _claim(table: Table, metric: str, rule: Rule, question: _Question, interval:
     against_control = any(i != 0 for i in question.references)
     pairs = _divergences(table, question, rule)
     significant = any(pair.excess and pair.p_value <= rule.level / len(pairs) for pair in pairs)
+    values = table.final(metric)
     notes = (_disagreement(table, metric, question), _left_out(table), _unfinished(table))
     return Claim(
         subject=subject,
@@ -105,8 +106,9 @@ def _claim(table: Table, metric: str, rule: Rule, question: _Question, interval:
         doses=None if grid is None else (min(0.0, *grid.doses), max(0.0, *grid.doses)),
         interval=interval,
         rule=rule,
-        obstacle=_obstacle(pairs, subject, reference),
+        obstacle=_obstacle(pairs, subject, reference) or _without_value(table, values, question, subject, reference),
         diverges=significant,
+        exceptions=_exceptions(table, values, rule, question),
         notes=tuple(note for note in notes if note),
     )
 
@@ -127,6 +129,33 @@ def _obstacle(pairs: list[Divergence], subject: str, reference: str) -> str:
         f"{arm} run{'s' if arm != 1 else ''} of {subject} diverged against {control} of {reference}, "
         "and the runs that remain cannot speak for them"
     )
+
+
+def _without_value(table: Table, values: Floats, question: _Question, subject: str, reference: str) -> str:
+    """Why the pairs that remain must not decide: more runs of the subject than of its reference came to no value."""
+    pairs = [
+        (lacks_values(table, values, arm), lacks_values(table, values, other))
+        for arm, other in zip(question.arms, question.references, strict=True)
+    ]
+    if all(arm <= other for arm, other in pairs):
+        return ""
+    arms, others = (sum(counts) for counts in zip(*pairs, strict=True))
+    return (
+        f"{arms} complete run{'s' if arms != 1 else ''} of {subject} never came to a value, against {others} of "
+        f"{reference}, and the pairs that remain cannot speak for them"
+    )
+
+
+def _exceptions(table: Table, values: Floats, rule: Rule, question: _Question) -> str:
+    """Which doses differ from their reference on their own: a straight line may be level all the same."""
+    if question.grid is None:
+        return ""
+    found = [
+        (table.arms[arm].name, compare_arms(table, values, arm, other, rule).verdict)
+        for arm, other in zip(question.arms, question.references, strict=True)
+    ]
+    said = [f"{name} is {verdict}" for name, verdict in found if verdict in ("better", "worse")]
+    return f"but on its own {' and '.join(said)}, which a straight line over α cannot show" if said else ""
 
 
 def _left_out(table: Table) -> str:

@@ -122,8 +122,8 @@ def _empty(cell: object) -> bool:
 def _number(name: str, cell: object) -> float:
     try:
         return float(cell)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise BadInput(name, "a number", cell) from None
+    except (TypeError, ValueError, OverflowError):
+        raise BadInput(name, "a number", str(cell)[:40]) from None
 
 
 def _integer(name: str, cell: object) -> int:

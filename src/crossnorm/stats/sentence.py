@@ -26,6 +26,7 @@ class Claim:
         interval: The estimate; for a trend per unit α.
         rule: Direction, margin, confidence and kind of interval.
         obstacle: Why the interval must not speak for itself (diverged runs); empty: it may.
+        exceptions: A clause where the same trend goes with doses that differ on their own.
         diverges: Whether that excess of diverged runs is significant, which makes the subject worse.
         notes: Further clauses that a reader must know.
     """
@@ -38,6 +39,7 @@ class Claim:
     rule: Rule
     obstacle: str = ""
     diverges: bool = False
+    exceptions: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -98,7 +100,8 @@ def _effect(claim: Claim) -> str:
         same = f"{_cause(claim)} leaves the {claim.metric} of {claim.subject} the same as that of {reference}"
         if claim.doses is None:
             same = f"The {claim.metric} of {claim.subject} is the same as that of {reference}"
-        return f"{same} to within the margin of {margin} ({_interval(claim)})"
+        but = f", {claim.exceptions}" if claim.exceptions else ""
+        return f"{same} to within the margin of {margin} ({_interval(claim)}){but}"
     makes = f"{_cause(claim)} makes the {claim.metric} of {claim.subject}"
     if claim.doses is None:
         makes = f"The {claim.metric} of {claim.subject} is"
