@@ -6,6 +6,7 @@ import pytest
 import torch
 from attention_cases import FUNCTIONS, SHAPES, Shape, additive, draw, grouped, lengths, own, padding, tensors
 
+import crossnorm
 import oracle
 
 both = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
@@ -154,3 +155,16 @@ def test_a_float_mask_hides_from_half_its_types_minimum(dtype):
         torch.testing.assert_close(got.double(), want, rtol=0, atol=tolerance)
         only = oracle.attention(q, k[:, :real], v[:, :real], mask[:, :real], variant="convex", alpha=1.0)
         torch.testing.assert_close(got.double(), only, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", oracle.NAMES)
+@pytest.mark.parametrize("queries", [1, 5])
+def test_one_entry_for_all_tokens_is_a_mask_of_each(name, queries):
+    """A mask (…, q, 1) broadcasts over the tokens, as in torch."""
+    torch.manual_seed(2)
+    query, key, value = (torch.randn(3, 2, n, 7, dtype=torch.float64) for n in (5, 11, 11))
+    mask = torch.ones(3, 1, queries, 1, dtype=torch.bool)
+    mask[1] = False
+    got = crossnorm.attention(query, key, value, mask, variant=name, alpha=0.6)
+    want = crossnorm.attention(query, key, value, mask.expand(3, 1, 5, 11), variant=name, alpha=0.6)
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-12)

@@ -169,6 +169,25 @@ def test_divergence_is_recorded_with_null_and_the_others_go_on(task, listener):
     assert len(listener.rows["good"]) == 3
 
 
+def test_a_member_that_cannot_be_evaluated_leaves_alone(task, listener):
+    good, bad = member("good"), member("bad")
+
+    def broken(*inputs):
+        raise RuntimeError("no luck")
+
+    bad.model.forward = broken
+    alone = Listener()
+    train_cohort([member("good")], task, seed=0, device=CPU, observer=alone)
+    train_cohort([good, bad], task, seed=0, device=CPU, observer=listener)
+    assert list(listener.failures) == ["bad"]
+    assert "no luck" in listener.failures["bad"]
+
+    def timeless(rows):
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+    assert timeless(listener.rows["good"]) == timeless(alone.rows["good"])
+
+
 def test_a_crash_names_its_reason_and_the_others_go_on(task, listener):
     good, bad = member("good"), member("bad")
     bad.optimizer.step = None

@@ -120,7 +120,8 @@ def test_every_arm_sees_the_same_mixed_batches(task, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "field"), [("sequence", {"cutmix": 1.0}, "cutmix"), ("text", {"mixup": 0.8}, "mixup")]
+    ("kind", "changes", "field"),
+    [("sequence", {"cutmix": 1.0}, "cutmix"), ("text", {"mixup": 0.8}, "mixup"), ("language", {"mixup": 0.8}, "mixup")],
 )
 def test_mixing_what_is_no_image_is_refused(task, kind, changes, field):
     import dataclasses

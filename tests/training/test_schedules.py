@@ -61,7 +61,9 @@ def test_dose_over_training(kind, fraction, dose):
         ({"kind": "quadratic"}, "AlphaSchedule.kind: expected one of"),
         ({"final": math.inf}, "finite doses"),
         ({"start": 0.5, "end": 0.5}, "0 ≤ start < end ≤ 1"),
-        ({"steps": 0}, "AlphaSchedule.steps: expected at least 1"),
+        ({"steps": 0}, "AlphaSchedule.steps: expected a whole number from 1"),
+        ({"steps": 2.5}, "AlphaSchedule.steps: expected a whole number from 1, got 2.5"),
+        ({"steps": "3"}, "AlphaSchedule.steps: expected a whole number from 1"),
     ],
 )
 def test_bad_schedules_are_named(settings, words):
@@ -96,3 +98,11 @@ def test_bad_recipes_are_named(changes, words):
 def test_unknown_recipe_is_named():
     with pytest.raises(BadInput, match="Did you mean 'paper'"):
         make_recipe("papr")
+
+
+@pytest.mark.parametrize(("steps", "start", "end"), [(100, 0.0, 1.0), (4, 0.2, 0.6), (7, 0.3, 0.9)])
+def test_rises_are_in_time(steps, start, end):
+    """At k/steps of the way, computed as training computes it, the k-th rise has been made."""
+    schedule = AlphaSchedule(kind="steps", final=1.0, start=start, end=end, steps=steps)
+    for k in range(steps + 1):
+        assert schedule.at(start + (end - start) * k / steps) == pytest.approx(k / steps), k

@@ -37,6 +37,8 @@ _PREFIX = "crossnorm-"
 _MASKS = {"sdpa": sdpa_mask, "eager": eager_mask}
 _Output = tuple[Tensor, Tensor | None]
 
+# Shifted windows hide by adding -100 where others add the lowest number (Swin and what is built from it).
+_BESIDE_WINDOW = -50.0
 # Settings of attention that no variant takes into account: a model that sets one is refused when it does.
 _UNKNOWN = ("softcap", "s_aux", "sinks", "indices", "block_indices", "cache")
 
@@ -82,6 +84,8 @@ def _mixed(
     is_causal = bool(is_causal) and mask is None and query.shape[2] > 1
     if position_bias is not None:
         mask, is_causal = _biased(position_bias, mask, is_causal), False
+    if mask is not None and mask.is_floating_point() and _shifts_windows(type(module)):
+        mask = mask.masked_fill(mask < _BESIDE_WINDOW, torch.finfo(mask.dtype).min)
     mixed, weights = attend_with_weights(
         query,
         key,
@@ -95,6 +99,10 @@ def _mixed(
         alpha=alpha,
     )
     return mixed.transpose(1, 2).contiguous(), weights
+
+
+def _shifts_windows(cls: type) -> bool:
+    return re.search("swin|clap", cls.__module__) is not None
 
 
 def _biased(bias: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:

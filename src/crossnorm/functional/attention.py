@@ -99,6 +99,7 @@ def attend(
     enable_gqa: bool = False,
     variant: Variant | None = None,
     alpha: Alpha | None = None,
+    draws: str = "torch",
 ) -> Tensor:
     """The open form of `attention` at every α: what all arms of a study share, the baseline included.
 
@@ -115,6 +116,9 @@ def attend(
         enable_gqa: As in `attention`.
         variant: None: plain attention.
         alpha: The dose in force, a number or a tensor broadcastable to (…, k, d); None: the variant's own.
+        draws: How dropout draws: "torch", as torch's own attention does on a CPU, so that a model whose attention this
+            stands in for is thinned out alike at α = 0 and elsewhere; "words", faster there (`crossnorm.functional.
+            dropout`), where every arm takes this form.
 
     Returns:
         (…, q, d).
@@ -130,6 +134,7 @@ def attend(
         enable_gqa=enable_gqa,
         variant=variant,
         alpha=alpha,
+        draws=draws,
     )[0]
 
 
@@ -145,6 +150,7 @@ def attend_with_weights(
     enable_gqa: bool = False,
     variant: Variant | None = None,
     alpha: Alpha | None = None,
+    draws: str = "torch",
 ) -> tuple[Tensor, Tensor]:
     """`attend` and the attention weights A (…, q, k) it used, after dropout; arguments as in `attend`."""
     _check_channels(query, key, value)
@@ -156,7 +162,7 @@ def attend_with_weights(
     visible, bias = read_mask(attn_mask, is_causal, (*leading, query.shape[-2], key.shape[-2]), query.device)
     weights = _weights(query, key, visible, bias, scale)
     if dropout_p:
-        weights = drop(weights, dropout_p)
+        weights = drop(weights, dropout_p) if draws == "words" else F.dropout(weights, dropout_p)
     seen = visible.to_any()
     if seen is not None:  # 0 · NaN is NaN: what padded tokens hold must not reach the product
         value = value.masked_fill(~seen.unsqueeze(-1), 0.0)

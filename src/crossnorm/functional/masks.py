@@ -75,6 +75,8 @@ def read_mask(
     if attn_mask is None:
         return EVERYTHING, None
     _check_shape(attn_mask, scores)
+    if attn_mask.shape[-1] != scores[-1]:  # one entry for all tokens
+        attn_mask = attn_mask.expand(*attn_mask.shape[:-1], scores[-1])
     if attn_mask.dtype == torch.bool:
         return _simplest(attn_mask), None
     if not attn_mask.is_floating_point():

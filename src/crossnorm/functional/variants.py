@@ -149,6 +149,8 @@ def _mix(weights: Tensor, value: Tensor, visible: Visibility, variant: Variant |
         alpha = variant.alpha if alpha is None else _finite("alpha", alpha)
         if alpha == 0:
             return weights @ value
+    elif alpha.ndim and alpha.device != value.device:  # doses of heads that were read from a file
+        alpha = alpha.to(value.device)
     entry = VARIANTS.get(variant.name)
     if entry is None:
         return mix_own(weights, value, visible, variant.name, alpha)

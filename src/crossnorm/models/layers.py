@@ -80,6 +80,7 @@ class SelfAttention(nn.Module):
             dropout_p=self.attention_dropout if self.training else 0.0,
             variant=self.variant,
             alpha=None if self.variant is None else self.alpha,
+            draws="words",
         )
         return self.proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 

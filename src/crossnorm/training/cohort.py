@@ -72,7 +72,7 @@ def check_mixing(task: Task, recipe: Recipe) -> None:
         BadInput: CutMix for anything but images, Mixup for text.
     """
     hint = "Set it to 0 in the recipe."
-    if recipe.mixup and task.kind == "text":
+    if recipe.mixup and task.kind in ("text", "language"):
         raise BadInput("recipe.mixup", f"0 for {task.name}, whose inputs are words", recipe.mixup, hint)
     if recipe.cutmix and task.kind != "image":
         raise BadInput("recipe.cutmix", f"0 for {task.name}, which has no images", recipe.cutmix, hint)
@@ -157,8 +157,11 @@ def _evaluate_all(
         results = evaluate(members, task, device)
         sites = [_look(member, task, device) for member in members]
     except Exception as error:
-        for member in members:
-            _crash(member, error, observer)
+        if len(members) == 1:
+            _crash(members[0], error, observer)
+        else:  # one of them has failed: each on its own, so that the others go on
+            for member in members:
+                _evaluate_all([member], task, per_epoch, total, device, observer)
         return
     for member, metrics, seen in zip(members, results, sites, strict=True):
         learned = member.learned_doses()

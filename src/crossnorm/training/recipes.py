@@ -27,7 +27,7 @@ class Recipe(BaseModel):
         lr: Peak learning rate.
         lr_schedule: How the learning rate falls after the warm-up: "cosine" (half a wave) or "linear".
         min_lr: Learning rate at the last step.
-        warmup_lr: Learning rate at step 0, if there is a warm-up.
+        warmup_lr: Learning rate from which the warm-up rises, one rise before the first step.
         warmup_epochs: Epochs of linear warm-up (a fraction is allowed); the fall from `lr` to `min_lr` follows.
         weight_decay: Decoupled weight decay of matrices and filters; biases, norms and positions have none.
         beta2: Second-moment decay of AdamW (the first is 0.9).

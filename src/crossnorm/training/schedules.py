@@ -69,8 +69,8 @@ class AlphaSchedule:
             raise BadInput("AlphaSchedule", "finite doses", (self.initial, self.final))
         if not 0 <= self.start < self.end <= 1:
             raise BadInput("AlphaSchedule", "0 ≤ start < end ≤ 1", (self.start, self.end))
-        if self.steps < 1:
-            raise BadInput("AlphaSchedule.steps", "at least 1", self.steps)
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
+            raise BadInput("AlphaSchedule.steps", "a whole number from 1", self.steps)
 
     def at(self, fraction: float) -> float:
         """α when `fraction` (0 to 1) of training is done."""
@@ -80,5 +80,5 @@ class AlphaSchedule:
         if self.kind == "cosine":
             done = 0.5 * (1 - math.cos(math.pi * done))
         elif self.kind == "steps":
-            done = math.floor(done * self.steps) / self.steps
+            done = math.floor(done * self.steps + 1e-9) / self.steps  # a rise is due where rounding falls just short
         return self.initial + (self.final - self.initial) * done
