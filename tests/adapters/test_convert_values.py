@@ -18,6 +18,8 @@ def by_oracle(variant, alpha):
 
     def attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
         assert dropout_p == 0
+        if attn_mask is not None and attn_mask.is_floating_point():  # Swin says -100 of what it hides
+            attn_mask = torch.where(attn_mask < -99, -torch.inf, attn_mask)
         return oracle.attention(
             query, key, value, attn_mask, is_causal=is_causal, scale=scale, variant=variant, alpha=alpha
         )
