@@ -117,8 +117,8 @@ def attend(
         variant: None: plain attention.
         alpha: The dose in force, a number or a tensor broadcastable to (…, k, d); None: the variant's own.
         draws: How dropout draws: "torch", as torch's own attention does on a CPU, so that a model whose attention this
-            stands in for is thinned out alike at α = 0 and elsewhere; "words", faster there (`crossnorm.functional.
-            dropout`), where every arm takes this form.
+            stands in for drops the same weights at α = 0 and elsewhere; "words", which is faster, where every arm
+            takes this form (see `crossnorm.functional.dropout.drop`).
 
     Returns:
         (…, q, d).

@@ -66,10 +66,10 @@ def augmentation_of(task: Task, recipe: Recipe) -> str:
 
 
 def check_mixing(task: Task, recipe: Recipe) -> None:
-    """Refuse Mixup and CutMix where there are no images to mix.
+    """Refuse Mixup and CutMix where there is nothing to mix.
 
     Raises:
-        BadInput: CutMix for anything but images, Mixup for text.
+        BadInput: CutMix for anything but images, Mixup for words.
     """
     hint = "Set it to 0 in the recipe."
     if recipe.mixup and task.kind in ("text", "language"):
