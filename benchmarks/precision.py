@@ -19,6 +19,7 @@ import torch
 import crossnorm
 from crossnorm.data import Task, load_task
 from crossnorm.seeds import addressed
+from crossnorm.study.environment import describe_environment
 from crossnorm.training.batches import steps_per_epoch, train_batch
 from crossnorm.training.devices import pick_device
 from crossnorm.training.member import Member, make_member
@@ -100,6 +101,7 @@ def main() -> None:
         row.arm: {"n": row.n, "difference": row.difference, "low": row.low, "high": row.high, "verdict": row.verdict}
         for row in result.verdict.arms
     }
+    found["environment"] = describe_environment()
     text = json.dumps(found, indent=2) + "\n"
     print(text, end="")
     if given.out is not None:
