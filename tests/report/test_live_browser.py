@@ -28,7 +28,7 @@ STUDY = {
     "arms": [{"name": EVIL, "lr": 1e-3}],
     "seeds": 7,
     "recipe": {"name": "quick", "batch_size": 31},
-    "epochs": 12,
+    "epochs": 18,
     "margin": 0.5,
 }
 ENDS = 300_000  # milliseconds within which a study of seconds must have ended, on the slowest machine
