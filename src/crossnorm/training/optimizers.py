@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from crossnorm.errors import BadInput
+from crossnorm.training.devices import precision
+from crossnorm.training.muon import Muon
 from crossnorm.training.recipes import Recipe
 
 __all__ = ["ALPHA_LR", "Joint", "make_optimizer"]
@@ -91,7 +93,7 @@ def make_optimizer(
         alpha_lr: Peak learning rate of the doses; None: `ALPHA_LR`.
 
     Raises:
-        BadInput: Muon where torch has none, or where the model has no blocks of matrices.
+        BadInput: Muon where the model has no blocks of matrices.
     """
     matrices = _matrices(model) if recipe.optimizer == "muon" else []
     apart = {id(p) for p in (*doses, *matrices)}
@@ -105,7 +107,10 @@ def make_optimizer(
     if doses:
         groups.append({"params": list(doses), "weight_decay": 0.0, "scale": (alpha_lr or ALPHA_LR) / recipe.lr})
     adamw = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, recipe.beta2), fused=device.type != "mps")
-    return Joint(_muon(matrices, recipe), adamw) if matrices else adamw
+    if not matrices:
+        return adamw
+    dtype = precision(recipe, device)
+    return Joint(Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay, dtype=dtype), adamw)
 
 
 def _matrices(model: nn.Module) -> list[Tensor]:
@@ -120,14 +125,3 @@ def _matrices(model: nn.Module) -> list[Tensor]:
     if not found:
         raise BadInput("recipe.optimizer", "adamw for a model without linear layers in a list of blocks", "muon")
     return found
-
-
-def _muon(matrices: Sequence[Tensor], recipe: Recipe) -> Optimizer:
-    if not hasattr(torch.optim, "Muon"):
-        raise BadInput(
-            "recipe.optimizer", "adamw, or muon with torch 2.9 or newer", f"muon with torch {torch.__version__}"
-        )
-    muon: Optimizer = torch.optim.Muon(
-        matrices, lr=recipe.lr, momentum=0.95, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
-    return muon

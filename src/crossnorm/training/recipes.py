@@ -21,9 +21,8 @@ class Recipe(BaseModel):
         name: The named recipe it started from.
         epochs: Passes over the training set; the last, smaller batch of a pass is left out.
         batch_size: Examples a step.
-        optimizer: "adamw"; or "muon" (torch 2.9 or newer): Muon with momentum 0.95 for the matrices of the blocks, its
-            steps as large as AdamW's would be (arXiv 2502.16982), so that `lr` and `weight_decay` serve both, and AdamW
-            for everything else.
+        optimizer: "adamw"; or "muon": Muon with momentum 0.95 for the matrices of the blocks, its steps as large as
+            AdamW's would be (arXiv 2502.16982), so that `lr` and `weight_decay` serve both, and AdamW for all else.
         lr: Peak learning rate.
         lr_schedule: How the learning rate falls after the warm-up: "cosine" (half a wave) or "linear".
         min_lr: Learning rate at the last step.
