@@ -88,6 +88,21 @@ def test_importing_crossnorm_is_light():
     assert loaded_after("import crossnorm.cli") & {"torch", "numpy", "matplotlib", "plotly", "transformers"} == set()
 
 
+def loaded_by_listing(what: str) -> set[str]:
+    return loaded_after(f"from crossnorm.cli.listing import _LISTS; assert len(_LISTS['{what}']()) > 3")
+
+
+@pytest.mark.parametrize("what", ["tasks", "variants", "recipes", "studies"])
+def test_what_needs_no_tensors_is_listed_without_torch(what):
+    assert loaded_by_listing(what) & {"torch", "numpy", "matplotlib", "transformers"} == set()
+
+
+def test_models_are_counted_without_a_compiler():
+    loaded = loaded_by_listing("models")
+    assert "torch" in loaded
+    assert loaded & {"torch._dynamo", "torch._inductor", "triton", "sympy"} == set()
+
+
 def test_no_subpackage_has_the_name_of_a_public_function():
     rooms = {path.name.removesuffix(".py") for path in PACKAGE.iterdir()}
     assert rooms & set(crossnorm.__all__) == set()

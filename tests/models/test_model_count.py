@@ -6,8 +6,10 @@ import pytest
 import torch
 from model_cases import ONE_OF_EACH, inputs, small
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from crossnorm.models import count_macs, count_parameters, create_model
+from crossnorm.models import count_macs, count_parameters, create_model, list_models
+from crossnorm.models.config import ImageConfig
 from crossnorm.models.layers import SelfAttention, SequencePool
 
 PUBLISHED = {
@@ -69,6 +71,23 @@ def by_hand(model, x):
 def test_multiply_adds_by_hand(name):
     model = small(name).eval()
     assert count_macs(model) == by_hand(model, inputs(name, batch=1))
+
+
+def example_of(config):
+    if isinstance(config, ImageConfig):
+        return torch.zeros(1, config.n_input_channels, *config.size)
+    return torch.zeros(1, config.seq_len, dtype=torch.long)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_multiply_adds_of_every_listed_model_are_those_torch_counts(name):
+    settings = {"positional_embedding": "none"} | ({"num_classes": 7} if name.startswith("text_") else {})
+    with torch.device("meta"):
+        model = create_model(name, **settings).eval()
+        example = example_of(model.config)
+    with FlopCounterMode(display=False) as counter:
+        model(example)
+    assert count_macs(model) == counter.get_total_flops() // 2
 
 
 def test_published_multiply_adds():

@@ -1,15 +1,47 @@
 """Pure functions: normalisers along one named axis, attention, sequence pooling, the catalogue of variants.
 
 Axis letters, here and everywhere: b batch, h heads, q queries, k tokens (keys and values), e channels of query and
-key, d channels of a value. Knows nothing of parameters, training or studies.
+key, d channels of a value. Names are resolved on first use, so that listing the catalogue costs no import of torch.
+Knows nothing of parameters, training or studies.
 """
 
-from crossnorm.functional.attention import attend, attend_with_weights, attention
-from crossnorm.functional.catalogue import VARIANTS
-from crossnorm.functional.masks import Visibility
-from crossnorm.functional.own import per_query
-from crossnorm.functional.pooling import pool, sequence_pool
-from crossnorm.functional.variants import SITES, Variant, as_variant, mix, mixed_share, observed
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crossnorm.functional.catalogue import VARIANTS as VARIANTS
+    from crossnorm.functional.masks import Visibility as Visibility
+    from crossnorm.functional.own import per_query as per_query
+    from crossnorm.functional.pooling import pool as pool
+    from crossnorm.functional.pooling import sequence_pool as sequence_pool
+    from crossnorm.functional.scaled_dot_product import attend as attend
+    from crossnorm.functional.scaled_dot_product import attend_with_weights as attend_with_weights
+    from crossnorm.functional.scaled_dot_product import attention as attention
+    from crossnorm.functional.variants import SITES as SITES
+    from crossnorm.functional.variants import Variant as Variant
+    from crossnorm.functional.variants import as_variant as as_variant
+    from crossnorm.functional.variants import mix as mix
+    from crossnorm.functional.variants import mixed_share as mixed_share
+    from crossnorm.functional.variants import observed as observed
+
+_HOME = {
+    "SITES": "variants",
+    "VARIANTS": "catalogue",
+    "Variant": "variants",
+    "Visibility": "masks",
+    "as_variant": "variants",
+    "attend": "scaled_dot_product",
+    "attend_with_weights": "scaled_dot_product",
+    "attention": "scaled_dot_product",
+    "mix": "variants",
+    "mixed_share": "variants",
+    "observed": "variants",
+    "per_query": "own",
+    "pool": "pooling",
+    "sequence_pool": "pooling",
+}
 
 __all__ = [
     "SITES",
@@ -27,3 +59,11 @@ __all__ = [
     "pool",
     "sequence_pool",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

@@ -9,12 +9,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional.catalogue import VARIANTS, Alpha
+from crossnorm.functional.forms import FORMS
 from crossnorm.functional.masks import Visibility
 from crossnorm.functional.normalise import packed_float32
 from crossnorm.functional.own import mix_own
@@ -60,7 +62,7 @@ class Variant:
 
     def _check_scaling(self) -> None:
         entry = VARIANTS.get(self.name)
-        if entry is not None and entry.product is not None:
+        if entry is not None and entry.form is not None:
             return
         if (self.gain, self.temperature) != (1.0, 1.0):
             found = f"gain {self.gain:g}, temperature {self.temperature:g}"
@@ -107,7 +109,7 @@ def mix(
     return _mix(weights, value, visible, variant, alpha)
 
 
-Observer = Callable[[Tensor, Tensor, Visibility, Variant | None, Alpha | None], None]
+Observer: TypeAlias = "Callable[[Tensor, Tensor, Visibility, Variant | None, Alpha | None], None]"
 """Called with the arguments of `mix`."""
 
 _OBSERVERS: list[Observer] = []
@@ -139,7 +141,7 @@ def mixed_share(
     plain = (weights @ value).float() * keep
     total = _mix(weights, value, visible, variant, alpha).float()
     kept, mixed = float(plain.norm()), float((total - plain).norm())
-    return mixed / (kept + mixed) if entry.product is not None and kept + mixed > 0 else 0.0
+    return mixed / (kept + mixed) if entry.form is not None and kept + mixed > 0 else 0.0
 
 
 def _mix(weights: Tensor, value: Tensor, visible: Visibility, variant: Variant | None, alpha: Alpha | None) -> Tensor:
@@ -155,14 +157,15 @@ def _mix(weights: Tensor, value: Tensor, visible: Visibility, variant: Variant |
     if entry is None:
         return mix_own(weights, value, visible, variant.name, alpha)
     keep = entry.keep(alpha)
-    if entry.product is None:
+    if entry.form is None:
         return weights @ (value * keep).to(weights.dtype)
-    by_token = entry.values if visible.pairs is None else None
+    form = FORMS[entry.form]
+    by_token = form.values if visible.pairs is None else None
     plain = value if by_token is None else packed_float32(value)
     scaled = plain if variant.temperature == 1 else plain * variant.temperature
     if by_token is not None:
         return weights @ _sum(plain, keep, by_token(scaled, visible, variant.gain), alpha).to(weights.dtype)
-    part = entry.product(weights, scaled, visible, variant.gain)
+    part = form.product(weights, scaled, visible, variant.gain)
     return _sum(weights @ value, keep, part, alpha).to(value.dtype)
 
 

@@ -1,18 +1,16 @@
-"""How large a model is and how much it computes: counted, never typed in.
+"""How large a model is and how much it computes: from its layers and their sizes, never typed in.
 
 Knows nothing of time.
 """
 
 from __future__ import annotations
 
-import functools
-from dataclasses import replace
+from torch import nn
 
-import torch
-from torch import Tensor, nn
-
-from crossnorm.models.compact import Model, build
-from crossnorm.models.config import Config, ImageConfig, LanguageConfig, TextConfig
+from crossnorm.models.compact import LanguageModel, Model
+from crossnorm.models.config import ImageConfig, TextConfig
+from crossnorm.models.layers import SequencePool
+from crossnorm.models.tokenizers import conv_length
 
 __all__ = ["count_macs", "count_parameters"]
 
@@ -32,29 +30,47 @@ def count_parameters(model: nn.Module, *, trained_only: bool = False) -> int:
 def count_macs(model: Model) -> int:
     """Multiply-adds of one example at full size: convolutions, linears and the products inside attention.
 
-    Half of the floating-point operations that ``torch.utils.flop_counter`` counts in a forward pass of the same
-    architecture without variant on the meta device, so nothing is computed. Elementwise work is not counted: not the
-    softmax of a variant, and not the positions, which are added.
+        tokenizer + Σ over blocks (n · weights of the linears + 2 n² w) + pooling 2 n w + head
+
+    n tokens, the class token included, and w channels. Elementwise work is not counted: no norms, positions, softmax,
+    and nothing that a variant adds. Nothing is computed, so the model may be without memory (the meta device).
     """
-    plain = replace(model.config, positional_embedding="none")
-    one, two = (_macs(replace(plain, num_layers=layers)) for layers in (1, 2))
-    return one + (model.config.num_layers - 1) * (two - one)  # all blocks are alike
+    classifier, width = model.classifier, model.config.width
+    tokens = classifier.tokens + (classifier.class_emb is not None)
+    pooled = any(isinstance(module, SequencePool) for module in classifier.children())
+    blocks = sum(tokens * _weights(block) + 2 * tokens**2 * width for block in classifier.blocks)
+    head = classifier.fc.weight.numel() * (tokens if model.config.causal else 1)
+    return _tokenizing(model) + blocks + pooled * 2 * tokens * width + head
 
 
-@functools.cache
-def _macs(config: Config) -> int:
-    from torch.utils.flop_counter import FlopCounterMode  # brings triton, 90 MiB that nobody else needs
-
-    with torch.device("meta"):
-        twin = build(config).eval()
-        example = _example(config)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        twin(example)
-    return int(counter.get_total_flops()) // 2
+def _weights(block: nn.Module) -> int:
+    return sum(module.weight.numel() for module in block.modules() if isinstance(module, nn.Linear))
 
 
-def _example(config: Config) -> Tensor:
+def _tokenizing(model: Model) -> int:
+    """Multiply-adds of the tokenizer's convolutions: filters times the positions they are applied at."""
+    config, total = model.config, 0
+    if isinstance(model, LanguageModel):
+        return 0
     if isinstance(config, ImageConfig):
-        return torch.zeros(1, config.n_input_channels, *config.size)
-    assert isinstance(config, TextConfig | LanguageConfig)
-    return torch.zeros(1, config.seq_len, dtype=torch.long)
+        height, width = config.size
+    else:
+        assert isinstance(config, TextConfig)
+        patch = config.patch_size or 1
+        height, width = -(-config.seq_len // patch) * patch, config.word_embedding_dim
+    for layer in model.tokenizer.modules():
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+            height, width = _positions(layer, (height, width))
+        if isinstance(layer, nn.Conv2d):
+            total += layer.weight.numel() * height * width
+    return total
+
+
+def _positions(layer: nn.Conv2d | nn.MaxPool2d, size: tuple[int, int]) -> tuple[int, int]:
+    kernels, strides, paddings = (_pair(getattr(layer, key)) for key in ("kernel_size", "stride", "padding"))
+    height, width = (conv_length(*each) for each in zip(size, kernels, strides, paddings, strict=True))
+    return height, width
+
+
+def _pair(number: int | tuple[int, int]) -> tuple[int, int]:
+    return (number, number) if isinstance(number, int) else number

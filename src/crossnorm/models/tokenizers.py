@@ -130,8 +130,13 @@ class WordEmbedder(nn.Module):
         self, vocabulary: int, width: int, *, padding: int | None = PADDING_INDEX, trained: bool = True
     ) -> None:
         super().__init__()
-        self.embeddings = nn.Embedding(vocabulary, width, padding_idx=padding)
-        self.embeddings.weight.requires_grad_(trained)
+        vectors = torch.empty(vocabulary, width)
+        if not vectors.is_meta:  # without memory there is nothing to draw, and torch would load its compiler for it
+            vectors.normal_()
+            if padding is not None:
+                vectors[padding] = 0.0
+        from_vectors = nn.Embedding.from_pretrained
+        self.embeddings: nn.Embedding = from_vectors(vectors, freeze=not trained, padding_idx=padding)  # type: ignore[no-untyped-call]
 
     def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         """(b, words) → (b, words, width); `mask` (b, words), True = real."""
