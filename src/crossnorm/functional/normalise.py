@@ -80,16 +80,27 @@ def min_max_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
 def seen_min_max(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
     """Σ_j A_ij (2 (X_jd - lo_i) / (hi_i - lo_i) - 1), lo_i and hi_i over what query i sees and all channels."""
     assert visible.pairs is not None
-    hidden = ~visible.pairs
     with torch.autocast(x.device.type, enabled=False):
         x = _from_first_seen(at_least_float32(x), visible)
         weights = weights.to(x.dtype)
-        low = x.amin(-1).unsqueeze(-2).masked_fill(hidden, torch.inf).amin(-1, keepdim=True)
-        high = x.amax(-1).unsqueeze(-2).masked_fill(hidden, -torch.inf).amax(-1, keepdim=True)
+        low, high = _seen_range(x, visible)
         flat = ~(high > low)
         low, span = low.masked_fill(flat, 0.0), (high - low).masked_fill(flat, 1.0)
         total = weights.sum(-1, keepdim=True)
         return (2 * (weights @ x - low * total) / span - total).masked_fill(flat, 0.0)
+
+
+def _seen_range(x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
+    """Minimum and maximum (…, q, 1) over what each query sees and all channels; +∞ and -∞ where it sees nothing."""
+    assert visible.pairs is not None
+    low, high = x.amin(-1), x.amax(-1)
+    if visible.causal:  # what a query sees grows by one token at a time: no pair of query and token is looked at
+        queries = visible.pairs.shape[-2]
+        lows, highs = low.cummin(-1).values, high.cummax(-1).values
+        return _by_query(lows.unsqueeze(-1), queries), _by_query(highs.unsqueeze(-1), queries)
+    hidden = ~visible.pairs
+    low = low.unsqueeze(-2).masked_fill(hidden, torch.inf).amin(-1, keepdim=True)
+    return low, high.unsqueeze(-2).masked_fill(hidden, -torch.inf).amax(-1, keepdim=True)
 
 
 def _from_first_seen(x: Tensor, visible: Visibility) -> Tensor:
@@ -121,17 +132,19 @@ def seen_softmax(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
         else:
             exp_x = x.to(dtype).exp()
             above = weights.to(dtype) @ exp_x
-            below = _prefix_sums(exp_x, mask.shape[-2]) if visible.causal else mask.to(dtype) @ exp_x
+            below = _by_query(exp_x.cumsum(-2), mask.shape[-2]) if visible.causal else mask.to(dtype) @ exp_x
         return above / below.masked_fill(below == 0, 1.0)
 
 
-def _prefix_sums(x: Tensor, queries: int) -> Tensor:
-    """Σ_{l ≤ i} X_ld (…, q, d): what the causal mask times X is, without the product."""
-    sums = x.cumsum(-2)
-    tokens = x.shape[-2]
+def _by_query(running: Tensor, queries: int) -> Tensor:
+    """What each query of a causal mask sees (…, q, c) of something running over the tokens (…, k, c).
+
+    Query i sees tokens 0 … i, and those beyond the last token all of them.
+    """
+    tokens = running.shape[-2]
     if queries <= tokens:
-        return sums[..., :queries, :]
-    return torch.cat([sums, sums[..., -1:, :].expand(*x.shape[:-2], queries - tokens, -1)], dim=-2)
+        return running[..., :queries, :]
+    return torch.cat([running, running[..., -1:, :].expand(*running.shape[:-2], queries - tokens, -1)], dim=-2)
 
 
 def log_sum_exp(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
