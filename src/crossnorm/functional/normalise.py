@@ -64,17 +64,29 @@ def _masked_softmax(x: Tensor, keys: Tensor | None, dim: int) -> Tensor:
 def min_max_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
     """2 (X - lo) / (hi - lo) - 1 with lo, hi over the visible tokens and all channels; 0 where hi = lo."""
     x = at_least_float32(x)
-    low, high = x, x
-    if visible.keys is not None:
-        hidden = ~visible.keys.unsqueeze(-1)
-        low, high = x.masked_fill(hidden, torch.inf), x.masked_fill(hidden, -torch.inf)
-    low, high = low.amin((-2, -1), keepdim=True), high.amax((-2, -1), keepdim=True)
+    low, high = _extremes(x, visible.keys)
     span = high - low
-    # Equal ones (or as good as: 2 / span would overflow), and no visible token at all (-∞ - ∞).
+    # Equal ones (or as good as: 2 / span would overflow), and no visible token at all.
     flat = ~(span > 4 * torch.finfo(x.dtype).tiny)
     scale = (2 / span.masked_fill(flat, 1.0)).masked_fill(flat, 0.0)
     lowest = torch.where(flat, 0.0, -1.0).to(x.dtype)
     return torch.addcmul(lowest, x - low.masked_fill(flat, 0.0), scale)
+
+
+def _extremes(x: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Minimum and maximum (…, 1, 1) over the visible tokens and all channels; equal ones where none is visible.
+
+    Found first and picked then, so that the gradient goes to the two picked ones: torch's own minimum and maximum look
+    for all that are equal to them, which makes what `signed` adds to a step twice as much.
+    """
+    with torch.no_grad():
+        lows = highs = x
+        if keys is not None:
+            hidden = ~keys.unsqueeze(-1)
+            lows, highs = x.masked_fill(hidden, torch.inf), x.masked_fill(hidden, -torch.inf)
+        places = [lows.flatten(-2).argmin(-1, keepdim=True), highs.flatten(-2).argmax(-1, keepdim=True)]
+    picked = x.flatten(-2).gather(-1, torch.cat(places, -1))
+    return picked[..., :1, None], picked[..., 1:, None]
 
 
 def seen_min_max(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
