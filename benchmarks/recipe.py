@@ -1,13 +1,16 @@
 """What each ingredient of a fast recipe is worth, and how many images `quick` and `paper` need to 80 % on CIFAR-10.
 
     python benchmarks/recipe.py choose --data ZIP --work DIR [--train-examples 20000] [--epochs 5] [--only a,b]
-    python benchmarks/recipe.py race --data ZIP --work DIR [--quick lr=0.004 --quick epochs=12]
+    python benchmarks/recipe.py race --data ZIP --work DIR [--quick lr=0.004 --quick epochs=12] [--known race.json]
 
 Model: CCT-2/3x2, plain and with `convex` α = ½ at attention. `choose` looks at the last 5000 training images of the
 fixed balanced order, which it does not train on, and never at the test set; `race` trains on all 50 000 images, tests
-after every epoch, and ends a run once it has reached the target or has seen more images than the best run of `paper` of
-its seed needed. Every run has a folder below DIR and goes on from its last epoch: stop and start again at will.
---workers 0 trains nothing and prints the table of what is there. --out FOLDER keeps the table and the curves.
+after every epoch, and ends a run once it has reached the target, or, for `paper`, once it has seen more images than
+another length of `paper` needed with its seed, or three times as many as `quick` did: then it is known that `quick`
+needs no more than a third. Every run has a folder below DIR and goes on from its last epoch: stop and start again at
+will. Runs that had ended in a published race.json (--known) are taken from it and not run again, so that the race can
+go on elsewhere. --workers 0 trains nothing and prints the table of what is there. --out FOLDER keeps the table and the
+curves.
 """
 
 from __future__ import annotations
@@ -62,6 +65,7 @@ CANDIDATES: dict[str, dict[str, object]] = {
     "muon-lr-8e-3-label-smoothing": {"optimizer": "muon", "lr": 8e-3, "label_smoothing": 0.1},
 }
 PAPER_EPOCHS = (40, 60, 20, 200)  # the likeliest winner first: the others then stop early
+FACTOR = 3  # how many times the images of `quick` answer the question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +81,8 @@ class Job:
         train_examples: Of the training images; the last `HELD_OUT` of all then stand for the test set. None: all, and
             the test set itself.
         target: Accuracy at which it may end; infinity: never before the last epoch.
-        rivals: Folders of runs: once it has seen more images than the best of them needed, it may end.
+        rivals: Folders of runs, and factors: once it has seen as many images as the best of them needed, times its
+            factor, it may end.
     """
 
     folder: Path
@@ -87,15 +92,21 @@ class Job:
     data: Path
     train_examples: int | None = None
     target: float = math.inf
-    rivals: tuple[Path, ...] = ()
+    rivals: tuple[tuple[Path, int], ...] = ()
+
+    def finished(self) -> bool:
+        """Whether it has made all its epochs."""
+        rows = read_rows(self.folder)
+        return bool(rows) and rows[-1]["epoch"] >= self.recipe.epochs
 
     def settled(self) -> bool:
         """Whether more training would not change what is known of it."""
         rows = read_rows(self.folder)
-        if (self.folder / "result.json").exists() or needed(rows, self.target) is not None:
+        if self.finished() or needed(rows, self.target) is not None:
             return True
-        rivals = [images for rival in self.rivals if (images := needed(read_rows(rival), self.target)) is not None]
-        return bool(rows) and rows[-1]["images"] >= min(rivals, default=math.inf)
+        bounds = [(needed(read_rows(rival), self.target), factor) for rival, factor in self.rivals]
+        least = min((factor * images for images, factor in bounds if images is not None), default=math.inf)
+        return bool(rows) and rows[-1]["images"] >= least
 
 
 class Settled(Exception):
@@ -187,11 +198,7 @@ def choose_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
 def choose(given: argparse.Namespace) -> dict[str, object]:
     jobs = list(choose_jobs(given))
     carry_out([job for _, job in jobs], given.workers)
-    done = {
-        (name, job.alpha, job.seed): read_rows(job.folder)
-        for name, job in jobs
-        if (job.folder / "result.json").exists()
-    }
+    done = {(name, job.alpha, job.seed): read_rows(job.folder) for name, job in jobs if job.finished()}
     print("| candidate | α | n | held-out loss | difference | accuracy, % | difference | images to base's last loss |")
     print("|---|---|---|---|---|---|---|---|")
     for name in dict(jobs):
@@ -248,7 +255,7 @@ def race_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
         papers = {f"paper-{epochs}": make_recipe("paper", epochs=epochs) for epochs in PAPER_EPOCHS}
         folders = {name: given.work / "race" / name / str(seed) for name in (label, *papers)}
         for name, recipe in {label: quick, **papers}.items():
-            rivals = tuple(folders[other] for other in papers if other != name) if name in papers else ()
+            rivals = (*((folders[other], 1) for other in papers if other != name), (folders[label], FACTOR))
             yield (
                 name,
                 Job(
@@ -258,53 +265,74 @@ def race_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
                     alpha=0.0,
                     data=given.data,
                     target=given.target,
-                    rivals=rivals,
+                    rivals=rivals if name in papers else (),
                 ),
             )
 
 
 def race(given: argparse.Namespace) -> dict[str, object]:
     jobs = list(race_jobs(given))
+    if given.known is not None:
+        published = json.loads(given.known.read_text(encoding="utf-8"))
+        restore(published["runs"], {(name, job.seed): job for name, job in jobs})
     carry_out([job for _, job in jobs], given.workers)
-    done = {(name, job.seed): (job, read_rows(job.folder)) for name, job in jobs}
     print(f"| recipe | {' | '.join(f'seed {seed}' for seed in range(given.seeds))} |")
     print("|---|" + "---|" * given.seeds)
     for name in dict(jobs):
-        print(f"| {name} | {' | '.join(outcome(*done[name, seed]) for seed in range(given.seeds))} |")
-    quick = [found for (name, _), (job, rows) in done.items() if not job.rivals for found in [needed(rows, job.target)]]
-    paper = [best(seed, done) for seed in range(given.seeds)]
-    if None not in (*quick, *paper):
-        ratio = np.mean(quick) / np.mean(paper)
-        print(f"\nquick {np.mean(quick):.0f}, the best paper of each seed {np.mean(paper):.0f} images: {ratio:.3f}")
+        print(f"| {name} | {' | '.join(outcome(job) for other, job in jobs if other == name)} |")
+    bounds = [images_needed([job for _, job in jobs if job.seed == seed]) for seed in range(given.seeds)]
+    known = [bound for bound in bounds if bound is not None]
+    if len(known) == len(bounds):
+        quick, paper = (np.mean(images) for images in zip(*known, strict=True))
+        print(f"\nquick {quick:.0f} images, paper at least {paper:.0f}: at most {quick / paper:.3f} of them")
     runs = [
-        {"recipe": n, "seed": s, "needed": needed(rows, given.target), "curve": curve(rows)}
-        for (n, s), (_, rows) in done.items()
+        {"recipe": name, "seed": job.seed, "needed": needed(rows, given.target), "settled": job.settled()}
+        | {"curve": curve(rows)}
+        for name, job in jobs
+        if (rows := read_rows(job.folder))
     ]
     return {"target": given.target, "quick": given.quick, "runs": runs}
 
 
-def outcome(job: Job, rows: Sequence[dict]) -> str:
+def restore(runs: Sequence[dict], jobs: dict[tuple[str, int], Job]) -> None:
+    """Give the settled runs of a published race their curves, where there are none yet."""
+    for run in runs:
+        job = jobs.get((run["recipe"], run["seed"]))
+        if job is None or not run["settled"] or read_rows(job.folder):
+            continue
+        columns = run["curve"]
+        rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+        job.folder.mkdir(parents=True, exist_ok=True)
+        (job.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def outcome(job: Job) -> str:
     """Images to the target, or what is known where it was not reached."""
+    rows = read_rows(job.folder)
     found = needed(rows, job.target)
     if found is not None:
         return str(found)
-    if not rows or not job.settled():
+    if not job.settled():
         return "not finished"
-    return f"more than {rows[-1]['images']}" if rows[-1]["epoch"] < job.recipe.epochs else "never"
+    return "never" if job.finished() else f"more than {rows[-1]['images']}"
 
 
-def best(seed: int, done: dict[tuple[str, int], tuple[Job, list[dict]]]) -> int | None:
-    """Images that the best length of `paper` needed; None while a length that could need fewer is not settled."""
-    papers = [(job, rows) for (_, s), (job, rows) in done.items() if s == seed and job.rivals]
-    found = [images for job, rows in papers if (images := needed(rows, job.target)) is not None]
-    return min(found) if found and all(job.settled() for job, _ in papers) else None
+def images_needed(jobs: Sequence[Job]) -> tuple[int, int] | None:
+    """Images that `quick` needed with a seed, and the least that `paper` can have needed; None while that is not known.
+
+    A length of `paper` that was given up would have needed more than it had seen; one that never got there is no rival.
+    """
+    found = [(job, needed(rows, job.target), rows) for job in jobs if (rows := read_rows(job.folder))]
+    quick = [images for job, images, _ in found if not job.rivals and images is not None]
+    rivals = [(images, rows) for job, images, rows in found if job.rivals and (images or not job.finished())]
+    papers = [images or rows[-1]["images"] for images, rows in rivals]
+    return (quick[0], min(papers)) if quick and papers and all(job.settled() for job in jobs) else None
 
 
 def curve(rows: Sequence[dict]) -> dict[str, list[float]]:
     """A learning curve by columns."""
-    return {
-        key: [row[key] for row in rows] for key in ("images", "train_loss", "test_loss", "test_accuracy", "seconds")
-    }
+    kept = ("step", "epoch", "images", "train_loss", "test_loss", "test_accuracy", "seconds")
+    return {key: [row[key] for row in rows] for key in kept}
 
 
 def main() -> None:
@@ -323,6 +351,7 @@ def main() -> None:
     parts.choices["choose"].add_argument("--only")
     parts.choices["race"].add_argument("--quick", action="append", default=[])
     parts.choices["race"].add_argument("--target", type=float, default=0.8)
+    parts.choices["race"].add_argument("--known", type=Path, help="a race.json, its settled runs are not run again")
     given = parser.parse_args()
     found = functions[given.part](given) | {"environment": describe_environment()}
     if given.out is not None:
