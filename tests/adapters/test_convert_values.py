@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from adapter_models import CASES, OWN, TOKENS, draw, encoder, gpt2, ids, like, llama, real, t5
@@ -163,15 +165,16 @@ def test_an_encoder_decoder_decodes_step_by_step():
     mask = real(True).long()
     memory = model.encoder(input_ids=ids(), attention_mask=mask)
     whole = model(encoder_outputs=memory, attention_mask=mask, decoder_input_ids=ids(5)).last_hidden_state
+    cache = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"  # before 5.24
     past, steps = None, []
     for i in range(5):
         step = model(
             encoder_outputs=memory,
             attention_mask=mask,
             decoder_input_ids=ids(5)[:, i : i + 1],
-            past_key_values=past,
             use_cache=True,
+            **{cache: past},
         )
-        past = step.past_key_values
+        past = getattr(step, cache)
         steps.append(step.last_hidden_state)
     assert torch.allclose(torch.cat(steps, dim=1), whole, atol=1e-5)

@@ -98,7 +98,7 @@ def test_members_at_different_steps_share_a_cohort(task, tmp_path):
 
 
 def test_one_step_equals_a_plain_loop(task):
-    trained = member(label_smoothing=0.1, lr=0.01, warmup_epochs=0.0, epochs=1)
+    trained = member(optimizer="adamw", label_smoothing=0.1, lr=0.01, warmup_epochs=0.0, epochs=1)
     reference = copy.deepcopy(trained.model)
     decayed = [p for n, p in reference.named_parameters() if p.ndim > 1 and "positional_emb" not in n]
     kept = [p for n, p in reference.named_parameters() if not (p.ndim > 1 and "positional_emb" not in n)]

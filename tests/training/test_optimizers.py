@@ -51,7 +51,7 @@ def test_blocks_take_orthogonal_steps_and_the_rest_those_of_adamw():
         # At the first step Nesterov's momentum is a multiple of the gradient, and a multiple changes nothing.
         step = 0.2 * max(new.shape) ** 0.5 * orthogonalised(new.grad)
         moved, expected = new.detach().double() - old[name], -0.01 * (0.5 * old[name].double() + step)
-        assert (moved - expected).norm() < 0.05 * expected.norm(), name  # in bfloat16 on some processors
+        assert (moved - expected).norm() < 1e-4 * expected.norm(), name
 
 
 def test_the_momentum_is_that_of_the_gradients_before(task):
@@ -97,11 +97,11 @@ def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(task, tmp_path):
 @pytest.mark.parametrize("shape", [(3, 5, 7), (3, 7, 5), (1, 11, 13)])
 def test_orthogonalised_matrices_are_those_of_the_iteration_one_by_one(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    found = orthogonalise(matrices, torch.float64)
+    found = orthogonalise(matrices)
     expected = torch.stack([orthogonalised(matrix) for matrix in matrices])
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
     assert torch.linalg.svdvals(found).sub(1).abs().max() < 0.35
-    assert not orthogonalise(torch.zeros(shape), torch.float32).any()
+    assert not orthogonalise(torch.zeros(shape)).any()
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9")
@@ -109,7 +109,7 @@ def test_steps_are_those_of_torch_but_for_its_bfloat16():
     ours, theirs = ([nn.Parameter(torch.eye(17, 19) * 3) for _ in range(2)] for _ in range(2))
     settings = {"lr": 0.01, "weight_decay": 0.5}
     optimizers = (
-        Muon(ours, **settings, dtype=torch.bfloat16),
+        Muon(ours, **settings),
         torch.optim.Muon(theirs, **settings, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
     )
     for step in range(4):
@@ -126,7 +126,7 @@ def test_steps_are_those_of_torch_but_for_its_bfloat16():
 def test_a_matrix_without_a_gradient_stays():
     still, moving = nn.Parameter(torch.ones(3, 5)), nn.Parameter(torch.ones(3, 5))
     moving.grad = torch.eye(3, 5)
-    Muon([still, moving], lr=0.1, weight_decay=0.5, dtype=torch.float32).step()
+    Muon([still, moving], lr=0.1, weight_decay=0.5).step()
     assert torch.equal(still, torch.ones(3, 5))
     assert not torch.equal(moving, torch.ones(3, 5))
 

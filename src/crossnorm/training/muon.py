@@ -1,8 +1,8 @@
 """Muon: momentum whose steps are made orthogonal, for matrices of one model.
 
 `torch.optim.Muon` iterates in bfloat16 whatever the device: a processor without that type emulates it, and a step of
-CCT-2/3x2 then takes 1.6 times as long. Here the type is the step's own, and matrices of one shape go together.
-Knows nothing of models and recipes.
+CCT-2/3x2 then takes 1.6 times as long. Here everything is float32, so that the update is the same whatever the type of
+the step's products, and matrices of one shape go together. Knows nothing of models and recipes.
 """
 
 from __future__ import annotations
@@ -32,12 +32,10 @@ class Muon(Optimizer):
         params: Matrices.
         lr: Learning rate.
         weight_decay: Decoupled weight decay.
-        dtype: In which it iterates.
     """
 
-    def __init__(self, params: Sequence[Tensor], *, lr: float, weight_decay: float, dtype: torch.dtype) -> None:
+    def __init__(self, params: Sequence[Tensor], *, lr: float, weight_decay: float) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
-        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -48,11 +46,10 @@ class Muon(Optimizer):
                 if parameter.grad is not None:
                     alike.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in alike.items():
-                updates = orthogonalise(torch.stack([self._momentum(p) for p in parameters]), self.dtype)
+                updates = orthogonalise(torch.stack([self._momentum(p) for p in parameters]))
                 rate = group["lr"]
                 torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
-                steps = list(updates.to(parameters[0].dtype).unbind())
-                torch._foreach_add_(parameters, steps, alpha=-rate * 0.2 * max(shape) ** 0.5)
+                torch._foreach_add_(parameters, list(updates.unbind()), alpha=-rate * 0.2 * max(shape) ** 0.5)
 
     def _momentum(self, parameter: Tensor) -> Tensor:
         state, grad = self.state[parameter], parameter.grad
@@ -63,19 +60,17 @@ class Muon(Optimizer):
         return grad.lerp(average, _MOMENTUM)
 
 
-def orthogonalise(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+def orthogonalise(matrices: Tensor) -> Tensor:
     """About U Vᵀ of the singular value decomposition U Σ Vᵀ of each matrix, by five Newton-Schulz iterations.
 
     Args:
         matrices: (count, rows, columns).
-        dtype: In which it iterates.
 
     Returns:
         (count, rows, columns), singular values 0.7 to 1.2 but where they were next to nothing; zeros stay zeros.
     """
     rows, columns = matrices.shape[-2:]
-    x = matrices.to(dtype)
-    x = x.transpose(-2, -1) if rows > columns else x
+    x = matrices.transpose(-2, -1) if rows > columns else matrices
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=_EPS)
     a, b, c = _QUINTIC
     for _ in range(_ITERATIONS):

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from crossnorm.errors import BadInput
-from crossnorm.training.devices import precision
 from crossnorm.training.muon import Muon
 from crossnorm.training.recipes import Recipe
 
@@ -109,8 +108,7 @@ def make_optimizer(
     adamw = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, recipe.beta2), fused=device.type != "mps")
     if not matrices:
         return adamw
-    dtype = precision(recipe, device)
-    return Joint(Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay, dtype=dtype), adamw)
+    return Joint(Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay), adamw)
 
 
 def _matrices(model: nn.Module) -> list[Tensor]:

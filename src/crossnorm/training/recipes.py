@@ -71,7 +71,7 @@ class Recipe(BaseModel):
 
 
 RECIPES: dict[str, Recipe] = {
-    "quick": Recipe(),
+    "quick": Recipe(optimizer="muon", lr=8e-3),
     "paper": Recipe(
         name="paper",
         epochs=200,
