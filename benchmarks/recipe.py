@@ -1,16 +1,17 @@
 """What each ingredient of a fast recipe is worth, and how many images `quick` and `paper` need to 80 % on CIFAR-10.
 
     python benchmarks/recipe.py choose --data ZIP --work DIR [--train-examples 20000] [--epochs 5] [--only a,b]
-    python benchmarks/recipe.py race --data ZIP --work DIR [--quick lr=0.004 --quick epochs=12] [--known race.json]
+    python benchmarks/recipe.py race --data ZIP --work DIR [--quick lr=0.004 --quick epochs=12]
 
 Model: CCT-2/3x2, plain and with `convex` α = ½ at attention. `choose` looks at the last 5000 training images of the
-fixed balanced order, which it does not train on, and never at the test set; `race` trains on all 50 000 images, tests
+fixed balanced order, which it does not train on, and never at the test set. `race` trains on all 50 000 images, tests
 after every epoch, and ends a run once it has reached the target, or, for `paper`, once it has seen more images than
 another length of `paper` needed with its seed, or three times as many as `quick` did: then it is known that `quick`
-needs no more than a third. Every run has a folder below DIR and goes on from its last epoch: stop and start again at
-will. Runs that had ended in a published race.json (--known) are taken from it and not run again, so that the race can
-go on elsewhere. --workers 0 trains nothing and prints the table of what is there. --out FOLDER keeps the table and the
-curves.
+needs no more than a third.
+
+Every run has a folder below DIR and goes on from its last epoch: stop and start again at will. --known FILE: a
+published choose.json or race.json, whose ended runs are taken from it and not run again. --workers 0 trains nothing and
+prints the table of what is there. --out FOLDER keeps the table and the curves.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from crossnorm.training.recipes import Recipe, make_recipe
 
 HELD_OUT = 5000
 DOSES = (0.0, 0.5)
+BASE: dict[str, object] = {"optimizer": "adamw", "lr": 2e-3}  # of `quick` before anything was chosen
 CANDIDATES: dict[str, dict[str, object]] = {
     "base": {},
     "lr-4e-3": {"lr": 4e-3},
@@ -163,6 +165,25 @@ def carry_out(jobs: Sequence[Job], workers: int) -> None:
             print(f"{job.folder}: {last['images']} images, {last['test_accuracy']:.2%}", flush=True)
 
 
+def published(given: argparse.Namespace) -> list[dict]:
+    """The settled runs of --known, by candidate or recipe, dose and seed."""
+    runs = json.loads(given.known.read_text(encoding="utf-8"))["runs"]
+    return [run for run in runs if run.get("settled", True)]
+
+
+def restore(runs: Sequence[dict], jobs: dict[tuple[str, float, int], Job]) -> None:
+    """Give published runs their curves in the folders of their jobs, where there are none yet."""
+    for run in runs:
+        job = jobs.get((run.get("candidate") or run["recipe"], run.get("alpha", 0.0), run["seed"]))
+        if job is None or read_rows(job.folder):
+            continue
+        columns = run["curve"]
+        count = range(len(columns["images"]))  # an evaluation after every epoch
+        rows = [{"step": i, "epoch": i} | {key: cells[i] for key, cells in columns.items()} for i in count]
+        job.folder.mkdir(parents=True, exist_ok=True)
+        (job.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 # choose
 
 
@@ -180,7 +201,7 @@ def choose_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
     for seed in range(given.seeds):
         for alpha in DOSES:
             for name, changes in candidates(given).items():
-                recipe = make_recipe("quick", **({"epochs": given.epochs} | changes))
+                recipe = make_recipe("quick", **({"epochs": given.epochs} | BASE | changes))
                 folder = root / name / f"{alpha:g}" / str(seed)
                 yield (
                     name,
@@ -197,6 +218,8 @@ def choose_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
 
 def choose(given: argparse.Namespace) -> dict[str, object]:
     jobs = list(choose_jobs(given))
+    if given.known is not None:
+        restore(published(given), {(name, job.alpha, job.seed): job for name, job in jobs})
     carry_out([job for _, job in jobs], given.workers)
     done = {(name, job.alpha, job.seed): read_rows(job.folder) for name, job in jobs if job.finished()}
     print("| candidate | α | n | held-out loss | difference | accuracy, % | difference | images to base's last loss |")
@@ -212,7 +235,7 @@ def choose(given: argparse.Namespace) -> dict[str, object]:
         for (name, alpha, seed), rows in done.items()
     ]
     about = {"train_examples": given.train_examples, "epochs": given.epochs, "held_out": HELD_OUT}
-    return about | {"recipe": make_recipe("quick").model_dump(), "runs": runs}
+    return about | {"recipe": make_recipe("quick", **BASE).model_dump(), "runs": runs}
 
 
 def choice_line(name: str, alpha: float, own: Sequence[list[dict]], base: Sequence[list[dict]]) -> str:
@@ -273,8 +296,7 @@ def race_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
 def race(given: argparse.Namespace) -> dict[str, object]:
     jobs = list(race_jobs(given))
     if given.known is not None:
-        published = json.loads(given.known.read_text(encoding="utf-8"))
-        restore(published["runs"], {(name, job.seed): job for name, job in jobs})
+        restore(published(given), {(name, job.alpha, job.seed): job for name, job in jobs})
     carry_out([job for _, job in jobs], given.workers)
     print(f"| recipe | {' | '.join(f'seed {seed}' for seed in range(given.seeds))} |")
     print("|---|" + "---|" * given.seeds)
@@ -292,18 +314,6 @@ def race(given: argparse.Namespace) -> dict[str, object]:
         if (rows := read_rows(job.folder))
     ]
     return {"target": given.target, "quick": given.quick, "runs": runs}
-
-
-def restore(runs: Sequence[dict], jobs: dict[tuple[str, int], Job]) -> None:
-    """Give the settled runs of a published race their curves, where there are none yet."""
-    for run in runs:
-        job = jobs.get((run["recipe"], run["seed"]))
-        if job is None or not run["settled"] or read_rows(job.folder):
-            continue
-        columns = run["curve"]
-        rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
-        job.folder.mkdir(parents=True, exist_ok=True)
-        (job.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def outcome(job: Job) -> str:
@@ -346,12 +356,12 @@ def main() -> None:
         part.add_argument("--workers", type=int, default=2)
         part.add_argument("--seeds", type=int, default=3)
         part.add_argument("--out", type=Path)
+        part.add_argument("--known", type=Path, help="published runs, which are not run again")
     parts.choices["choose"].add_argument("--train-examples", type=int, default=45_000)
     parts.choices["choose"].add_argument("--epochs", type=int, default=5)
     parts.choices["choose"].add_argument("--only")
     parts.choices["race"].add_argument("--quick", action="append", default=[])
     parts.choices["race"].add_argument("--target", type=float, default=0.8)
-    parts.choices["race"].add_argument("--known", type=Path, help="a race.json, its settled runs are not run again")
     given = parser.parse_args()
     found = functions[given.part](given) | {"environment": describe_environment()}
     if given.out is not None:
