@@ -54,7 +54,7 @@ def measure_here(case: str, repeats: int, clock: Callable[[], float]) -> list[di
     torch.set_num_threads(1)
     hold_memory()  # as every worker does
     about = CASES[case]
-    recipe = make_recipe(about["recipe"], batch_size=about["batch_size"])
+    recipe = make_recipe(about["recipe"], batch_size=about["batch_size"], optimizer="adamw")
     work = open_workload(about["model"], recipe, torch.device("cpu"))
     variants = [Variant(name=name, alpha=0.5, site=site) for site in sites_of(work.member()) for name in VARIANTS]
     return [asdict(row) for row in measure_overhead(work, variants, repeats, clock=clock)]

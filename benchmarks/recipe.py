@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
@@ -97,9 +98,9 @@ class Job:
     rivals: tuple[tuple[Path, int], ...] = ()
 
     def finished(self) -> bool:
-        """Whether it has made all its epochs."""
+        """Whether it has made all its epochs, or diverged."""
         rows = read_rows(self.folder)
-        return bool(rows) and rows[-1]["epoch"] >= self.recipe.epochs
+        return (self.folder / "result.json").exists() or bool(rows and rows[-1]["epoch"] >= self.recipe.epochs)
 
     def settled(self) -> bool:
         """Whether more training would not change what is known of it."""
@@ -165,23 +166,36 @@ def carry_out(jobs: Sequence[Job], workers: int) -> None:
             print(f"{job.folder}: {last['images']} images, {last['test_accuracy']:.2%}", flush=True)
 
 
-def published(given: argparse.Namespace) -> list[dict]:
-    """The settled runs of --known, by candidate or recipe, dose and seed."""
-    runs = json.loads(given.known.read_text(encoding="utf-8"))["runs"]
-    return [run for run in runs if run.get("settled", True)]
+def identity(job: Job) -> dict[str, object]:
+    """What makes a published run the one that a job wants."""
+    return {"recipe_fields": job.recipe.model_dump(), "train_examples": job.train_examples}
 
 
-def restore(runs: Sequence[dict], jobs: dict[tuple[str, float, int], Job]) -> None:
-    """Give published runs their curves in the folders of their jobs, where there are none yet."""
-    for run in runs:
-        job = jobs.get((run.get("candidate") or run["recipe"], run.get("alpha", 0.0), run["seed"]))
-        if job is None or read_rows(job.folder):
+def restore(known: Path | None, jobs: dict[tuple[str, float, int], Job]) -> None:
+    """Give published runs of the same recipe and images their curves in the folders of their jobs.
+
+    Only where there is nothing yet, and only those that need no more training here: the others have no checkpoint to go
+    on from.
+    """
+    restored = []
+    for run in [] if known is None else json.loads(known.read_text(encoding="utf-8"))["runs"]:
+        job = jobs.get((run["name"], run["alpha"], run["seed"]))
+        if job is None or read_rows(job.folder) or any(run[key] != value for key, value in identity(job).items()):
             continue
         columns = run["curve"]
-        count = range(len(columns["images"]))  # an evaluation after every epoch
-        rows = [{"step": i, "epoch": i} | {key: cells[i] for key, cells in columns.items()} for i in count]
+        rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        restored.append(job)
+    for job in [job for job in restored if not job.settled()]:
+        shutil.rmtree(job.folder)
+
+
+def publish(name: str, job: Job) -> dict[str, object]:
+    """A run as choose.json and race.json have it."""
+    rows = read_rows(job.folder)
+    about = {"name": name, "alpha": job.alpha, "seed": job.seed, **identity(job)}
+    return about | {"needed": needed(rows, job.target), "settled": job.settled(), "curve": curve(rows)}
 
 
 # choose
@@ -218,8 +232,7 @@ def choose_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
 
 def choose(given: argparse.Namespace) -> dict[str, object]:
     jobs = list(choose_jobs(given))
-    if given.known is not None:
-        restore(published(given), {(name, job.alpha, job.seed): job for name, job in jobs})
+    restore(given.known, {(name, job.alpha, job.seed): job for name, job in jobs})
     carry_out([job for _, job in jobs], given.workers)
     done = {(name, job.alpha, job.seed): read_rows(job.folder) for name, job in jobs if job.finished()}
     print("| candidate | α | n | held-out loss | difference | accuracy, % | difference | images to base's last loss |")
@@ -230,12 +243,8 @@ def choose(given: argparse.Namespace) -> dict[str, object]:
             if seeds:
                 own = [done[name, alpha, seed] for seed in seeds]
                 print(choice_line(name, alpha, own, [done["base", alpha, seed] for seed in seeds]))
-    runs = [
-        {"candidate": name, "changes": CANDIDATES[name], "alpha": alpha, "seed": seed, "curve": curve(rows)}
-        for (name, alpha, seed), rows in done.items()
-    ]
-    about = {"train_examples": given.train_examples, "epochs": given.epochs, "held_out": HELD_OUT}
-    return about | {"recipe": make_recipe("quick", **BASE).model_dump(), "runs": runs}
+    about = {"epochs": given.epochs, "held_out": HELD_OUT}
+    return about | {"runs": [publish(name, job) for name, job in jobs if job.finished()]}
 
 
 def choice_line(name: str, alpha: float, own: Sequence[list[dict]], base: Sequence[list[dict]]) -> str:
@@ -295,8 +304,7 @@ def race_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
 
 def race(given: argparse.Namespace) -> dict[str, object]:
     jobs = list(race_jobs(given))
-    if given.known is not None:
-        restore(published(given), {(name, job.alpha, job.seed): job for name, job in jobs})
+    restore(given.known, {(name, job.alpha, job.seed): job for name, job in jobs})
     carry_out([job for _, job in jobs], given.workers)
     print(f"| recipe | {' | '.join(f'seed {seed}' for seed in range(given.seeds))} |")
     print("|---|" + "---|" * given.seeds)
@@ -307,12 +315,7 @@ def race(given: argparse.Namespace) -> dict[str, object]:
     if len(known) == len(bounds):
         quick, paper = (np.mean(images) for images in zip(*known, strict=True))
         print(f"\nquick {quick:.0f} images, paper at least {paper:.0f}: at most {quick / paper:.3f} of them")
-    runs = [
-        {"recipe": name, "seed": job.seed, "needed": needed(rows, given.target), "settled": job.settled()}
-        | {"curve": curve(rows)}
-        for name, job in jobs
-        if (rows := read_rows(job.folder))
-    ]
+    runs = [publish(name, job) for name, job in jobs if read_rows(job.folder)]
     return {"target": given.target, "quick": given.quick, "runs": runs}
 
 
@@ -324,7 +327,9 @@ def outcome(job: Job) -> str:
         return str(found)
     if not job.settled():
         return "not finished"
-    return "never" if job.finished() else f"more than {rows[-1]['images']}"
+    if not job.finished():
+        return f"more than {rows[-1]['images']}"
+    return "never" if rows[-1]["epoch"] == job.recipe.epochs else "diverged"
 
 
 def images_needed(jobs: Sequence[Job]) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ from crossnorm.errors import BadInput
 from crossnorm.study.folder import locked, open_folder, read_folder
 from crossnorm.study.plan import make_plan
 from crossnorm.study.spec import parse_spec, read_fields
+from crossnorm.training.recipes import make_recipe
 
 
 def plan(**fields):
@@ -36,6 +37,17 @@ def test_study_yaml_is_itself_a_study_file(tmp_path):
     found = read_folder(tmp_path)
     assert found is not None
     assert found[0] == plan()
+
+
+def test_a_recipe_field_that_came_after_a_study_has_no_effect_on_it(tmp_path):
+    complete = {**make_recipe("quick").model_dump(exclude={"epochs"}), "lr": 0.005}
+    del complete["optimizer"]
+    opened(tmp_path, recipe=complete)
+    found = read_folder(tmp_path)
+    assert found is not None
+    for spec in (found[0].spec, parse_spec(read_fields(tmp_path / "study.yaml"), "x")):
+        recipe = make_plan(spec).arms[0].training
+        assert (recipe.optimizer, recipe.lr, recipe.epochs) == ("adamw", 0.005, 2)
 
 
 def test_added_seeds_and_arms_are_recorded(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crossnorm.errors import BadInput
+from crossnorm.study.plan import make_plan
 from crossnorm.study.ready import find_study, ready_studies, study_template
 from crossnorm.study.spec import parse_spec, read_fields
 
@@ -129,6 +130,21 @@ def test_the_template_is_a_study_and_says_the_defaults(tmp_path):
     path = tmp_path / "new.yaml"
     path.write_text(study_template(), encoding="utf-8")
     assert parse_spec(read_fields(path), "t") == parse_spec({"task": "mnist1d", "name": "new", "epochs": 10}, "t")
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "epochs"),
+    [
+        ({}, "quick", 10),
+        ({"model": {"from": "cct/model.safetensors"}}, "anneal", 10),
+        ({"model": {"from": "bert-base-uncased"}, "task": "trec"}, "finetune-text", 3),
+        ({"model": {"from": "bert-base-uncased"}, "task": "trec", "recipe": {"name": "quick"}}, "quick", 10),
+        ({"model": {"name": "cct_7_3x1_32", "pretrained": True}, "task": "cifar10"}, "anneal", 10),
+    ],
+)
+def test_what_was_trained_before_is_trained_gently_unless_the_study_says_otherwise(fields, name, epochs):
+    recipe = make_plan(parse_spec({"task": "digits"} | fields, "t")).arms[0].training
+    assert (recipe.name, recipe.epochs) == (name, epochs)
 
 
 def test_unknown_study_offers_the_nearest():

@@ -123,6 +123,16 @@ def test_steps_are_those_of_torch_but_for_its_bfloat16():
         torch.testing.assert_close(one, other, atol=2e-3, rtol=0)  # of moves of about 0.03
 
 
+def test_matrices_of_one_shape_and_several_types_are_stepped_as_each_alone():
+    together, alone = ([nn.Parameter(torch.ones(3, 5, dtype=d)) for d in (torch.float32, torch.float64)] for _ in "ab")
+    optimizers = [Muon(together, lr=0.1, weight_decay=0.0), *(Muon([p], lr=0.1, weight_decay=0.0) for p in alone)]
+    for parameter in (*together, *alone):
+        parameter.grad = torch.eye(3, 5, dtype=parameter.dtype)
+    for optimizer in optimizers:
+        optimizer.step()
+    assert all(torch.equal(one, other) for one, other in zip(together, alone, strict=True))
+
+
 def test_a_matrix_without_a_gradient_stays():
     still, moving = nn.Parameter(torch.ones(3, 5)), nn.Parameter(torch.ones(3, 5))
     moving.grad = torch.eye(3, 5)

@@ -74,7 +74,7 @@ def finetune(
     from crossnorm.functional import Variant
     from crossnorm.study.single import SingleRun
     from crossnorm.training.memory import hold_memory
-    from crossnorm.training.recipes import make_recipe
+    from crossnorm.training.recipes import default_recipe, make_recipe
 
     import_modules(imports or [])
     if learn_alpha is not None and (alpha_to, ramp, ramp_start, ramp_end) != (None, None, 0.0, 1.0):
@@ -84,7 +84,7 @@ def finetune(
     fields |= {key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None}
     run = SingleRun(
         model={"from": source, **keywords},
-        recipe=make_recipe(recipe or ("anneal" if source.endswith(".safetensors") else "finetune-text"), **fields),
+        recipe=make_recipe(recipe or default_recipe({"from": source}), **fields),
         seed=seed,
         variant=Variant(name=variant, alpha=alpha, site=site),
         schedule=None if learn_alpha else _schedule(ramp, alpha, ramp_start, ramp_end),

@@ -23,7 +23,9 @@ def train(
     variant: Annotated[str | None, typer.Option(help="crossnorm list variants; default: plain attention.")] = None,
     alpha: Annotated[float | None, typer.Option(help="The variant's dose; default 1.")] = None,
     site: Annotated[str | None, typer.Option(help="attention, pool or both.")] = None,
-    recipe: Annotated[str, typer.Option(help="crossnorm list recipes.")] = "quick",
+    recipe: Annotated[
+        str | None, typer.Option(help="crossnorm list recipes; default quick, from trained weights anneal.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
     seed: Annotated[int, typer.Option(help="Weights, order, augmentation and dropout.")] = 0,
     settings: Annotated[
@@ -49,7 +51,7 @@ def train(
     from crossnorm.functional import Variant
     from crossnorm.study.single import SingleRun
     from crossnorm.training.memory import hold_memory
-    from crossnorm.training.recipes import make_recipe
+    from crossnorm.training.recipes import default_recipe, make_recipe
 
     import_modules(imports or [])
     if variant is None and (alpha is not None or site is not None):
@@ -61,7 +63,8 @@ def train(
     keywords |= {} if model is None else {"name": model}
     keywords |= {"pretrained": True} if pretrained else {}
     fields |= {} if epochs is None else {"epochs": epochs}
-    run = SingleRun(model=keywords, recipe=make_recipe(recipe, **fields), seed=seed, variant=dosed, weights=weights)
+    named = recipe or ("anneal" if weights else default_recipe(keywords))
+    run = SingleRun(model=keywords, recipe=make_recipe(named, **fields), seed=seed, variant=dosed, weights=weights)
     label = "-".join([task, *([model] if model else []), *([f"{variant}-{dosed.alpha:g}"] if dosed else []), str(seed)])
     where = out or Path("crossnorm") / label.replace(":", ".")
     hold_memory()

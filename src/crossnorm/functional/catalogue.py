@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["VARIANTS", "Alpha", "Entry"]
 
-Alpha: TypeAlias = "float | Tensor"
+Alpha: TypeAlias = Union[float, "Tensor"]
 """A number, or a tensor that broadcasts against (…, tokens, dim)."""
 
 

@@ -85,7 +85,7 @@ def _extremes(x: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
             hidden = ~keys.unsqueeze(-1)
             lows, highs = x.masked_fill(hidden, torch.inf), x.masked_fill(hidden, -torch.inf)
         places = [lows.flatten(-2).argmin(-1, keepdim=True), highs.flatten(-2).argmax(-1, keepdim=True)]
-    picked = x.flatten(-2).gather(-1, torch.cat(places, -1))
+    picked = x.expand_as(lows).flatten(-2).gather(-1, torch.cat(places, -1))  # a mask may have more leading axes
     return picked[..., :1, None], picked[..., 1:, None]
 
 

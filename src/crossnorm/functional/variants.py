@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -109,7 +108,7 @@ def mix(
     return _mix(weights, value, visible, variant, alpha)
 
 
-Observer: TypeAlias = "Callable[[Tensor, Tensor, Visibility, Variant | None, Alpha | None], None]"
+Observer = Callable[[Tensor, Tensor, Visibility, Variant | None, Alpha | None], None]
 """Called with the arguments of `mix`."""
 
 _OBSERVERS: list[Observer] = []

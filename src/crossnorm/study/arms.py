@@ -16,7 +16,7 @@ from crossnorm.functional import Variant
 from crossnorm.study.armspec import ArmSpec, ScheduleSpec, VariantSpec
 from crossnorm.study.spec import StudySpec
 from crossnorm.training.optimizers import ALPHA_LR
-from crossnorm.training.recipes import Recipe, make_recipe
+from crossnorm.training.recipes import Recipe, default_recipe, make_recipe
 from crossnorm.training.schedules import AlphaSchedule
 
 __all__ = ["Arm", "Learnable", "arms_of"]
@@ -93,10 +93,11 @@ def _recipe(spec: StudySpec) -> Recipe | None:
     """The study's recipe, the number of epochs included; None where a function trains."""
     if spec.function is not None:
         return None
-    changes = {key: value for key, value in spec.recipe.items() if key != "name"}
+    given = spec.recipe if "recipe" in spec.model_fields_set else {}
+    changes = {key: value for key, value in given.items() if key != "name"}
     if spec.epochs is not None:
         changes["epochs"] = spec.epochs
-    return make_recipe(spec.recipe.get("name", "quick"), **changes)
+    return make_recipe(given.get("name", default_recipe(spec.model)), **changes)
 
 
 def _add(arms: list[Arm], new: Iterable[Arm]) -> None:

@@ -24,7 +24,7 @@ from crossnorm.errors import BadInput
 from crossnorm.study.environment import describe_environment
 from crossnorm.study.files import storage_fault, write_atomically
 from crossnorm.study.plan import Plan, make_plan
-from crossnorm.study.spec import RECORD, StudySpec, parse_spec
+from crossnorm.study.spec import RECORD, StudySpec, parse_spec, written_out
 
 __all__ = ["Record", "locked", "note_look", "open_folder", "read_folder", "unwritable"]
 
@@ -122,7 +122,7 @@ def read_folder(folder: Path) -> tuple[Plan, Record] | None:
         assert record.get("checksum") in (None, _checksum({**fields, RECORD: record}))
     except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, AssertionError, RecursionError):
         raise BadInput(str(path), "the file that crossnorm wrote", "a damaged one", hint) from None
-    return make_plan(parse_spec(fields, str(path))), found
+    return make_plan(parse_spec(written_out(fields), str(path))), found
 
 
 def open_folder(folder: Path, plan: Plan, digest: str) -> Record:

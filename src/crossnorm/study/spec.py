@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.study.armspec import ArmSpec, Finite, Name, ScheduleSpec, Strict, VariantSpec
+from crossnorm.training.recipes import Recipe
 
 __all__ = [
     "FUNCTION",
@@ -27,6 +28,7 @@ __all__ = [
     "parse_spec",
     "read_fields",
     "readable",
+    "written_out",
 ]
 
 METRICS = {"test_loss": "lower", "test_accuracy": "higher"}
@@ -81,7 +83,7 @@ class StudySpec(Strict):
         alphas: The grid's doses; 0 is added.
         arms: Further arms.
         seeds: A count, from 0, or a list.
-        recipe: A recipe's name and any of its fields.
+        recipe: A recipe's name and any of its fields; the name's default is that of `default_recipe`.
         epochs: Overrides the recipe's.
         metric: What the verdict is about: a name that the function logs; of a task, test_loss or test_accuracy at
             the last evaluation, or one of them with `_auc` (mean over training) or `_steps_to_<target>` behind it.
@@ -243,7 +245,21 @@ def read_fields(path: Path) -> dict[str, Any]:
         raise _not_a_study(fields, str(path))
     if not _bounded(fields):
         raise BadInput(str(path), f"at most {_MOST_VALUES} values", "more, or one that contains itself")
+    if RECORD in fields:
+        fields = written_out(fields)
     return {"name": path.stem, **{key: value for key, value in fields.items() if key != RECORD}}
+
+
+def written_out(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a stored study, its recipe complete.
+
+    A folder's study.yaml holds every recipe field that there was when it was written; one that came later was without
+    effect then, whatever the recipe of that name makes of it today.
+    """
+    recipe = fields.get("recipe")
+    if not isinstance(recipe, dict) or not {"batch_size", "lr", "weight_decay"} <= set(recipe):
+        return fields
+    return {**fields, "recipe": Recipe().model_dump(exclude={"epochs"}) | recipe}
 
 
 def _bounded(value: object) -> bool:

@@ -1,8 +1,8 @@
 """Muon: momentum whose steps are made orthogonal, for matrices of one model.
 
 `torch.optim.Muon` iterates in bfloat16 whatever the device: a processor without that type emulates it, and a step of
-CCT-2/3x2 then takes 1.6 times as long. Here everything is float32, so that the update is the same whatever the type of
-the step's products, and matrices of one shape go together. Knows nothing of models and recipes.
+CCT-2/3x2 then takes 1.6 times as long. Here the type is the parameters', float32, whatever that of the step's products,
+and matrices of one shape go together. Knows nothing of models and recipes.
 """
 
 from __future__ import annotations
@@ -41,15 +41,16 @@ class Muon(Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """A step of every matrix that has a gradient; a closure is not called."""
         for group in self.param_groups:
-            alike: dict[torch.Size, list[Tensor]] = {}
+            alike: dict[object, list[Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    alike.setdefault(parameter.shape, []).append(parameter)
-            for shape, parameters in alike.items():
+                    alike.setdefault((parameter.shape, parameter.dtype, parameter.device), []).append(parameter)
+            for parameters in alike.values():
                 updates = orthogonalise(torch.stack([self._momentum(p) for p in parameters]))
                 rate = group["lr"]
                 torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
-                torch._foreach_add_(parameters, list(updates.unbind()), alpha=-rate * 0.2 * max(shape) ** 0.5)
+                size = 0.2 * max(parameters[0].shape) ** 0.5
+                torch._foreach_add_(parameters, list(updates.unbind()), alpha=-rate * size)
 
     def _momentum(self, parameter: Tensor) -> Tensor:
         state, grad = self.state[parameter], parameter.grad

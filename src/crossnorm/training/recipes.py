@@ -5,13 +5,14 @@ One table of named recipes; a study may change any field. Knows nothing of model
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossnorm.errors import BadInput, unknown_name
 
-__all__ = ["RECIPES", "Recipe", "make_recipe"]
+__all__ = ["RECIPES", "Recipe", "default_recipe", "make_recipe"]
 
 
 class Recipe(BaseModel):
@@ -125,6 +126,19 @@ configuration cct_14-7x2_imagenet384 (from weights trained at 224), without rand
 cooldown. `quick`, `finetune-text` (pretrained Transformers of texts) and `anneal` (a trained compact model goes on,
 while α rises): ours.
 """
+
+
+def default_recipe(model: Mapping[str, Any]) -> str:
+    """The recipe where none is named: `quick`, or a gentler one for a model that was trained before.
+
+    Args:
+        model: As a study has it: keywords of `create_model`, or `from`, a checkpoint of crossnorm (`anneal`) or a
+            pretrained model of another library (`finetune-text`).
+    """
+    source = model.get("from")
+    if source is None:
+        return "anneal" if model.get("pretrained") else "quick"
+    return "anneal" if str(source).endswith(".safetensors") else "finetune-text"
 
 
 def make_recipe(name: str = "quick", **changes: object) -> Recipe:
