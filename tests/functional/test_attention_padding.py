@@ -8,6 +8,7 @@ from attention_cases import FUNCTIONS, SHAPES, Shape, additive, draw, grouped, l
 
 import crossnorm
 import oracle
+from crossnorm.functional import Variant, Visibility, mix
 
 both = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 every_variant = pytest.mark.parametrize("name", oracle.NAMES)
@@ -168,3 +169,13 @@ def test_one_entry_for_all_tokens_is_a_mask_of_each(name, queries):
     got = crossnorm.attention(query, key, value, mask, variant=name, alpha=0.6)
     want = crossnorm.attention(query, key, value, mask.expand(3, 1, 5, 11), variant=name, alpha=0.6)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["convex", "signed"])
+def test_a_mask_may_have_more_leading_axes_than_the_values(name):
+    draws = torch.Generator().manual_seed(5)
+    weights, value = torch.rand(2, 3, 7, 7, generator=draws), torch.randn(1, 3, 7, 5, generator=draws)
+    keys = torch.tensor([[True] * 7, [True] * 4 + [False] * 3]).unsqueeze(1)
+    variant = Variant(name=name, alpha=0.5)
+    apart = [mix(weights[i : i + 1], value, Visibility(keys=keys[i : i + 1]), variant) for i in (0, 1)]
+    assert torch.equal(mix(weights, value, Visibility(keys=keys), variant), torch.cat(apart))
