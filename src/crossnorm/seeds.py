@@ -41,5 +41,11 @@ def addressed(seed: int, stream: str, step: int = 0) -> Iterator[None]:
     """
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(address(seed, stream, step))
+        _seed_all(address(seed, stream, step))
         yield
+
+
+def _seed_all(key: int) -> None:
+    """``torch.manual_seed``, which without an accelerator notes a stack trace for each one that it looked for: 1 ms."""
+    seed = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
+    seed(key)

@@ -171,7 +171,9 @@ def attend_with_weights(
 
 def _weights(query: Tensor, key: Tensor, visible: Visibility, bias: Tensor | None, scale: float | None) -> Tensor:
     """A = softmax(scale · Q Kᵀ + bias) over the visible tokens; a query that sees nothing has weights 0."""
-    scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)
+    # Packed first: scaled with gaps, it would take a slow pass and be packed for the product after all.
+    packed = query.contiguous() * (query.shape[-1] ** -0.5 if scale is None else scale)
+    scores = packed @ key.transpose(-2, -1)
     if bias is not None:
         scores = scores + bias.to(scores.dtype)
     mask = visible.mask()
@@ -201,8 +203,8 @@ def _check_channels(query: Tensor, key: Tensor, value: Tensor) -> None:
 def _check_leading(query: Tensor, key: Tensor, value: Tensor) -> tuple[int, ...]:
     """The broadcast axes before (tokens, channels)."""
     try:
-        shapes = (query.shape[:-2], key.shape[:-2], value.shape[:-2])
-        return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+        shapes = {tensor.shape[:-2] for tensor in (query, key, value)}  # mostly one, and broadcasting takes its time
+        return tuple(shapes.pop() if len(shapes) == 1 else torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
     except RuntimeError:
         found = ", ".join(str(tuple(tensor.shape)) for tensor in (query, key, value))
         raise BadInput("query, key, value", "axes before the last two that broadcast", f"shapes {found}") from None
