@@ -101,6 +101,15 @@ def test_half_precision_survives_wide_values(form, spread, name):
     torch.testing.assert_close(got.double(), want, rtol=0, atol=4e-2 * max(1.0, want.abs().max().item()))
 
 
+@pytest.mark.parametrize(("name", "tolerance"), [("centred", 0.015), ("laser", 0.1)])
+def test_half_precision_keeps_what_is_left_of_small_values(name, tolerance):
+    """N·S - 1 and log Σ A·exp(V) are small differences: rounded as 1 + V, a quarter of them would be noise."""
+    q, k, v = tensors(LONG, torch.bfloat16, spread=0.02)
+    got = FUNCTIONS["attention"](q, k, v, is_causal=True, variant=own(name, 1.0))
+    want = oracle.attention(q, k, v, is_causal=True, variant=name, alpha=1.0)
+    torch.testing.assert_close(got.double(), want, rtol=0, atol=tolerance * want.abs().max().item())
+
+
 @pytest.mark.parametrize("spread", [1.0, 80.0, 200.0])
 @pytest.mark.parametrize("form", FORMS)
 @every_variant

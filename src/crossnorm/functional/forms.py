@@ -17,6 +17,7 @@ from crossnorm.functional.normalise import (
     min_max_over_tokens,
     seen_min_max,
     seen_softmax,
+    side_by_side,
     softmax_over_batch,
     softmax_over_tokens,
 )
@@ -30,47 +31,52 @@ class Form:
 
     Attributes:
         values: (X, visibility, gain) ↦ F (…, k, d), where every query sees the same tokens. None: there is no such map.
-        product: (A, X, visibility, gain) ↦ A·F (…, q, d), where queries differ in what they see.
+        products: (A, V, X, visibility, gain) ↦ A·V and A·F (…, q, d), where queries differ in what they see.
     """
 
     values: Callable[[Tensor, Visibility, float], Tensor] | None
-    product: Callable[[Tensor, Tensor, Visibility, float], Tensor]
+    products: Callable[[Tensor, Tensor, Tensor, Visibility, float], tuple[Tensor, Tensor]]
 
 
 def _softmax(x: Tensor, visible: Visibility, gain: float) -> Tensor:
     return _times(softmax_over_tokens(x, visible), gain)
 
 
-def _softmax_seen(weights: Tensor, x: Tensor, visible: Visibility, gain: float) -> Tensor:
-    return _times(seen_softmax(weights, x, visible), gain)
+def _softmax_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
+    plain, part = seen_softmax(weights, value, x, visible)
+    return plain, _times(part, gain)
 
 
 def _matched(x: Tensor, visible: Visibility, gain: float) -> Tensor:
     return softmax_over_tokens(x, visible) * (visible.count(x.shape[-2]) * gain)
 
 
-def _matched_seen(weights: Tensor, x: Tensor, visible: Visibility, gain: float) -> Tensor:
-    return seen_softmax(weights, x, visible) * (visible.count(x.shape[-2]) * gain)
+def _matched_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
+    plain, part = seen_softmax(weights, value, x, visible)
+    return plain, part * (visible.count(x.shape[-2]) * gain)
 
 
 def _centred(x: Tensor, visible: Visibility, gain: float) -> Tensor:
     return _matched(x, visible, gain) - 1
 
 
-def _centred_seen(weights: Tensor, x: Tensor, visible: Visibility, gain: float) -> Tensor:
-    return _matched_seen(weights, x, visible, gain) - weights.sum(-1, keepdim=True)
+def _centred_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
+    plain, part = _matched_seen(weights, value, x, visible, gain)
+    return plain, part - weights.sum(-1, keepdim=True, dtype=part.dtype)
 
 
 def _signed(x: Tensor, visible: Visibility, gain: float) -> Tensor:
     return _times(min_max_over_tokens(x, visible), gain)
 
 
-def _signed_seen(weights: Tensor, x: Tensor, visible: Visibility, gain: float) -> Tensor:
-    return _times(seen_min_max(weights, x, visible), gain)
+def _signed_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
+    plain, part = seen_min_max(weights, value, x, visible)
+    return plain, _times(part, gain)
 
 
-def _laser(weights: Tensor, x: Tensor, visible: Visibility, gain: float) -> Tensor:
-    return _times(log_sum_exp(weights, x, visible), gain)
+def _laser(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
+    plain, part = log_sum_exp(weights, value, x, visible)
+    return plain, _times(part, gain)
 
 
 def _batch(x: Tensor, visible: Visibility, gain: float) -> Tensor:
@@ -79,9 +85,9 @@ def _batch(x: Tensor, visible: Visibility, gain: float) -> Tensor:
     return _times(softmax_over_batch(x, visible), gain)
 
 
-def _batch_seen(weights: Tensor, x: Tensor, visible: Visibility, gain: float) -> Tensor:
+def _batch_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
     # The sum runs over examples, not tokens, so one map of V serves every query and leaks no token.
-    return weights @ _batch(x, visible, gain).to(weights.dtype)
+    return side_by_side(weights, value, _batch(x, visible, gain))
 
 
 def _times(x: Tensor, gain: float) -> Tensor:
@@ -89,11 +95,11 @@ def _times(x: Tensor, gain: float) -> Tensor:
 
 
 FORMS: dict[str, Form] = {
-    "softmax": Form(values=_softmax, product=_softmax_seen),
-    "matched": Form(values=_matched, product=_matched_seen),
-    "centred": Form(values=_centred, product=_centred_seen),
-    "signed": Form(values=_signed, product=_signed_seen),
-    "laser": Form(values=None, product=_laser),
-    "batch": Form(values=_batch, product=_batch_seen),
+    "softmax": Form(values=_softmax, products=_softmax_seen),
+    "matched": Form(values=_matched, products=_matched_seen),
+    "centred": Form(values=_centred, products=_centred_seen),
+    "signed": Form(values=_signed, products=_signed_seen),
+    "laser": Form(values=None, products=_laser),
+    "batch": Form(values=_batch, products=_batch_seen),
 }
 """Every form by the name that the catalogue has for it."""

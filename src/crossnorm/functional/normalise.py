@@ -1,8 +1,9 @@
 """Normalisers of the values along one named axis, for visibility by token and by query.
 
 Each takes values X (…, k, d) of k tokens and d channels. The `…_over_…` functions give normalised values of the same
-shape, where every query sees the same tokens; the `seen_…` functions give the product with the attention weights
-A (…, q, k), where each query normalises over what it sees. Knows nothing of α, variants or models.
+shape, where every query sees the same tokens; the functions that also take the attention weights A (…, q, k) and V give
+A·V and the product of A with what each query normalises over what it sees, from one matrix product where they can.
+Knows nothing of α, variants or models.
 """
 
 from __future__ import annotations
@@ -19,24 +20,26 @@ __all__ = [
     "packed_float32",
     "seen_min_max",
     "seen_softmax",
+    "side_by_side",
     "softmax_over_batch",
     "softmax_over_tokens",
 ]
 
-# Up to |x| ≤ LIMIT, exp(x), its sums and their quotients keep full relative precision without any shift.
-_LIMIT = {torch.float32: 40.0, torch.float64: 300.0}
+# Up to |x| ≤ LIMIT, exp(x), its products, sums and quotients keep the relative precision of the type without any shift.
+_LIMIT = {torch.bfloat16: 40.0, torch.float16: 10.0, torch.float32: 40.0, torch.float64: 300.0}
+_FULL = (torch.float32, torch.float64)
 # Elements of the largest temporary (…, rows, k, d) of the exact form.
 _CHUNK = 1 << 22
 
 
 def at_least_float32(x: Tensor) -> Tensor:
     """The tensor itself, or its float32 form where its type is a half-precision one."""
-    return x if x.dtype in _LIMIT else x.float()
+    return x if x.dtype in _FULL else x.float()
 
 
 def packed_float32(x: Tensor) -> Tensor:
     """`at_least_float32` without gaps in memory, in one copy where normaliser and product would each make their own."""
-    return x.to(x.dtype if x.dtype in _LIMIT else torch.float32, memory_format=torch.contiguous_format)
+    return x.to(x.dtype if x.dtype in _FULL else torch.float32, memory_format=torch.contiguous_format)
 
 
 def softmax_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
@@ -89,17 +92,23 @@ def _extremes(x: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
     return picked[..., :1, None], picked[..., 1:, None]
 
 
-def seen_min_max(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
-    """Σ_j A_ij (2 (X_jd - lo_i) / (hi_i - lo_i) - 1), lo_i and hi_i over what query i sees and all channels."""
+def side_by_side(weights: Tensor, value: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """A·V and A·C for C (…, k, d) in one product: A is read once each way, and its gradient is made once."""
+    columns = columns.to(value.dtype)
+    plain, part = (weights @ torch.cat([value.expand_as(columns), columns], -1)).chunk(2, -1)
+    return plain, part
+
+
+def seen_min_max(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
+    """A·V and Σ_j A_ij (2 (X_jd - lo_i) / (hi_i - lo_i) - 1), lo_i and hi_i over what i sees and all channels."""
     assert visible.pairs is not None
-    with torch.autocast(x.device.type, enabled=False):
-        x = _from_first_seen(at_least_float32(x), visible)
-        weights = weights.to(x.dtype)
-        low, high = _seen_range(x, visible)
-        flat = ~(high > low)
-        low, span = low.masked_fill(flat, 0.0), (high - low).masked_fill(flat, 1.0)
-        total = weights.sum(-1, keepdim=True)
-        return (2 * (weights @ x - low * total) / span - total).masked_fill(flat, 0.0)
+    x = _from_first_seen(at_least_float32(x), visible)
+    plain, above = side_by_side(weights, value, x)
+    low, high = _seen_range(x, visible)
+    flat = ~(high > low)
+    low, span = low.masked_fill(flat, 0.0), (high - low).masked_fill(flat, 1.0)
+    total = weights.sum(-1, keepdim=True, dtype=x.dtype)
+    return plain, (2 * (above - low * total) / span - total).masked_fill(flat, 0.0)
 
 
 def _seen_range(x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
@@ -126,26 +135,24 @@ def _from_first_seen(x: Tensor, visible: Visibility) -> Tensor:
     return _seen(x - x.detach().gather(-2, first).amin(-1, keepdim=True), visible)
 
 
-def seen_softmax(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
-    """Σ_j A_ij S_i(X)_jd = (A · e^X)_id / (M · e^X)_id with M the boolean mask; 0 for a query that sees nothing.
+def seen_softmax(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
+    """A·V and Σ_j A_ij S_i(X)_jd = (A · e^X)_id / (M · e^X)_id, M the boolean mask; 0 for a query that sees nothing.
 
     No shift is needed while |X| is small; then one matrix product does it, and nothing of a token that a query does
     not see enters its sums. Values that spread more are summed in float64, and beyond its range exactly: each query
-    with the maximum of what it sees as its shift, in blocks of queries that are recomputed on the way back. Float32
-    at least.
+    with the maximum of what it sees as its shift, in blocks of queries that are recomputed on the way back. A's product
+    has the type that A·V has, all sums float32 at least.
     """
     mask = visible.mask()
     assert mask is not None
+    x = _seen(at_least_float32(x), visible)
+    exp_x, plain, above = _with_exp(weights, value, x)
     with torch.autocast(x.device.type, enabled=False):
-        x = _seen(at_least_float32(x), visible)
-        dtype = _plain_dtype(x)
-        if dtype is None:
+        if exp_x is None:
             above, below, _ = _exact_sums(weights.to(x.dtype), x, mask)
         else:
-            exp_x = x.to(dtype).exp()
-            above = weights.to(dtype) @ exp_x
-            below = _by_query(exp_x.cumsum(-2), mask.shape[-2]) if visible.causal else mask.to(dtype) @ exp_x
-        return above / below.masked_fill(below == 0, 1.0)
+            below = _by_query(exp_x.cumsum(-2), mask.shape[-2]) if visible.causal else mask.to(exp_x.dtype) @ exp_x
+        return plain, above / below.masked_fill(below == 0, 1.0)
 
 
 def _by_query(running: Tensor, queries: int) -> Tensor:
@@ -159,19 +166,17 @@ def _by_query(running: Tensor, queries: int) -> Tensor:
     return torch.cat([running, running[..., -1:, :].expand(*running.shape[:-2], queries - tokens, -1)], dim=-2)
 
 
-def log_sum_exp(weights: Tensor, x: Tensor, visible: Visibility) -> Tensor:
-    """Log Σ_j A_ij exp(X_jd); 0 where all weights are 0. Precise in the same way as `seen_softmax`."""
-    with torch.autocast(x.device.type, enabled=False):
-        x = _seen(at_least_float32(x), visible)
-        dtype = _plain_dtype(x)
-        shift: Tensor | float = 0.0
-        if dtype is None:
+def log_sum_exp(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
+    """A·V and log Σ_j A_ij exp(X_jd), 0 where all weights are 0. Precise in the same way as `seen_softmax`."""
+    x = _seen(at_least_float32(x), visible)
+    exp_x, plain, above = _with_exp(weights, value, x)
+    shift: Tensor | float = 0.0
+    if exp_x is None:
+        with torch.autocast(x.device.type, enabled=False):
             weights = weights.to(x.dtype)
             above, _, shift = _exact_sums(weights, x, weights != 0)
-        else:
-            above = weights.to(dtype) @ x.to(dtype).exp()
-        empty = above == 0
-        return (above.masked_fill(empty, 1.0).log() + shift).masked_fill(empty, 0.0)
+    empty = above == 0
+    return plain, (above.masked_fill(empty, 1.0).log() + shift).masked_fill(empty, 0.0)
 
 
 def _seen(x: Tensor, visible: Visibility) -> Tensor:
@@ -180,12 +185,33 @@ def _seen(x: Tensor, visible: Visibility) -> Tensor:
     return x if seen is None else x.masked_fill(~seen.unsqueeze(-1), 0.0)
 
 
-def _plain_dtype(x: Tensor) -> torch.dtype | None:
-    """The type in which exp(X) needs no shift: X's own, float64 where the device has it, or None."""
+def _with_exp(weights: Tensor, value: Tensor, x: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    """exp(X), A·V and A·exp(X), the exponentials in float32 at least; None for exp(X) where X spreads too widely.
+
+    A half-precision product of small X takes exp(X) - 1, to which A's row sums are added: a rounding of 1 + X would
+    leave little of X, for which the centred and the log form ask.
+    """
     bound = float(x.detach().abs().amax()) if x.numel() else 0.0
-    if bound <= _LIMIT[x.dtype]:
-        return x.dtype
-    return torch.float64 if bound <= _LIMIT[torch.float64] and x.device.type != "mps" else None
+    product = _product_dtype(weights)
+    if bound <= _LIMIT[product]:
+        exp_x = x.exp()
+        if product in _FULL or bound > 1:
+            plain, above = side_by_side(weights, value, exp_x)
+            return exp_x, plain, at_least_float32(above)
+        plain, above = side_by_side(weights, value, exp_x - 1)
+        return exp_x, plain, weights.sum(-1, keepdim=True, dtype=x.dtype) + above
+    plain = weights @ value
+    if bound <= _LIMIT[torch.float64] and x.device.type != "mps":
+        exp_x = x.double().exp()
+        return exp_x, plain, weights.double() @ exp_x
+    return None, plain, x
+
+
+def _product_dtype(weights: Tensor) -> torch.dtype:
+    """The type in which A is multiplied."""
+    device = weights.device.type
+    autocast = torch.is_autocast_enabled(device) and weights.dtype != torch.float64
+    return torch.get_autocast_dtype(device) if autocast else weights.dtype
 
 
 def _exact_sums(weights: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -164,8 +164,8 @@ def _mix(weights: Tensor, value: Tensor, visible: Visibility, variant: Variant |
     scaled = plain if variant.temperature == 1 else plain * variant.temperature
     if by_token is not None:
         return weights @ _sum(plain, keep, by_token(scaled, visible, variant.gain), alpha).to(weights.dtype)
-    part = form.product(weights, scaled, visible, variant.gain)
-    return _sum(weights @ value, keep, part, alpha).to(value.dtype)
+    kept, part = form.products(weights, value, scaled, visible, variant.gain)
+    return _sum(kept, keep, part, alpha).to(value.dtype)
 
 
 def _sum(plain: Tensor, keep: Alpha, part: Tensor, alpha: Alpha) -> Tensor:
