@@ -13,6 +13,7 @@ from torch import Tensor
 from crossnorm.errors import BadInput
 from crossnorm.functional.masks import Visibility
 from crossnorm.functional.normalise import (
+    at_least_float32,
     log_sum_exp,
     min_max_over_tokens,
     seen_min_max,
@@ -57,7 +58,8 @@ def _matched_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility
 
 
 def _centred(x: Tensor, visible: Visibility, gain: float) -> Tensor:
-    return _matched(x, visible, gain) - 1
+    # Nearly equal numbers: what is left of a half-precision S would be its rounding.
+    return _matched(at_least_float32(x), visible, gain).sub_(1).to(x.dtype)
 
 
 def _centred_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
@@ -66,7 +68,7 @@ def _centred_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility
 
 
 def _signed(x: Tensor, visible: Visibility, gain: float) -> Tensor:
-    return _times(min_max_over_tokens(x, visible), gain)
+    return _times(min_max_over_tokens(x, visible).to(x.dtype), gain)
 
 
 def _signed_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,6 @@ from crossnorm.functional.masks import Visibility
 __all__ = [
     "log_sum_exp",
     "min_max_over_tokens",
-    "packed_float32",
     "seen_min_max",
     "seen_softmax",
     "side_by_side",
@@ -37,11 +36,6 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype in _FULL else x.float()
 
 
-def packed_float32(x: Tensor) -> Tensor:
-    """`at_least_float32` without gaps in memory, in one copy where normaliser and product would each make their own."""
-    return x.to(x.dtype if x.dtype in _FULL else torch.float32, memory_format=torch.contiguous_format)
-
-
 def softmax_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
     """S(X)_jd = exp(X_jd) / Σ_i exp(X_id) over the visible tokens; hidden tokens get 0."""
     return _masked_softmax(x, visible.keys, dim=-2)
@@ -56,7 +50,7 @@ def softmax_over_batch(x: Tensor, visible: Visibility) -> Tensor:
 
 
 def _masked_softmax(x: Tensor, keys: Tensor | None, dim: int) -> Tensor:
-    x = at_least_float32(x)
+    """In X's own type: torch sums in float32 and rounds what comes out, as V itself is rounded."""
     if keys is None:
         return x.softmax(dim)
     hidden = ~keys.unsqueeze(-1)

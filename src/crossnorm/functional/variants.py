@@ -17,7 +17,6 @@ from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional.catalogue import VARIANTS, Alpha
 from crossnorm.functional.forms import FORMS
 from crossnorm.functional.masks import Visibility
-from crossnorm.functional.normalise import packed_float32
 from crossnorm.functional.own import mix_own
 
 __all__ = ["SITES", "Variant", "as_variant", "mix", "mixed_share", "observed"]
@@ -156,14 +155,14 @@ def _mix(weights: Tensor, value: Tensor, visible: Visibility, variant: Variant |
     if entry is None:
         return mix_own(weights, value, visible, variant.name, alpha)
     keep = entry.keep(alpha)
+    value = value.contiguous()  # once, before every pass over it stumbles over the gaps
     if entry.form is None:
         return weights @ (value * keep).to(weights.dtype)
     form = FORMS[entry.form]
     by_token = form.values if visible.pairs is None else None
-    plain = value if by_token is None else packed_float32(value)
-    scaled = plain if variant.temperature == 1 else plain * variant.temperature
+    scaled = value if variant.temperature == 1 else value * variant.temperature
     if by_token is not None:
-        return weights @ _sum(plain, keep, by_token(scaled, visible, variant.gain), alpha).to(weights.dtype)
+        return weights @ _sum(value, keep, by_token(scaled, visible, variant.gain), alpha).to(weights.dtype)
     kept, part = form.products(weights, value, scaled, visible, variant.gain)
     return _sum(kept, keep, part, alpha).to(value.dtype)
 
