@@ -1,16 +1,17 @@
 """What each ingredient of a fast recipe is worth, and how many images `quick` and `paper` need to 80 % on CIFAR-10.
 
-    python benchmarks/recipe.py choose --data ZIP --work DIR [--train-examples 20000] [--epochs 5] [--only a,b]
+    python benchmarks/recipe.py choose --data ZIP --work DIR [--train-examples N] [--epochs 5] [--only a,b] [--base c]
     python benchmarks/recipe.py race --data ZIP --work DIR [--quick lr=0.004 --quick epochs=12]
 
 Model: CCT-2/3x2, plain and with `convex` α = ½ at attention. `choose` looks at the last 5000 training images of the
-fixed balanced order, which it does not train on, and never at the test set. `race` trains on all 50 000 images, tests
+fixed balanced order, which it does not train on, and never at the test set; --base names the candidate that the others
+are compared with. `race` trains on all 50 000 images, tests
 after every epoch, and ends a run once it has reached the target, or, for `paper`, once it has seen more images than
 another length of `paper` needed with its seed, or three times as many as `quick` did: then it is known that `quick`
 needs no more than a third.
 
 Every run has a folder below DIR and goes on from its last epoch: stop and start again at will. --known FILE: a
-published choose.json or race.json, whose ended runs are taken from it and not run again. --workers 0 trains nothing and
+published table or race.json, whose ended runs are taken from it and not run again. --workers 0 trains nothing and
 prints the table of what is there. --out FOLDER keeps the table and the curves.
 """
 
@@ -66,6 +67,9 @@ CANDIDATES: dict[str, dict[str, object]] = {
     "muon-lr-8e-3-beta2-0.95": {"optimizer": "muon", "lr": 8e-3, "beta2": 0.95},
     "muon-lr-8e-3-alternating-flip": {"optimizer": "muon", "lr": 8e-3, "flip": "alternating"},
     "muon-lr-8e-3-label-smoothing": {"optimizer": "muon", "lr": 8e-3, "label_smoothing": 0.1},
+    "muon-lr-8e-3-no-augmentation": {"optimizer": "muon", "lr": 8e-3, "augmentation": "none"},
+    "muon-lr-8e-3-ema-0.99": {"optimizer": "muon", "lr": 8e-3, "ema": 0.99},
+    "muon-lr-8e-3-warmup-0.25": {"optimizer": "muon", "lr": 8e-3, "warmup_epochs": 0.25},
 }
 PAPER_EPOCHS = (40, 60, 20, 200)  # the likeliest winner first: the others then stop early
 FACTOR = 3  # how many times the images of `quick` answer the question
@@ -192,7 +196,7 @@ def restore(known: Path | None, jobs: dict[tuple[str, float, int], Job]) -> None
 
 
 def publish(name: str, job: Job) -> dict[str, object]:
-    """A run as choose.json and race.json have it."""
+    """A run as the published files have it."""
     rows = read_rows(job.folder)
     about = {"name": name, "alpha": job.alpha, "seed": job.seed, **identity(job)}
     return about | {"needed": needed(rows, job.target), "settled": job.settled(), "curve": curve(rows)}
@@ -202,16 +206,20 @@ def publish(name: str, job: Job) -> dict[str, object]:
 
 
 def candidates(given: argparse.Namespace) -> dict[str, dict[str, object]]:
-    names = ["base", *given.only.split(",")] if given.only else list(CANDIDATES)
+    names = [given.base, *(given.only.split(",") if given.only else CANDIDATES)]
     unknown = set(names) - set(CANDIDATES)
     if unknown:
-        raise SystemExit(f"--only: {', '.join(sorted(unknown))}: none of {', '.join(CANDIDATES)}")
-    return {name: CANDIDATES[name] for name in names}
+        raise SystemExit(f"--base, --only: {', '.join(sorted(unknown))}: none of {', '.join(CANDIDATES)}")
+    return {name: CANDIDATES[name] for name in dict.fromkeys(names)}
+
+
+def choice_name(given: argparse.Namespace) -> str:
+    return f"choose-{given.train_examples}x{given.epochs}"
 
 
 def choose_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
     """Seed by seed and dose by dose, so that every candidate is seen once before any is seen twice."""
-    root = given.work / f"choose-{given.train_examples}x{given.epochs}"
+    root = given.work / choice_name(given)
     for seed in range(given.seeds):
         for alpha in DOSES:
             for name, changes in candidates(given).items():
@@ -239,20 +247,24 @@ def choose(given: argparse.Namespace) -> dict[str, object]:
     print("|---|---|---|---|---|---|---|---|")
     for name in dict(jobs):
         for alpha in DOSES:
-            seeds = [s for n, a, s in done if (n, a) == (name, alpha) and ("base", alpha, s) in done]
+            seeds = [s for n, a, s in done if (n, a) == (name, alpha) and (given.base, alpha, s) in done]
             if seeds:
-                own = [done[name, alpha, seed] for seed in seeds]
-                print(choice_line(name, alpha, own, [done["base", alpha, seed] for seed in seeds]))
+                own, base = ([done[each, alpha, seed] for seed in seeds] for each in (name, given.base))
+                print(choice_line(name, alpha, own, None if name == given.base else base))
     about = {"epochs": given.epochs, "held_out": HELD_OUT}
     return about | {"runs": [publish(name, job) for name, job in jobs if job.finished()]}
 
 
-def choice_line(name: str, alpha: float, own: Sequence[list[dict]], base: Sequence[list[dict]]) -> str:
-    """Means over the seeds that the candidate and the base both have, and paired differences with 95 % intervals."""
+def choice_line(name: str, alpha: float, own: Sequence[list[dict]], base: Sequence[list[dict]] | None) -> str:
+    """Means over the seeds that the candidate and the base both have, and paired differences with 95 % intervals.
+
+    `base` is None for the base itself.
+    """
     cells = [name, f"{alpha:g}", str(len(own))]
     for metric, scale, digits in (("test_loss", 1, 3), ("test_accuracy", 100, 1)):
-        ours, theirs = (scale * np.array([rows[-1][metric] for rows in runs], float) for runs in (own, base))
-        cells += [f"{ours.mean():.{digits}f}", "–" if name == "base" else difference(ours - theirs, digits + 1)]
+        ours, theirs = (scale * np.array([rows[-1][metric] for rows in runs], float) for runs in (own, base or own))
+        cells += [f"{ours.mean():.{digits}f}", "–" if base is None else difference(ours - theirs, digits + 1)]
+    base = base or own
     shares = [images_to_loss(rows, other[-1]["test_loss"]) for rows, other in zip(own, base, strict=True)]
     reached = [share for share in shares if share is not None]
     cells.append("not reached" if len(reached) < len(shares) else f"{np.mean(reached) / base[0][-1]['images']:.0%}")
@@ -365,13 +377,15 @@ def main() -> None:
     parts.choices["choose"].add_argument("--train-examples", type=int, default=45_000)
     parts.choices["choose"].add_argument("--epochs", type=int, default=5)
     parts.choices["choose"].add_argument("--only")
+    parts.choices["choose"].add_argument("--base", default="base")
     parts.choices["race"].add_argument("--quick", action="append", default=[])
     parts.choices["race"].add_argument("--target", type=float, default=0.8)
     given = parser.parse_args()
     found = functions[given.part](given) | {"environment": describe_environment()}
+    name = "race" if given.part == "race" else choice_name(given)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / f"{given.part}.json").write_text(json.dumps(found) + "\n")
+        (given.out / f"{name}.json").write_text(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
