@@ -33,3 +33,11 @@ def test_global_generator_stands_at_the_address_inside_and_is_restored_after():
         inside = torch.rand(3)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(inside, torch.rand(3, generator=generator(5, "init")))
+
+
+def test_an_accelerator_is_seeded_too(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "manual_seed", seeded.append)
+    with addressed(5, "init", 3):
+        assert seeded == [address(5, "init", 3)]

@@ -51,6 +51,18 @@ def test_compiled_gradients(kind):
         torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["convex", "signed"])
+def test_exported_with_a_free_batch(name):
+    class Mixed(torch.nn.Module):
+        def forward(self, x):
+            return attend(x, x, x, variant=own(name, 0.7))
+
+    free = ({0: torch.export.Dim("batch", min=2, max=64)},)
+    exported = torch.export.export(Mixed(), (torch.randn(3, 5, 7),), dynamic_shapes=free, strict=False)
+    x = torch.randn(11, 5, 7)
+    torch.testing.assert_close(exported.module()(x), Mixed()(x), rtol=0, atol=1e-6)
+
+
 def test_compiled_while_the_dose_moves():
     """A ramp of doses, 0 at both ends: right at each, and bit-equal to torch's at 0."""
     q, k, v = tensors(SELF, torch.float32)

@@ -122,3 +122,13 @@ def test_an_example_without_tokens_is_zero_and_harmless(name):
     for gradient in torch.autograd.grad(out.square().sum(), (tokens, scores)):
         assert gradient.isfinite().all()
         assert (gradient[1] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["laser", "attenuated"])
+def test_autocast_multiplies_every_arm_in_one_type(name):
+    """At a dose too small to be seen only A·V is left, with the baseline's bits though the scores are float32."""
+    scores, tokens = torch.randn(5, 7), torch.randn(5, 7, 11)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        want = pool(tokens, scores)
+        got = pool(tokens, scores, variant=own(name, 1e-30))
+    assert torch.equal(got, want.to(got.dtype))

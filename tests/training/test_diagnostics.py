@@ -71,3 +71,14 @@ def test_sd_is_that_of_the_values():
 
 def test_at_the_usual_initialisation_the_softmax_is_nearly_linear():
     assert look(None)["r2_attention0"] > 0.9
+
+
+def test_small_values_in_half_precision_are_no_less_linear():
+    model = member(variant=convex(0.5)).model.eval()
+    for name, parameter in model.named_parameters():
+        if name.endswith("qkv.weight"):
+            parameter.data[-len(parameter) // 3 :] *= 0.02
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = site_diagnostics(model, lambda: model(IMAGES))
+    assert found["sd_attention0"] < 0.02
+    assert found["r2_attention0"] > 0.9999

@@ -18,7 +18,6 @@ from crossnorm.functional.normalise import (
     min_max_over_tokens,
     seen_min_max,
     seen_softmax,
-    side_by_side,
     softmax_over_batch,
     softmax_over_tokens,
 )
@@ -89,7 +88,7 @@ def _batch(x: Tensor, visible: Visibility, gain: float) -> Tensor:
 
 def _batch_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
     # The sum runs over examples, not tokens, so one map of V serves every query and leaks no token.
-    return side_by_side(weights, value, _batch(x, visible, gain))
+    return weights @ value, weights @ _batch(x, visible, gain).to(weights.dtype)
 
 
 def _times(x: Tensor, gain: float) -> Tensor:

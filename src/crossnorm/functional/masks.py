@@ -37,7 +37,9 @@ class Visibility:
         return self.pairs if self.keys is None else self.keys.unsqueeze(-2)
 
     def to_any(self) -> Tensor | None:
-        """(…, k): the tokens that at least one query sees."""
+        """(…, k): the tokens that at least one query sees; None where that is known to be every token."""
+        if self.causal and self.pairs is not None and self.pairs.shape[-2] >= self.pairs.shape[-1]:
+            return None
         return self.keys if self.pairs is None else self.pairs.any(-2)
 
     def count(self, tokens: int) -> Tensor | int:

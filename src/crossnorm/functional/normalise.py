@@ -2,11 +2,12 @@
 
 Each takes values X (…, k, d) of k tokens and d channels. The `…_over_…` functions give normalised values of the same
 shape, where every query sees the same tokens; the functions that also take the attention weights A (…, q, k) and V give
-A·V and the product of A with what each query normalises over what it sees, from one matrix product where they can.
-Knows nothing of α, variants or models.
+A·V and the product of A with what each query normalises over what it sees. Knows nothing of α, variants or models.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,23 +18,22 @@ from crossnorm.functional.masks import Visibility
 __all__ = [
     "log_sum_exp",
     "min_max_over_tokens",
+    "products",
     "seen_min_max",
     "seen_softmax",
-    "side_by_side",
     "softmax_over_batch",
     "softmax_over_tokens",
 ]
 
-# Up to |x| ≤ LIMIT, exp(x), its products, sums and quotients keep the relative precision of the type without any shift.
-_LIMIT = {torch.bfloat16: 40.0, torch.float16: 10.0, torch.float32: 40.0, torch.float64: 300.0}
-_FULL = (torch.float32, torch.float64)
+# Up to |x| ≤ LIMIT, exp(x), its sums and their quotients keep full relative precision without any shift.
+_LIMIT = {torch.float32: 40.0, torch.float64: 300.0}
 # Elements of the largest temporary (…, rows, k, d) of the exact form.
 _CHUNK = 1 << 22
 
 
 def at_least_float32(x: Tensor) -> Tensor:
     """The tensor itself, or its float32 form where its type is a half-precision one."""
-    return x if x.dtype in _FULL else x.float()
+    return x if x.dtype in _LIMIT else x.float()
 
 
 def softmax_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
@@ -50,7 +50,7 @@ def softmax_over_batch(x: Tensor, visible: Visibility) -> Tensor:
 
 
 def _masked_softmax(x: Tensor, keys: Tensor | None, dim: int) -> Tensor:
-    """In X's own type: torch sums in float32 and rounds what comes out, as V itself is rounded."""
+    """Half-precision X stays in half precision: torch sums in float32 and rounds the quotients, as V is rounded."""
     if keys is None:
         return x.softmax(dim)
     hidden = ~keys.unsqueeze(-1)
@@ -86,23 +86,17 @@ def _extremes(x: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
     return picked[..., :1, None], picked[..., 1:, None]
 
 
-def side_by_side(weights: Tensor, value: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """A·V and A·C for C (…, k, d) in one product: A is read once each way, and its gradient is made once."""
-    columns = columns.to(value.dtype)
-    plain, part = (weights @ torch.cat([value.expand_as(columns), columns], -1)).chunk(2, -1)
-    return plain, part
-
-
 def seen_min_max(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
     """A·V and Σ_j A_ij (2 (X_jd - lo_i) / (hi_i - lo_i) - 1), lo_i and hi_i over what i sees and all channels."""
     assert visible.pairs is not None
-    x = _from_first_seen(at_least_float32(x), visible)
-    plain, above = side_by_side(weights, value, x)
-    low, high = _seen_range(x, visible)
-    flat = ~(high > low)
-    low, span = low.masked_fill(flat, 0.0), (high - low).masked_fill(flat, 1.0)
-    total = weights.sum(-1, keepdim=True, dtype=x.dtype)
-    return plain, (2 * (above - low * total) / span - total).masked_fill(flat, 0.0)
+    with torch.autocast(x.device.type, enabled=False):
+        x = _from_first_seen(at_least_float32(x), visible)
+        plain, above = products(weights, value, x)
+        low, high = _seen_range(x, visible)
+        flat = ~(high > low)
+        low, span = low.masked_fill(flat, 0.0), (high - low).masked_fill(flat, 1.0)
+        total = weights.sum(-1, keepdim=True, dtype=x.dtype)
+        return plain, (2 * (above - low * total) / span - total).masked_fill(flat, 0.0)
 
 
 def _seen_range(x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
@@ -124,7 +118,8 @@ def _from_first_seen(x: Tensor, visible: Visibility) -> Tensor:
     Min-max does not notice the shift; under a causal mask every query sees that token, so it tells of no future.
     """
     seen = visible.to_any()
-    assert seen is not None
+    if seen is None:
+        return x - x.detach()[..., :1, :].amin(-1, keepdim=True)
     first = seen.int().argmax(-1)[..., None, None].expand(*x.shape[:-2], 1, x.shape[-1])
     return _seen(x - x.detach().gather(-2, first).amin(-1, keepdim=True), visible)
 
@@ -134,18 +129,23 @@ def seen_softmax(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility)
 
     No shift is needed while |X| is small; then one matrix product does it, and nothing of a token that a query does
     not see enters its sums. Values that spread more are summed in float64, and beyond its range exactly: each query
-    with the maximum of what it sees as its shift, in blocks of queries that are recomputed on the way back. A's product
-    has the type that A·V has, all sums float32 at least.
+    with the maximum of what it sees as its shift, in blocks of queries that are recomputed on the way back. Float32
+    at least.
     """
     mask = visible.mask()
     assert mask is not None
-    x = _seen(at_least_float32(x), visible)
-    exp_x, plain, above = _with_exp(weights, value, x)
     with torch.autocast(x.device.type, enabled=False):
-        if exp_x is None:
-            above, below, _ = _exact_sums(weights.to(x.dtype), x, mask)
+        x = _seen(at_least_float32(x), visible)
+        dtype = _plain_dtype(x)
+        if dtype is None:
+            plain, (above, below, _) = weights @ value.to(weights.dtype), _exact_sums(weights.to(x.dtype), x, mask)
         else:
-            below = _by_query(exp_x.cumsum(-2), mask.shape[-2]) if visible.causal else mask.to(exp_x.dtype) @ exp_x
+            exp_x = x.to(dtype).exp()
+            # What reaches X by A·exp(X) and what reaches it by the sums of exp(X) nearly cancel.
+            plain, above = products(weights, value, exp_x, wide_gradient=True)
+            if visible.causal:  # every query sees a token
+                return plain, above / _by_query(exp_x.cumsum(-2), mask.shape[-2])
+            below = mask.to(dtype) @ exp_x
         return plain, above / below.masked_fill(below == 0, 1.0)
 
 
@@ -162,15 +162,17 @@ def _by_query(running: Tensor, queries: int) -> Tensor:
 
 def log_sum_exp(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
     """A·V and log Σ_j A_ij exp(X_jd), 0 where all weights are 0. Precise in the same way as `seen_softmax`."""
-    x = _seen(at_least_float32(x), visible)
-    exp_x, plain, above = _with_exp(weights, value, x)
-    shift: Tensor | float = 0.0
-    if exp_x is None:
-        with torch.autocast(x.device.type, enabled=False):
-            weights = weights.to(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        x = _seen(at_least_float32(x), visible)
+        dtype = _plain_dtype(x)
+        shift: Tensor | float = 0.0
+        if dtype is None:
+            plain, weights = weights @ value.to(weights.dtype), weights.to(x.dtype)
             above, _, shift = _exact_sums(weights, x, weights != 0)
-    empty = above == 0
-    return plain, (above.masked_fill(empty, 1.0).log() + shift).masked_fill(empty, 0.0)
+        else:
+            plain, above = products(weights, value, x.to(dtype).exp())
+        empty = above == 0
+        return plain, (above.masked_fill(empty, 1.0).log() + shift).masked_fill(empty, 0.0)
 
 
 def _seen(x: Tensor, visible: Visibility) -> Tensor:
@@ -179,33 +181,63 @@ def _seen(x: Tensor, visible: Visibility) -> Tensor:
     return x if seen is None else x.masked_fill(~seen.unsqueeze(-1), 0.0)
 
 
-def _with_exp(weights: Tensor, value: Tensor, x: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-    """exp(X), A·V and A·exp(X), the exponentials in float32 at least; None for exp(X) where X spreads too widely.
+def products(weights: Tensor, value: Tensor, columns: Tensor, *, wide_gradient: bool = False) -> tuple[Tensor, Tensor]:
+    """A·V in A's type and A·C (…, q, d) in that of C (…, k, d), float32 at least; call it where autocast is off.
 
-    A half-precision product of small X takes exp(X) - 1, to which A's row sums are added: a rounding of 1 + X would
-    leave little of X, for which the centred and the log form ask.
+    Args:
+        weights: A (…, q, k).
+        value: V (…, k, d).
+        columns: C (…, k, d).
+        wide_gradient: Whether C's gradient must not be rounded to bfloat16 where A has that type.
     """
+    value = value.to(weights.dtype)
+    if weights.dtype != torch.bfloat16:
+        return weights @ value, weights.to(columns.dtype) @ columns
+    plain, wide = _BfloatProducts.apply(weights, value.expand_as(columns), columns, wide_gradient)
+    return plain, wide
+
+
+class _BfloatProducts(torch.autograd.Function):
+    """A·V and A·C for A and V in bfloat16 and C wider.
+
+    A's gradient will be rounded to bfloat16 in any case, so it is one product of that type.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(weights: Tensor, value: Tensor, columns: Tensor, wide_gradient: bool) -> tuple[Tensor, Tensor]:
+        return weights @ value, weights.to(columns.dtype) @ columns
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool], output: tuple[Tensor, Tensor]) -> None:
+        weights, value, columns, ctx.wide_gradient = inputs
+        ctx.save_for_backward(weights, value, columns)
+
+    @staticmethod
+    def backward(ctx: Any, of_plain: Tensor, of_wide: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        weights, value, columns = ctx.saved_tensors
+        with torch.autocast(weights.device.type, enabled=False):
+            both = torch.cat([of_plain, of_wide.to(weights.dtype)], -1)
+            to_weights = both @ torch.cat([value, columns.to(weights.dtype)], -1).mT
+            if ctx.wide_gradient:
+                to_value, to_columns = weights.mT @ of_plain, weights.to(columns.dtype).mT @ of_wide
+            else:
+                to_value, to_columns = (weights.mT @ both).chunk(2, -1)
+        return (
+            to_weights.sum_to_size(weights.shape),
+            to_value.sum_to_size(value.shape),
+            to_columns.to(columns.dtype).sum_to_size(columns.shape),
+            None,
+        )
+
+
+def _plain_dtype(x: Tensor) -> torch.dtype | None:
+    """The type in which exp(X) needs no shift: X's own, float64 where the device has it, or None."""
     bound = float(x.detach().abs().amax()) if x.numel() else 0.0
-    product = _product_dtype(weights)
-    if bound <= _LIMIT[product]:
-        exp_x = x.exp()
-        if product in _FULL or bound > 1:
-            plain, above = side_by_side(weights, value, exp_x)
-            return exp_x, plain, at_least_float32(above)
-        plain, above = side_by_side(weights, value, exp_x - 1)
-        return exp_x, plain, weights.sum(-1, keepdim=True, dtype=x.dtype) + above
-    plain = weights @ value
-    if bound <= _LIMIT[torch.float64] and x.device.type != "mps":
-        exp_x = x.double().exp()
-        return exp_x, plain, weights.double() @ exp_x
-    return None, plain, x
-
-
-def _product_dtype(weights: Tensor) -> torch.dtype:
-    """The type in which A is multiplied."""
-    device = weights.device.type
-    autocast = torch.is_autocast_enabled(device) and weights.dtype != torch.float64
-    return torch.get_autocast_dtype(device) if autocast else weights.dtype
+    if bound <= _LIMIT[x.dtype]:
+        return x.dtype
+    return torch.float64 if bound <= _LIMIT[torch.float64] and x.device.type != "mps" else None
 
 
 def _exact_sums(weights: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

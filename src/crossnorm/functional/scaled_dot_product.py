@@ -203,8 +203,10 @@ def _check_channels(query: Tensor, key: Tensor, value: Tensor) -> None:
 def _check_leading(query: Tensor, key: Tensor, value: Tensor) -> tuple[int, ...]:
     """The broadcast axes before (tokens, channels)."""
     try:
-        shapes = {tensor.shape[:-2] for tensor in (query, key, value)}  # mostly one, and broadcasting takes its time
-        return tuple(shapes.pop() if len(shapes) == 1 else torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+        shapes = (query.shape[:-2], key.shape[:-2], value.shape[:-2])
+        if shapes[0] == shapes[1] == shapes[2]:  # mostly, and broadcasting takes its time
+            return tuple(shapes[0])
+        return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
     except RuntimeError:
         found = ", ".join(str(tuple(tensor.shape)) for tensor in (query, key, value))
         raise BadInput("query, key, value", "axes before the last two that broadcast", f"shapes {found}") from None

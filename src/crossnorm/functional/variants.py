@@ -163,8 +163,15 @@ def _mix(weights: Tensor, value: Tensor, visible: Visibility, variant: Variant |
     scaled = value if variant.temperature == 1 else value * variant.temperature
     if by_token is not None:
         return weights @ _sum(value, keep, by_token(scaled, visible, variant.gain), alpha).to(weights.dtype)
-    kept, part = form.products(weights, value, scaled, visible, variant.gain)
+    kept, part = form.products(_as_multiplied(weights), value, scaled, visible, variant.gain)
     return _sum(kept, keep, part, alpha).to(value.dtype)
+
+
+def _as_multiplied(weights: Tensor) -> Tensor:
+    """A in the type in which autocast would multiply it, so that A·V is the baseline's product in every arm."""
+    device = weights.device.type
+    autocast = torch.is_autocast_enabled(device) and weights.dtype != torch.float64
+    return weights.to(torch.get_autocast_dtype(device)) if autocast else weights
 
 
 def _sum(plain: Tensor, keep: Alpha, part: Tensor, alpha: Alpha) -> Tensor:

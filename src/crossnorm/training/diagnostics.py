@@ -46,8 +46,9 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
         if share is not None:
             found[f"share_{site}"] = share
         temperature = 1.0 if variant is None else variant.temperature
+        wide = value.float()  # of a half-precision S(V) of small V the rounding would be what is not linear
         found[f"r2_{site}"] = linear_fit(
-            value, softmax_over_tokens(value * temperature, Visibility(keys=visible.to_any()))
+            wide, softmax_over_tokens(wide * temperature, Visibility(keys=visible.to_any()))
         )
 
     with observed(observe):
