@@ -129,19 +129,21 @@ def test_gradients_of_wide_values(form, spread, name):
         torch.testing.assert_close(single.double(), double, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize(("queries", "keys"), [(37, 37), (307, 307), (137, 71), (71, 137)])
 @pytest.mark.parametrize("form", ["flag", "mask"])
 @every_variant
-def test_half_precision_gradients_of_small_values(form, name):
+def test_half_precision_values_and_gradients_of_small_values(queries, keys, form, name):
     """What reaches V by A·exp(V) and by the sums of exp(V) nearly cancels, and must not do so in half precision."""
-    inputs = [0.25 * tensor for tensor in tensors(LONG, torch.bfloat16)]
-    cotangent = draw(*LONG.lead, LONG.queries, LONG.dim, seed=61, dtype=torch.bfloat16)
-    gradients = []
+    shape = Shape(batch=2, heads=0, queries=queries, keys=keys, width=5, dim=3)
+    inputs = [0.25 * tensor for tensor in tensors(shape, torch.bfloat16)]
+    cotangent = draw(*shape.lead, shape.queries, shape.dim, seed=61, dtype=torch.bfloat16)
+    found = []
     for dtype in (torch.bfloat16, torch.float64):
         leaves = [tensor.to(dtype).requires_grad_() for tensor in inputs]
-        out = FUNCTIONS["attention"](*leaves, **causal(form, LONG, dtype), variant=own(name, 1.0))
-        gradients.append(torch.autograd.grad(out, leaves, cotangent.to(dtype)))
-    for half, double in zip(*gradients, strict=True):
-        assert (half.double() - double).norm() <= 0.05 * double.norm()
+        out = FUNCTIONS["attention"](*leaves, **causal(form, shape, dtype), variant=own(name, 1.0))
+        found.append((out, *torch.autograd.grad(out, leaves, cotangent.to(dtype))))
+    for half, double in zip(*found, strict=True):
+        assert (half.double() - double).norm() <= 0.06 * double.norm()
 
 
 @both

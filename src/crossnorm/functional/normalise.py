@@ -91,7 +91,7 @@ def seen_min_max(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility)
     assert visible.pairs is not None
     with torch.autocast(x.device.type, enabled=False):
         x = _from_first_seen(at_least_float32(x), visible)
-        plain, above = products(weights, value, x)
+        plain, above = products(weights, value, x, causal=visible.causal)
         low, high = _seen_range(x, visible)
         flat = ~(high > low)
         low, span = low.masked_fill(flat, 0.0), (high - low).masked_fill(flat, 1.0)
@@ -102,7 +102,7 @@ def seen_min_max(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility)
 def _seen_range(x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
     """Minimum and maximum (…, q, 1) over what each query sees and all channels; +∞ and -∞ where it sees nothing."""
     assert visible.pairs is not None
-    low, high = x.amin(-1), x.amax(-1)
+    low, high = (x.gather(-1, places).squeeze(-1) for places in _places(x))
     if visible.causal:  # what a query sees grows by one token at a time: no pair of query and token is looked at
         queries = visible.pairs.shape[-2]
         lows, highs = low.cummin(-1).values, high.cummax(-1).values
@@ -110,6 +110,12 @@ def _seen_range(x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
     hidden = ~visible.pairs
     low = low.unsqueeze(-2).masked_fill(hidden, torch.inf).amin(-1, keepdim=True)
     return low, high.unsqueeze(-2).masked_fill(hidden, -torch.inf).amax(-1, keepdim=True)
+
+
+@torch.no_grad()
+def _places(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the minimum and the maximum of the last axis are, with that axis of length 1."""
+    return x.argmin(-1, keepdim=True), x.argmax(-1, keepdim=True)
 
 
 def _from_first_seen(x: Tensor, visible: Visibility) -> Tensor:
@@ -142,7 +148,7 @@ def seen_softmax(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility)
         else:
             exp_x = x.to(dtype).exp()
             # What reaches X by A·exp(X) and what reaches it by the sums of exp(X) nearly cancel.
-            plain, above = products(weights, value, exp_x, wide_gradient=True)
+            plain, above = products(weights, value, exp_x, causal=visible.causal, wide_gradient=True)
             if visible.causal:  # every query sees a token
                 return plain, above / _by_query(exp_x.cumsum(-2), mask.shape[-2])
             below = mask.to(dtype) @ exp_x
@@ -170,7 +176,7 @@ def log_sum_exp(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) 
             plain, weights = weights @ value.to(weights.dtype), weights.to(x.dtype)
             above, _, shift = _exact_sums(weights, x, weights != 0)
         else:
-            plain, above = products(weights, value, x.to(dtype).exp())
+            plain, above = products(weights, value, x.to(dtype).exp(), causal=visible.causal)
         empty = above == 0
         return plain, (above.masked_fill(empty, 1.0).log() + shift).masked_fill(empty, 0.0)
 
@@ -181,47 +187,62 @@ def _seen(x: Tensor, visible: Visibility) -> Tensor:
     return x if seen is None else x.masked_fill(~seen.unsqueeze(-1), 0.0)
 
 
-def products(weights: Tensor, value: Tensor, columns: Tensor, *, wide_gradient: bool = False) -> tuple[Tensor, Tensor]:
+def products(
+    weights: Tensor, value: Tensor, columns: Tensor, *, causal: bool = False, wide_gradient: bool = False
+) -> tuple[Tensor, Tensor]:
     """A·V in A's type and A·C (…, q, d) in that of C (…, k, d), float32 at least; call it where autocast is off.
 
     Args:
         weights: A (…, q, k).
         value: V (…, k, d).
         columns: C (…, k, d).
+        causal: Whether A is 0 beyond its diagonal.
         wide_gradient: Whether C's gradient must not be rounded to bfloat16 where A has that type.
     """
     value = value.to(weights.dtype)
     if weights.dtype != torch.bfloat16:
         return weights @ value, weights.to(columns.dtype) @ columns
-    plain, wide = _BfloatProducts.apply(weights, value.expand_as(columns), columns, wide_gradient)
+    plain, wide = _BfloatProducts.apply(weights, value.expand_as(columns), columns, causal, wide_gradient)
     return plain, wide
 
 
 class _BfloatProducts(torch.autograd.Function):
     """A·V and A·C for A and V in bfloat16 and C wider.
 
-    A's gradient will be rounded to bfloat16 in any case, so it is one product of that type.
+    A's gradient will be rounded to bfloat16 in any case, so it is one product of that type. Wide products are several
+    times as dear, so of a causal A they leave out most of what is 0.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(weights: Tensor, value: Tensor, columns: Tensor, wide_gradient: bool) -> tuple[Tensor, Tensor]:
-        return weights @ value, weights.to(columns.dtype) @ columns
+    def forward(
+        weights: Tensor, value: Tensor, columns: Tensor, causal: bool, wide_gradient: bool
+    ) -> tuple[Tensor, Tensor]:
+        parts = []
+        for start, stop in _blocks(weights.shape[-2], causal):
+            seen = stop if causal else None
+            parts.append(weights[..., start:stop, :seen].to(columns.dtype) @ columns[..., :seen, :])
+        return weights @ value, torch.cat(parts, -2)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool], output: tuple[Tensor, Tensor]) -> None:
-        weights, value, columns, ctx.wide_gradient = inputs
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        weights, value, columns, ctx.causal, ctx.wide_gradient = inputs
         ctx.save_for_backward(weights, value, columns)
 
     @staticmethod
-    def backward(ctx: Any, of_plain: Tensor, of_wide: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, of_plain: Tensor, of_wide: Tensor) -> tuple[Tensor | None, ...]:
         weights, value, columns = ctx.saved_tensors
         with torch.autocast(weights.device.type, enabled=False):
             both = torch.cat([of_plain, of_wide.to(weights.dtype)], -1)
             to_weights = both @ torch.cat([value, columns.to(weights.dtype)], -1).mT
             if ctx.wide_gradient:
-                to_value, to_columns = weights.mT @ of_plain, weights.to(columns.dtype).mT @ of_wide
+                to_value = weights.mT @ of_plain
+                parts = [
+                    weights[..., start:, start:stop].to(columns.dtype).mT @ of_wide[..., start:, :]
+                    for start, stop in _blocks(weights.shape[-1], ctx.causal)
+                ]
+                to_columns = torch.cat(parts, -2)
             else:
                 to_value, to_columns = (weights.mT @ both).chunk(2, -1)
         return (
@@ -229,7 +250,14 @@ class _BfloatProducts(torch.autograd.Function):
             to_value.sum_to_size(value.shape),
             to_columns.to(columns.dtype).sum_to_size(columns.shape),
             None,
+            None,
         )
+
+
+def _blocks(length: int, causal: bool) -> list[tuple[int, int]]:
+    """An axis in at most four stretches of at least 64 where there is something to leave out, else in one."""
+    step = max(64, -(-length // 4)) if causal else max(1, length)
+    return [(start, min(start + step, length)) for start in range(0, length, step)]
 
 
 def _plain_dtype(x: Tensor) -> torch.dtype | None:
