@@ -129,6 +129,13 @@ def test_gradients_of_wide_values(form, spread, name):
         torch.testing.assert_close(single.double(), double, rtol=0, atol=tolerance)
 
 
+@both
+@every_variant
+def test_no_query_is_no_error(function, name):
+    q, k, v = tensors(SELF, torch.bfloat16)
+    assert function(q[..., :0, :], k, v, is_causal=True, variant=own(name, 0.7)).shape == (*SELF.lead, 0, SELF.dim)
+
+
 @pytest.mark.parametrize(("queries", "keys"), [(37, 37), (307, 307), (137, 71), (71, 137)])
 @pytest.mark.parametrize("form", ["flag", "mask"])
 @every_variant
