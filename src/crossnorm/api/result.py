@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossnorm.errors import BadInput
 from crossnorm.report import FigureStyle, curves_figure, result_html, trend_figure, write_report
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands
 from crossnorm.study.files import make_folder, write_atomically
@@ -71,15 +72,31 @@ class Result:
             style: Formats, width and text size of the figures; default PNG, page width.
 
         Raises:
-            BadInput: A style that leaves no room, or a folder that cannot be written.
+            BadInput: A style that leaves no room, a folder that cannot be written, or one whose table.csv would give
+                way to a table without any run.
         """
         directory = Path(directory)
         make_folder(directory)
+        self._check_loses_nothing(directory / "table.csv")
         style = style or FigureStyle()
         write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts, style=style)
         write_atomically(directory / "table.csv", _csv(self.table))
         write_atomically(directory / "verdict.json", self.verdict.to_json())
         return directory
+
+    def _check_loses_nothing(self, stored: Path) -> None:
+        """Where runs were cleared away, or never came along, the table is all that is left of them."""
+        if (self.table.status != "missing").any() or not stored.exists():
+            return
+        lines = len(stored.read_text(encoding="utf-8").splitlines()) - 1
+        if lines > 0:
+            metric, direction = self.verdict.metric, self.verdict.direction
+            raise BadInput(
+                str(stored.parent),
+                "runs to draw",
+                f"none, only their table of {lines} lines, which would be lost",
+                f"crossnorm report --from {stored} --metric {metric} --direction {direction} --out ELSEWHERE draws it.",
+            )
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the answer, the arms, the two figures."""
