@@ -53,6 +53,8 @@ def test_the_table_prices_the_pairs_that_are_needed() -> None:
     text = " ".join(shown(arms_table(verdict, 360.0), 79).split())
     hours = number(missing[arm] / 10, digits=2)
     assert f"{missing[arm]} more pairs of all arms: {hours} h on one worker" in text
+    short = " ".join(shown(arms_table(verdict, 0.5), 79).split())
+    assert f"of all arms: {missing[arm] / 2:.2g} s on one worker" in short
     assert "more pairs" not in shown(arms_table(verdict))
     assert "more pairs" not in shown(arms_table(judged(grid(), margin=0.5), 360.0))
 

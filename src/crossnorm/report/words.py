@@ -83,10 +83,10 @@ def pairs_needed(row: ArmResult) -> str:
 
 
 def pairs_cost(row: ArmResult, seconds_per_seed: float | None) -> str:
-    """What the pairs that an arm lacks cost one worker, all arms trained: ``2.5 h``; empty if unknown or none."""
+    """What the pairs that an arm lacks cost one worker, all arms trained: see `duration`; empty if unknown or none."""
     if row.pairs_needed is None or seconds_per_seed is None or row.pairs_needed[0] <= row.n:
         return ""
-    return f"{number((row.pairs_needed[0] - row.n) * seconds_per_seed / 3600, digits=2)} h"
+    return duration((row.pairs_needed[0] - row.n) * seconds_per_seed)
 
 
 def axis_name(axis: str) -> str:
@@ -108,7 +108,7 @@ def interval_note(verdict: Verdict) -> str:
     rows: list[ArmResult | Contrast] = [*verdict.arms[1:], *verdict.contrasts]
     pairs = [row.n for row in rows]
     fewest, most = min(pairs, default=0), max(pairs, default=0)
-    count = f"{most} pairs" if fewest == most else f"{fewest} to {most} pairs"
+    count = f"{most} pair{'' if most == 1 else 's'}" if fewest == most else f"{fewest} to {most} pairs"
     if all(row.low is None for row in rows):
         why = "which is too few" if verdict.interval == "bonferroni-t" else "too few to bound anything yet"
         return f"No intervals: {count}, {why}"
