@@ -90,12 +90,14 @@ class Result:
             return
         lines = len(stored.read_text(encoding="utf-8").splitlines()) - 1
         if lines > 0:
-            metric, direction = self.verdict.metric, self.verdict.direction
+            how = f"--metric {self.verdict.metric} --direction {self.verdict.direction}"
+            if self.verdict.margin is not None:
+                how += f" --margin {self.verdict.margin:g}"
             raise BadInput(
                 str(stored.parent),
                 "runs to draw",
                 f"none, only their table of {lines} lines, which would be lost",
-                f"crossnorm report --from {stored} --metric {metric} --direction {direction} --out ELSEWHERE draws it.",
+                f"crossnorm report --from {stored} {how} --out ELSEWHERE draws it.",
             )
 
     def _repr_html_(self) -> str:

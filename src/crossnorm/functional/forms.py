@@ -31,7 +31,8 @@ class Form:
 
     Attributes:
         values: (X, visibility, gain) ↦ F (…, k, d), where every query sees the same tokens. None: there is no such map.
-        products: (A, V, X, visibility, gain) ↦ A·V and A·F (…, q, d), where queries differ in what they see.
+        products: (A, V, X, visibility, gain) ↦ A·V and A·F (…, q, d), where queries differ in what they see; A and V
+            are of one type.
     """
 
     values: Callable[[Tensor, Visibility, float], Tensor] | None

@@ -15,6 +15,7 @@ from crossnorm.functional.masks import Visibility
 from crossnorm.functional.products import products
 
 __all__ = [
+    "at_least_float32",
     "log_sum_exp",
     "min_max_over_tokens",
     "seen_min_max",
@@ -100,20 +101,13 @@ def seen_min_max(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility)
 def _seen_range(x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
     """Minimum and maximum (…, q, 1) over what each query sees and all channels; +∞ and -∞ where it sees nothing."""
     assert visible.pairs is not None
-    low, high = (x.gather(-1, places).squeeze(-1) for places in _places(x))
+    low, high = (x.gather(-1, places) for places in (x.argmin(-1, keepdim=True), x.argmax(-1, keepdim=True)))
     if visible.causal:  # what a query sees grows by one token at a time: no pair of query and token is looked at
         queries = visible.pairs.shape[-2]
-        lows, highs = low.cummin(-1).values, high.cummax(-1).values
-        return _by_query(lows.unsqueeze(-1), queries), _by_query(highs.unsqueeze(-1), queries)
+        return _by_query(low.cummin(-2).values, queries), _by_query(high.cummax(-2).values, queries)
     hidden = ~visible.pairs
-    low = low.unsqueeze(-2).masked_fill(hidden, torch.inf).amin(-1, keepdim=True)
-    return low, high.unsqueeze(-2).masked_fill(hidden, -torch.inf).amax(-1, keepdim=True)
-
-
-@torch.no_grad()
-def _places(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the minimum and the maximum of the last axis are, with that axis of length 1."""
-    return x.argmin(-1, keepdim=True), x.argmax(-1, keepdim=True)
+    low = low.mT.masked_fill(hidden, torch.inf).amin(-1, keepdim=True)
+    return low, high.mT.masked_fill(hidden, -torch.inf).amax(-1, keepdim=True)
 
 
 def _from_first_seen(x: Tensor, visible: Visibility) -> Tensor:
@@ -142,7 +136,7 @@ def seen_softmax(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility)
         x = _seen(at_least_float32(x), visible)
         dtype = _plain_dtype(x)
         if dtype is None:
-            plain, (above, below, _) = weights @ value.to(weights.dtype), _exact_sums(weights.to(x.dtype), x, mask)
+            plain, (above, below, _) = weights @ value, _exact_sums(weights.to(x.dtype), x, mask)
         else:
             exp_x = x.to(dtype).exp()
             # What reaches X by A·exp(X) and what reaches it by the sums of exp(X) nearly cancel.
@@ -171,7 +165,7 @@ def log_sum_exp(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) 
         dtype = _plain_dtype(x)
         shift: Tensor | float = 0.0
         if dtype is None:
-            plain, weights = weights @ value.to(weights.dtype), weights.to(x.dtype)
+            plain, weights = weights @ value, weights.to(x.dtype)
             above, _, shift = _exact_sums(weights, x, weights != 0)
         else:
             plain, above = products(weights, value, x.to(dtype).exp(), causal=visible.causal)

@@ -20,12 +20,11 @@ def products(
 
     Args:
         weights: A (…, q, k).
-        value: V (…, k, d).
+        value: V (…, k, d), of A's type.
         columns: C (…, k, d).
         causal: Whether A is 0 beyond its diagonal.
         wide_gradient: Whether C's gradient must not be rounded to bfloat16 where A has that type.
     """
-    value = value.to(weights.dtype)
     if weights.dtype != torch.bfloat16:
         return weights @ value, weights.to(columns.dtype) @ columns
     plain, wide = _BfloatProducts.apply(weights, value.expand_as(columns), columns, causal, wide_gradient)

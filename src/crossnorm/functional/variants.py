@@ -163,7 +163,8 @@ def _mix(weights: Tensor, value: Tensor, visible: Visibility, variant: Variant |
     scaled = value if variant.temperature == 1 else value * variant.temperature
     if by_token is not None:
         return weights @ _sum(value, keep, by_token(scaled, visible, variant.gain), alpha).to(weights.dtype)
-    kept, part = form.products(_as_multiplied(weights), value, scaled, visible, variant.gain)
+    weights = _as_multiplied(weights)
+    kept, part = form.products(weights, value.to(weights.dtype), scaled, visible, variant.gain)
     return _sum(kept, keep, part, alpha).to(value.dtype)
 
 
