@@ -5,10 +5,9 @@
 
 Model: CCT-2/3x2, plain and with `convex` α = ½ at attention. `choose` looks at the last 5000 training images of the
 fixed balanced order, which it does not train on, and never at the test set; --base names the candidate that the others
-are compared with. `race` trains on all 50 000 images, tests
-after every epoch, and ends a run once it has reached the target, or, for `paper`, once it has seen more images than
-another length of `paper` needed with its seed, or three times as many as `quick` did: then it is known that `quick`
-needs no more than a third.
+are compared with. `race` trains on all 50 000 images, tests after every epoch, and ends a run once it has reached the
+target, or, for `paper`, once it has seen more images than another length of `paper` needed with its seed, or three
+times as many as `quick` did: then it is known that `quick` needs no more than a third.
 
 Every run has a folder below DIR and goes on from its last epoch: stop and start again at will. --known FILE: a
 published table or race.json, whose ended runs are taken from it and not run again. --workers 0 trains nothing and
@@ -383,6 +382,8 @@ def main() -> None:
     given = parser.parse_args()
     found = functions[given.part](given) | {"environment": describe_environment()}
     name = "race" if given.part == "race" else choice_name(given)
+    if given.part == "choose" and given.base != "base":
+        name += f"-beside-{given.base}"
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / f"{name}.json").write_text(json.dumps(found) + "\n")
