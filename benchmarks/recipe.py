@@ -1,11 +1,12 @@
 """What each ingredient of a fast recipe is worth, and how many images `quick` and `paper` need to 80 % on CIFAR-10.
 
-    python benchmarks/recipe.py choose --data ZIP --work DIR [--train-examples N] [--epochs 5] [--only a,b] [--base c]
-    python benchmarks/recipe.py race --data ZIP --work DIR [--quick lr=0.004 --quick epochs=12]
+    python benchmarks/recipe.py choose quick+lr=0.004 muon --data ZIP --work DIR [--base quick] [--epochs 5]
+    python benchmarks/recipe.py race --data ZIP --work DIR [--quick epochs=7] [--device cuda --workers 15]
 
 Model: CCT-2/3x2, plain and with `convex` α = ½ at attention. `choose` looks at the last 5000 training images of the
-fixed balanced order, which it does not train on, and never at the test set; --base names the candidate that the others
-are compared with. `race` trains on all 50 000 images, tests after every epoch, and ends a run once it has reached the
+fixed balanced order, which it does not train on, and never at the test set. A candidate is a recipe, "quick" or what it
+was before ("adamw", "muon", "filters"), and fields that it changes; --base is the one that the others are compared
+with. `race` trains on all 50 000 images, tests after every epoch, and ends a run once it has reached the
 target, or, for `paper`, once it has seen more images than another length of `paper` needed with its seed, or three
 times as many as `quick` did: then it is known that `quick` needs no more than a third.
 
@@ -39,37 +40,19 @@ from crossnorm.stats.intervals import interval_of_mean
 from crossnorm.study.environment import describe_environment
 from crossnorm.study.single import SingleRun, run_single
 from crossnorm.study.store import read_rows
+from crossnorm.training.devices import DEVICES, pick_device
 from crossnorm.training.memory import hold_memory
 from crossnorm.training.recipes import Recipe, make_recipe
 
 HELD_OUT = 5000
 DOSES = (0.0, 0.5)
-BASE: dict[str, object] = {"optimizer": "adamw", "lr": 2e-3}  # of `quick` before anything was chosen
-CANDIDATES: dict[str, dict[str, object]] = {
-    "base": {},
-    "lr-4e-3": {"lr": 4e-3},
-    "muon": {"optimizer": "muon"},
-    "muon-lr-4e-3": {"optimizer": "muon", "lr": 4e-3},
-    "batch-64": {"batch_size": 64},
-    "linear": {"lr_schedule": "linear"},
-    "beta2-0.95": {"beta2": 0.95},
-    "alternating-flip": {"flip": "alternating"},
-    "no-augmentation": {"augmentation": "none"},
-    "label-smoothing": {"label_smoothing": 0.1},
-    "ema-0.99": {"ema": 0.99},
-    "muon-lr-8e-3": {"optimizer": "muon", "lr": 8e-3},
-    "lr-8e-3": {"lr": 8e-3},
-    "batch-256": {"batch_size": 256},
-    "muon-lr-16e-3": {"optimizer": "muon", "lr": 16e-3},
-    "muon-lr-8e-3-batch-64": {"optimizer": "muon", "lr": 8e-3, "batch_size": 64},
-    "muon-lr-8e-3-linear": {"optimizer": "muon", "lr": 8e-3, "lr_schedule": "linear"},
-    "muon-lr-8e-3-beta2-0.95": {"optimizer": "muon", "lr": 8e-3, "beta2": 0.95},
-    "muon-lr-8e-3-alternating-flip": {"optimizer": "muon", "lr": 8e-3, "flip": "alternating"},
-    "muon-lr-8e-3-label-smoothing": {"optimizer": "muon", "lr": 8e-3, "label_smoothing": 0.1},
-    "muon-lr-8e-3-no-augmentation": {"optimizer": "muon", "lr": 8e-3, "augmentation": "none"},
-    "muon-lr-8e-3-ema-0.99": {"optimizer": "muon", "lr": 8e-3, "ema": 0.99},
-    "muon-lr-8e-3-warmup-0.25": {"optimizer": "muon", "lr": 8e-3, "warmup_epochs": 0.25},
+NAMED: dict[str, dict[str, object]] = {
+    "quick": {},
+    "adamw": {"optimizer": "adamw", "lr": 2e-3, "warmup_epochs": 1.0, "weight_decay": 3e-2},
+    "muon": {"optimizer": "muon", "lr": 8e-3, "warmup_epochs": 1.0, "weight_decay": 3e-2},
+    "filters": {"optimizer": "muon-filters", "lr": 8e-3, "warmup_epochs": 1.0, "weight_decay": 3e-2},
 }
+"""What `quick` is and what it was, as changes of what it is; candidates change further fields beside one of these."""
 PAPER_EPOCHS = (40, 60, 20, 200)  # the likeliest winner first: the others then stop early
 FACTOR = 3  # how many times the images of `quick` answer the question
 
@@ -87,6 +70,7 @@ class Job:
         train_examples: Of the training images; the last `HELD_OUT` of all then stand for the test set. None: all, and
             the test set itself.
         target: Accuracy at which it may end; infinity: never before the last epoch.
+        device: Where it is trained.
         rivals: Folders of runs, and factors: once it has seen as many images as the best of them needed, times its
             factor, it may end.
     """
@@ -98,6 +82,7 @@ class Job:
     data: Path
     train_examples: int | None = None
     target: float = math.inf
+    device: str = "cpu"
     rivals: tuple[tuple[Path, int], ...] = ()
 
     def finished(self) -> bool:
@@ -153,9 +138,21 @@ def train(job: Job) -> Job:
         if done % per_epoch == 1 and job.settled():  # the first step after an evaluation
             raise Settled
 
+    note_environment(job, describe_environment())
     with suppress(Settled):
-        run_single(run, task, job.folder, device=torch.device("cpu"), stepped=stepped)
+        run_single(run, task, job.folder, device=pick_device(job.device), stepped=stepped)
     return job
+
+
+def note_environment(job: Job, environment: dict[str, str]) -> None:
+    """Keep beside a run's folder, whose every file is accounted for, where it was last trained."""
+    target = environment_file(job)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(environment))
+
+
+def environment_file(job: Job) -> Path:
+    return job.folder.with_name(f"{job.folder.name}-environment.json")
 
 
 def carry_out(jobs: Sequence[Job], workers: int) -> None:
@@ -189,6 +186,7 @@ def restore(known: Path | None, jobs: dict[tuple[str, float, int], Job]) -> None
         rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        note_environment(job, run["environment"])
         restored.append(job)
     for job in [job for job in restored if not job.settled()]:
         shutil.rmtree(job.folder)
@@ -198,31 +196,33 @@ def publish(name: str, job: Job) -> dict[str, object]:
     """A run as the published files have it."""
     rows = read_rows(job.folder)
     about = {"name": name, "alpha": job.alpha, "seed": job.seed, **identity(job)}
+    about |= {"environment": json.loads(environment_file(job).read_text())}
     return about | {"needed": needed(rows, job.target), "settled": job.settled(), "curve": curve(rows)}
 
 
 # choose
 
 
-def candidates(given: argparse.Namespace) -> dict[str, dict[str, object]]:
-    names = [given.base, *(given.only.split(",") if given.only else CANDIDATES)]
-    unknown = set(names) - set(CANDIDATES)
-    if unknown:
-        raise SystemExit(f"--base, --only: {', '.join(sorted(unknown))}: none of {', '.join(CANDIDATES)}")
-    return {name: CANDIDATES[name] for name in dict.fromkeys(names)}
+def recipe_of(candidate: str, epochs: int) -> Recipe:
+    """The recipe of a candidate: one that is `NAMED`, and the fields changed beside it, as in ``muon+lr=0.004``."""
+    name, *fields = candidate.split("+")
+    if name not in NAMED:
+        raise SystemExit(f"{candidate}: expected one of {', '.join(NAMED)} before the first +")
+    changed = {key: yaml.safe_load(value) for key, _, value in (field.partition("=") for field in fields)}
+    return make_recipe("quick", **({"epochs": epochs} | NAMED[name] | changed))
 
 
 def choice_name(given: argparse.Namespace) -> str:
-    return f"choose-{given.train_examples}x{given.epochs}"
+    return f"choose-{given.train_examples}x{given.epochs}-beside-{given.base}"
 
 
 def choose_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
     """Seed by seed and dose by dose, so that every candidate is seen once before any is seen twice."""
-    root = given.work / choice_name(given)
+    root = given.work / f"{given.train_examples}x{given.epochs}"
     for seed in range(given.seeds):
         for alpha in DOSES:
-            for name, changes in candidates(given).items():
-                recipe = make_recipe("quick", **({"epochs": given.epochs} | BASE | changes))
+            for name in dict.fromkeys((given.base, *given.candidates)):
+                recipe = recipe_of(name, given.epochs)
                 folder = root / name / f"{alpha:g}" / str(seed)
                 yield (
                     name,
@@ -233,6 +233,7 @@ def choose_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
                         alpha=alpha,
                         data=given.data,
                         train_examples=given.train_examples,
+                        device=given.device,
                     ),
                 )
 
@@ -308,6 +309,7 @@ def race_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
                     alpha=0.0,
                     data=given.data,
                     target=given.target,
+                    device=given.device,
                     rivals=rivals if name in papers else (),
                 ),
             )
@@ -369,21 +371,20 @@ def main() -> None:
         part = parts.add_parser(name)
         part.add_argument("--data", type=Path, required=True)
         part.add_argument("--work", type=Path, required=True)
+        part.add_argument("--device", default="cpu", choices=DEVICES)
         part.add_argument("--workers", type=int, default=2)
         part.add_argument("--seeds", type=int, default=3)
         part.add_argument("--out", type=Path)
         part.add_argument("--known", type=Path, help="published runs, which are not run again")
     parts.choices["choose"].add_argument("--train-examples", type=int, default=45_000)
     parts.choices["choose"].add_argument("--epochs", type=int, default=5)
-    parts.choices["choose"].add_argument("--only")
-    parts.choices["choose"].add_argument("--base", default="base")
+    parts.choices["choose"].add_argument("--base", default="quick")
+    parts.choices["choose"].add_argument("candidates", nargs="+", metavar="NAME+FIELD=VALUE+…")
     parts.choices["race"].add_argument("--quick", action="append", default=[])
     parts.choices["race"].add_argument("--target", type=float, default=0.8)
     given = parser.parse_args()
-    found = functions[given.part](given) | {"environment": describe_environment()}
+    found = functions[given.part](given)
     name = "race" if given.part == "race" else choice_name(given)
-    if given.part == "choose" and given.base != "base":
-        name += f"-beside-{given.base}"
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / f"{name}.json").write_text(json.dumps(found) + "\n")

@@ -98,7 +98,8 @@ def test_members_at_different_steps_share_a_cohort(task, tmp_path):
 
 
 def test_one_step_equals_a_plain_loop(task):
-    trained = member(optimizer="adamw", label_smoothing=0.1, lr=0.01, warmup_epochs=0.0, epochs=1)
+    settings = {"lr": 0.01, "weight_decay": 0.03, "warmup_epochs": 0.0}
+    trained = member(optimizer="adamw", label_smoothing=0.1, epochs=1, **settings)
     reference = copy.deepcopy(trained.model)
     decayed = [p for n, p in reference.named_parameters() if p.ndim > 1 and "positional_emb" not in n]
     kept = [p for n, p in reference.named_parameters() if not (p.ndim > 1 and "positional_emb" not in n)]

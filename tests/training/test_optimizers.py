@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 
 import pytest
@@ -10,6 +11,8 @@ from torch import nn
 from training_cases import CPU, Listener, member, same_bits, weights
 
 from crossnorm.errors import BadInput
+from crossnorm.models import create_model
+from crossnorm.seeds import addressed
 from crossnorm.training.checkpoints import load_checkpoint, save_checkpoint
 from crossnorm.training.cohort import train_cohort
 from crossnorm.training.muon import Muon, orthogonalise
@@ -51,6 +54,29 @@ def test_blocks_take_orthogonal_steps_and_the_rest_those_of_adamw():
         # At the first step Nesterov's momentum is a multiple of the gradient, and a multiple changes nothing.
         step = 0.2 * max(new.shape) ** 0.5 * orthogonalised(new.grad)
         moved, expected = new.detach().double() - old[name], -0.01 * (0.5 * old[name].double() + step)
+        assert (moved - expected).norm() < 1e-4 * expected.norm(), name
+
+
+def test_filters_behind_the_first_layer_take_orthogonal_steps_too():
+    settings = {"lr": 0.01, "weight_decay": 0.5}
+    with addressed(0, "init"):
+        model = create_model("cct_2_3x2_32", n_conv_layers=3, img_size=(11, 13), embedding_dim=8)
+    model.to(memory_format=torch.channels_last)
+    trained, plain = copy.deepcopy(model), copy.deepcopy(model)
+    for name, parameter in model.named_parameters():
+        gradient = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
+        for other in (trained, plain):
+            other.get_parameter(name).grad = gradient.clone()
+    for other, optimizer in ((trained, "muon-filters"), (plain, "muon")):
+        make_optimizer(other, make_recipe("quick", optimizer=optimizer, **settings), CPU).step()
+    filters = [f"tokenizer.conv_layers.{layer}.0.weight" for layer in (1, 2)]
+    for name, old in model.named_parameters():
+        new, gradient = trained.get_parameter(name).detach(), trained.get_parameter(name).grad
+        if name not in filters:
+            assert torch.equal(new, plain.get_parameter(name)), name
+            continue
+        step = 0.2 * max(old.flatten(1).shape) ** 0.5 * orthogonalised(gradient.flatten(1)).view_as(old)
+        moved, expected = new.double() - old.double(), -0.01 * (0.5 * old.double() + step)
         assert (moved - expected).norm() < 1e-4 * expected.norm(), name
 
 

@@ -86,7 +86,7 @@ def test_paper_recipe_is_the_published_one():
         ({"epochs": 1.5}, "recipe.epochs"),
         ({"label_smoothing": 1.0}, "recipe.label_smoothing"),
         ({"lr_schedule": "step"}, "recipe.lr_schedule: expected 'cosine' or 'linear'"),
-        ({"optimizer": "sgd"}, "recipe.optimizer: expected 'adamw' or 'muon'"),
+        ({"optimizer": "sgd"}, "recipe.optimizer: expected 'adamw', 'muon' or 'muon-filters'"),
         ({"batchsize": 3}, "Did you mean 'batch_size'"),
     ],
 )

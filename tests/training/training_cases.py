@@ -36,7 +36,7 @@ class Listener:
         self.steps += members
 
 
-def member(name="m", *, seed=0, variant=None, schedule=None, nuisance=0, still=False, **changes):
+def member(name="m", *, seed=0, variant=None, schedule=None, nuisance=0, still=False, device=CPU, **changes):
     recipe = make_recipe("quick", **({"batch_size": 17, "epochs": 2, "precision": "fp32"} | changes))
     with addressed(seed, "init"):
         model = create_model(
@@ -50,7 +50,7 @@ def member(name="m", *, seed=0, variant=None, schedule=None, nuisance=0, still=F
             **({"attention_dropout": 0.0, "stochastic_depth": 0.0} if still else {}),
         )
     alpha = 0.0 if variant is None else variant.alpha
-    return make_member(name, model, recipe, CPU, alpha=alpha, schedule=schedule, nuisance=nuisance)
+    return make_member(name, model, recipe, device, alpha=alpha, schedule=schedule, nuisance=nuisance)
 
 
 def convex(alpha, **settings):

@@ -1,4 +1,4 @@
-"""Muon: momentum whose steps are made orthogonal, for matrices of one model.
+"""Muon: momentum whose steps are made orthogonal, for matrices and filters of one model.
 
 `torch.optim.Muon` iterates in bfloat16 whatever the device: a processor without that type emulates it, and a step of
 CCT-2/3x2 then takes 1.6 times as long. Here the type is the parameters', float32, whatever that of the step's products,
@@ -26,10 +26,10 @@ class Muon(Optimizer):
     """W ← (1 - lr·wd) W - lr·0.2·√max(rows, columns)·O(U), U the Nesterov momentum of the gradients, decay 0.95.
 
     O is `orthogonalise`; the factor makes a step as large as one of AdamW (arXiv 2502.16982, section 2.2), so that one
-    rate serves both.
+    rate serves both. The filters of a convolution are one matrix, a row for each.
 
     Args:
-        params: Matrices.
+        params: Matrices, and filters (filters, channels, height, width).
         lr: Learning rate.
         weight_decay: Decoupled weight decay.
     """
@@ -46,11 +46,12 @@ class Muon(Optimizer):
                 if parameter.grad is not None:
                     alike.setdefault((parameter.shape, parameter.dtype, parameter.device), []).append(parameter)
             for parameters in alike.values():
-                updates = orthogonalise(torch.stack([self._momentum(p) for p in parameters]))
+                updates = orthogonalise(torch.stack([self._momentum(p).flatten(1) for p in parameters]))
                 rate = group["lr"]
                 torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
-                size = 0.2 * max(parameters[0].shape) ** 0.5
-                torch._foreach_add_(parameters, list(updates.unbind()), alpha=-rate * size)
+                size = 0.2 * max(updates.shape[1:]) ** 0.5
+                steps = [update.view_as(p) for update, p in zip(updates, parameters, strict=True)]
+                torch._foreach_add_(parameters, steps, alpha=-rate * size)
 
     def _momentum(self, parameter: Tensor) -> Tensor:
         state, grad = self.state[parameter], parameter.grad

@@ -94,7 +94,9 @@ def make_optimizer(
     Raises:
         BadInput: Muon where the model has no blocks of matrices.
     """
-    matrices = _matrices(model) if recipe.optimizer == "muon" else []
+    matrices = [] if recipe.optimizer == "adamw" else _matrices(model, recipe)
+    if recipe.optimizer == "muon-filters":
+        matrices += _inner_filters(model)
     apart = {id(p) for p in (*doses, *matrices)}
     named = [(key, p) for key, p in model.named_parameters() if p.requires_grad and id(p) not in apart]
     kept = [p for key, p in named if p.ndim < 2 or key.endswith(_NOT_DECAYED)]
@@ -111,7 +113,7 @@ def make_optimizer(
     return Joint(Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay), adamw)
 
 
-def _matrices(model: nn.Module) -> list[Tensor]:
+def _matrices(model: nn.Module, recipe: Recipe) -> list[Tensor]:
     """The weights of the linear layers in the model's lists of blocks; not embeddings, filters, pooling and head.
 
     Raises:
@@ -121,5 +123,12 @@ def _matrices(model: nn.Module) -> list[Tensor]:
     linear = {id(m): m for blocks in lists for m in blocks.modules() if isinstance(m, nn.Linear)}  # lists may nest
     found = [layer.weight for layer in linear.values() if layer.weight.requires_grad]
     if not found:
-        raise BadInput("recipe.optimizer", "adamw for a model without linear layers in a list of blocks", "muon")
+        expected = "adamw for a model without linear layers in a list of blocks"
+        raise BadInput("recipe.optimizer", expected, recipe.optimizer)
     return found
+
+
+def _inner_filters(model: nn.Module) -> list[Tensor]:
+    """The filters of every convolution but the first, which sees the inputs; in a model of one or none, nothing."""
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    return [layer.weight for layer in convolutions[1:] if layer.weight.requires_grad]

@@ -23,7 +23,8 @@ class Recipe(BaseModel):
         epochs: Passes over the training set; the last, smaller batch of a pass is left out.
         batch_size: Examples a step.
         optimizer: "adamw"; or "muon": Muon with momentum 0.95 for the matrices of the blocks, its steps as large as
-            AdamW's would be (arXiv 2502.16982), so that `lr` and `weight_decay` serve both, and AdamW for all else.
+            AdamW's would be (arXiv 2502.16982), so that `lr` and `weight_decay` serve both, and AdamW for all else;
+            or "muon-filters": Muon also for the filters of every convolution but the first, a row for each filter.
         lr: Peak learning rate.
         lr_schedule: How the learning rate falls after the warm-up: "cosine" (half a wave) or "linear".
         min_lr: Learning rate at the last step.
@@ -51,7 +52,7 @@ class Recipe(BaseModel):
     name: str = "quick"
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=128, ge=1)
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    optimizer: Literal["adamw", "muon", "muon-filters"] = "adamw"
     lr: float = Field(default=2e-3, gt=0)
     lr_schedule: Literal["cosine", "linear"] = "cosine"
     min_lr: float = Field(default=0.0, ge=0)
@@ -72,7 +73,7 @@ class Recipe(BaseModel):
 
 
 RECIPES: dict[str, Recipe] = {
-    "quick": Recipe(optimizer="muon", lr=8e-3),
+    "quick": Recipe(optimizer="muon-filters", lr=8e-3, warmup_epochs=0.25, weight_decay=0.1),
     "paper": Recipe(
         name="paper",
         epochs=200,
