@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from crossnorm.functional import VARIANTS
-from crossnorm.study.describe import describe, subject_of
+from crossnorm.study.describe import describe, subject_of, training_of
 from crossnorm.study.notices import announcement, warnings_of
 from crossnorm.study.plan import make_plan
 from crossnorm.study.spec import parse_spec
+from crossnorm.training.recipes import make_recipe
 
 
 def plan(**fields):
@@ -62,9 +63,20 @@ def test_a_variant_of_ones_own_has_no_summary(monkeypatch, tmp_path):
     assert describe(plan(variants=["own_variant:doubled"], seeds=2)) == "cct_2_3x2_32 on digits, 2 seeds."
 
 
-def test_the_announcement_counts_arms_and_names_the_folder():
-    said = announcement(plan(alphas=[0, 0.5, 1], seeds=7), Path("crossnorm/s"))
-    assert said == "s: 5 arms of cct_2_3x2_32 on digits, 7 seeds, into crossnorm/s"
+def test_the_announcement_counts_arms_and_names_recipe_and_folder():
+    recipe = {"name": "quick", "optimizer": "adamw", "lr": 0.005}
+    said = announcement(plan(alphas=[0, 0.5, 1], seeds=7, recipe=recipe, epochs=3), Path("a/s"))
+    assert said == "s: 5 arms of cct_2_3x2_32 on digits, 7 seeds, recipe quick (adamw at 0.005, 3 epochs), into a/s"
+
+
+def test_a_function_has_no_recipe_to_announce():
+    arms = [{"name": "hot", "settings": {"lr": 0.1}}]
+    assert announcement(function_plan(arms=arms, seeds=5), Path("a/s")) == "s: 2 arms of mine:train, 5 seeds, into a/s"
+
+
+@pytest.mark.parametrize(("epochs", "words"), [(1, "1 epoch"), (3, "3 epochs")])
+def test_the_training_in_a_few_words(epochs, words):
+    assert training_of(make_recipe("paper", epochs=epochs)) == f"recipe paper (adamw at 0.0005, {words})"
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "with one seed every"), (2, "with 2 seeds every"), (3, None)])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossnorm.data import Task, load_task
 from crossnorm.report import confusion_figure, save
+from crossnorm.study.describe import training_of
 from crossnorm.study.files import make_folder, write_json
 from crossnorm.study.folder import locked
 from crossnorm.study.pretrained import encoder_for, load_kept
@@ -55,7 +56,9 @@ def train_model(
         encoder = encoder_for(run.model)
         loaded = load_task(task, data=data, train_examples=train_examples, encoder=encoder, progress=bars.loading)
         with locked(Path(out)) if world.first else nullcontext():
-            stepped = bars.steps(f"{_model_name(run, loaded)} on {task}", run.steps(loaded))
+            what = f"{_model_name(run, loaded)} on {task}"
+            bars.say(f"{what}, {training_of(run.recipe)}, on {chosen.type}, into {out}")
+            stepped = bars.steps(what, run.steps(loaded))
             outcome = run_single(run, loaded, Path(out), device=chosen, world=world, stepped=stepped, noted=bars.note)
     return {**outcome, "first": world.first}
 

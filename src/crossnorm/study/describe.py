@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from crossnorm.functional import VARIANTS
 from crossnorm.study.plan import Plan
+from crossnorm.training.recipes import Recipe
 
-__all__ = ["describe", "subject_of"]
+__all__ = ["describe", "subject_of", "training_of"]
 
 _SYMBOLS = ("S(V): the softmax of V over the tokens", "N: the number of tokens", "A: the attention weights")
 
@@ -15,6 +16,12 @@ def subject_of(plan: Plan) -> str:
     spec = plan.spec
     what = spec.function or f"{spec.model.get('name', spec.model.get('from', 'a model'))} on {spec.task}"
     return f"{what}, 1 seed" if len(plan.seeds) == 1 else f"{what}, {len(plan.seeds)} seeds"
+
+
+def training_of(recipe: Recipe) -> str:
+    """``recipe quick (muon-filters at 0.008, 10 epochs)``."""
+    epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
+    return f"recipe {recipe.name} ({recipe.optimizer} at {recipe.lr:g}, {epochs})"
 
 
 def describe(plan: Plan) -> str:

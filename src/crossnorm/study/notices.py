@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crossnorm.stats import family_size, first_bounded
 from crossnorm.study.collect import planned_table
-from crossnorm.study.describe import subject_of
+from crossnorm.study.describe import subject_of, training_of
 from crossnorm.study.plan import Plan
 
 __all__ = ["announcement", "warnings_of"]
@@ -18,8 +18,10 @@ _LEAST = 3  # pairs that an interval needs
 
 
 def announcement(plan: Plan, folder: Path) -> str:
-    """``quick: 9 arms of cct_2_3x2_32 on mnist1d, 6 seeds, into crossnorm/quick``."""
-    return f"{plan.spec.name}: {len(plan.arms)} arms of {subject_of(plan)}, into {folder}"
+    """``quick: 9 arms of cct_2_3x2_32 on mnist1d, 6 seeds, recipe quick (adamw at 0.005, 10 epochs), into FOLDER``."""
+    recipe = plan.arms[0].recipe
+    said = [f"{len(plan.arms)} arms of {subject_of(plan)}", *([] if recipe is None else [training_of(recipe)])]
+    return f"{plan.spec.name}: {', '.join(said)}, into {folder}"
 
 
 def warnings_of(plan: Plan, *, looked: bool) -> list[str]:

@@ -1,6 +1,6 @@
 """Which device and which number format a run uses on this machine.
 
-Measured on x86 processors; the rules for CUDA and MPS follow the vendors' documentation and are not measured.
+Measured on x86 processors and, for CUDA, on one H200; the rules for MPS follow its documentation and are not measured.
 Knows nothing of models.
 """
 

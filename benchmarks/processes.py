@@ -1,0 +1,76 @@
+"""How many images a second several processes train on side by side on one device.
+
+    python benchmarks/processes.py [--device cuda] [--recipe paper] [--processes 1 15] [--seconds 6]
+
+CCT-2/3x2 on random images of CIFAR-10's size, every process with one thread and a model of its own, as the workers of a
+study are. They start together once all have made three steps. Batches are augmented on the processor. "Batch" and
+"step" are the milliseconds that the first process spends on making a batch and on handing a step to the device, which
+may still be computing then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+
+import torch
+
+from crossnorm.training.devices import DEVICES, pick_device
+from crossnorm.training.memory import hold_memory
+from crossnorm.training.recipes import make_recipe
+from crossnorm.training.workload import open_workload
+
+WARM_STEPS = 3
+
+
+def work(number: int, device: str, recipe: str, seconds: float, start: Barrier, found: Queue) -> None:
+    torch.set_num_threads(1)
+    hold_memory()
+    workload = open_workload({"name": "cct_2_3x2_32"}, make_recipe(recipe), pick_device(device))
+    member, steps, batch, step = workload.member(), 0, 0.0, 0.0
+    for warm in range(WARM_STEPS):
+        workload.step(member, *workload.batch(warm))
+    wait = torch.cuda.synchronize if workload.device.type == "cuda" else lambda: None
+    wait()
+    start.wait()
+    begun = time.perf_counter()
+    while (now := time.perf_counter()) - begun < seconds:
+        inputs = workload.batch(WARM_STEPS + steps)
+        made = time.perf_counter()
+        workload.step(member, *inputs)
+        batch, step, steps = batch + made - now, step + time.perf_counter() - made, steps + 1
+    wait()
+    rate = steps * workload.recipe.batch_size / (time.perf_counter() - begun)
+    found.put((number, rate, 1000 * batch / steps, 1000 * step / steps))
+
+
+def side_by_side(count: int, device: str, recipe: str, seconds: float) -> str:
+    context = get_context("spawn")
+    start, found = context.Barrier(count), context.Queue()
+    processes = [context.Process(target=work, args=(n, device, recipe, seconds, start, found)) for n in range(count)]
+    for process in processes:
+        process.start()
+    results = sorted(found.get(timeout=300) for _ in processes)
+    for process in processes:
+        process.join()
+    _, _, batch, step = results[0]
+    return f"| {count} | {sum(rate for _, rate, _, _ in results):.0f} | {batch:.1f} | {step:.1f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--device", default="auto", choices=DEVICES)
+    parser.add_argument("--recipe", default="paper")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--seconds", type=float, default=6)
+    given = parser.parse_args()
+    print("| processes | images/s | batch, ms | step, ms |\n|---|---|---|---|")
+    for count in given.processes:
+        print(side_by_side(count, given.device, given.recipe, given.seconds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
