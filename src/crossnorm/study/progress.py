@@ -62,11 +62,11 @@ class Progress:
     def say(self, text: str) -> None:
         """Say what is about to be done."""
         if self.shown:
-            self.console.print(escape(text), style="dim", highlight=False)
+            self.console.print(escape(text), style="dim", highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Say what went otherwise than it should."""
-        self.console.print(escape(text), style="yellow", highlight=False)
+        self.console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
 
     def steps(self, description: str, total: int) -> Callable[[int], None]:
         """Start the bar of one run; give back what advances it, told first of the steps restored."""
@@ -129,7 +129,7 @@ class _Listener:
             self._update()
             if event["status"] != "complete":
                 text = f"{event['arm']}, seed {event['seed']} {event['status']}: {event['reason']}"
-                self.console.print(escape(text), style="yellow", highlight=False)
+                self.console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
         elif kind == "note":
             self.console.print(escape(event["text"]), style="yellow", highlight=False)
 

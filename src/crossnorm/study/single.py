@@ -147,9 +147,20 @@ def _open(folder: Path, wanted: dict[str, Any], world: World) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / "run.json", wanted)
     elif held != wanted:
-        keys = [key for key in wanted if not isinstance(held, dict) or held.get(key) != wanted[key]]
         hint = "Give another --out for a run of its own."
-        raise BadInput(str(folder), "the run that the folder holds", f"another {', '.join(keys)}", hint)
+        raise BadInput(str(folder), "the run that the folder holds", f"another {_differing(held, wanted)}", hint)
+
+
+def _differing(held: Any, wanted: dict[str, Any]) -> str:
+    """``recipe (lr 0.001 instead of 0.008), seed``: what is asked for otherwise than the folder has it."""
+    held, found = held if isinstance(held, dict) else {}, []
+    for key in (key for key in wanted if held.get(key) != wanted[key]):
+        there, here = held.get(key), wanted[key]
+        if isinstance(there, dict) and isinstance(here, dict):
+            names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+            key += f" ({', '.join(f'{name} {here.get(name)} instead of {there.get(name)}' for name in names)})"
+        found.append(key)
+    return ", ".join(found)
 
 
 def _start(
