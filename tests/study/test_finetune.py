@@ -70,7 +70,10 @@ def test_a_checkpoint_goes_on_while_alpha_rises(checkpoint, tmp_path):
     asked = json.loads((tmp_path / "up" / "run.json").read_text())
     assert asked["alpha_schedule"]["final"] == 0.8
     assert len(asked["model"]["sha256"]) == 64
-    refused(here("finetune", "--from", checkpoint, *SMALL, "--out", tmp_path / "up"), "another variant, alpha_schedule")
+    words = (
+        "another variant (alpha 1.0 instead of 0.8), alpha_schedule (end 1.0 instead of 0.5, final 1.0 instead of 0.8)",
+    )
+    refused(here("finetune", "--from", checkpoint, *SMALL, "--out", tmp_path / "up"), *words)
 
 
 @pytest.mark.parametrize("learned", ["layer", "head"])
