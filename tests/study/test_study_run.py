@@ -123,6 +123,8 @@ def test_another_study_in_the_folder_is_refused(answered):
         (["--data", "nowhere"], ["data"]),
         (["--import", "no_such_module"], ["--import", "no_such_module"]),
         (["--train-examples", "100000"], ["train_examples"]),
+        (["--set", "model.variant=convex"], ["model.variant", "variants and alphas"]),
+        (["--recipe", "papr"], ["tiny.yaml: recipe", "Did you mean 'paper'"]),
         (["--no-such-flag"], ["--no-such-flag"]),
     ],
 )
@@ -140,6 +142,7 @@ def test_bad_flags_end_with_one_message(tmp_path, arguments, words):
         ({"task": "digts"}, ["task", "Did you mean 'digits'"]),
         ({"model": {"embeding_dim": 8}}, ["embeding_dim", "embedding_dim"]),
         ({"model": {"name": "vit_2_4_32"}, "site": "pool"}, ["site"]),
+        ({"model": {"variant": "convex"}}, ["model.variant", "variants and alphas"]),
         ({"variants": ["os:system"]}, ["--import os"]),
     ],
 )

@@ -65,18 +65,22 @@ def test_a_variant_of_ones_own_has_no_summary(monkeypatch, tmp_path):
 
 def test_the_announcement_counts_arms_and_names_recipe_and_folder():
     recipe = {"name": "quick", "optimizer": "adamw", "lr": 0.005}
-    said = announcement(plan(alphas=[0, 0.5, 1], seeds=7, recipe=recipe, epochs=3), Path("a/s"))
-    assert said == "s: 5 arms of cct_2_3x2_32 on digits, 7 seeds, recipe quick (adamw at 0.005, 3 epochs), into a/s"
+    said = announcement(plan(alphas=[0, 0.5, 1], seeds=7, recipe=recipe, epochs=3), Path("a/s"), "cpu")
+    recipe = "recipe quick, changed (adamw at 0.005, 3 epochs)"
+    assert said == f"s: 5 arms of cct_2_3x2_32 on digits, 7 seeds, {recipe}, on cpu, into a/s"
 
 
 def test_a_function_has_no_recipe_to_announce():
     arms = [{"name": "hot", "settings": {"lr": 0.1}}]
-    assert announcement(function_plan(arms=arms, seeds=5), Path("a/s")) == "s: 2 arms of mine:train, 5 seeds, into a/s"
+    said = announcement(function_plan(arms=arms, seeds=5), Path("a/s"), "cpu")
+    assert said == "s: 2 arms of mine:train, 5 seeds, into a/s"
 
 
 @pytest.mark.parametrize(("epochs", "words"), [(1, "1 epoch"), (3, "3 epochs")])
 def test_the_training_in_a_few_words(epochs, words):
     assert training_of(make_recipe("paper", epochs=epochs)) == f"recipe paper (adamw at 0.0005, {words})"
+    changed = make_recipe("paper", epochs=epochs, beta2=0.95)
+    assert training_of(changed) == f"recipe paper, changed (adamw at 0.0005, {words})"
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "with one seed every"), (2, "with 2 seeds every"), (3, None)])

@@ -11,6 +11,7 @@ from crossnorm.cli.shape import Shape
 from crossnorm.errors import BadInput
 from crossnorm.study.folder import open_folder, read_folder
 from crossnorm.study.plan import make_plan
+from crossnorm.training.recipes import make_recipe
 
 
 @pytest.fixture
@@ -76,6 +77,45 @@ def test_a_study_that_is_named_in_place_of_its_folder_is_found(folder):
     folder.rename(folder.parent / "crossnorm" / "tiny")
     with pytest.raises(BadInput, match="Did you mean crossnorm/tiny?"):
         read_result("tiny")
+
+
+@pytest.mark.parametrize("name", ["tiny.yaml", "out"])
+def test_fields_of_recipe_and_model_are_set_beside_those_of_the_study(folder, name):
+    settings = ["lr=1e-3", "optimizer=adamw", "epochs=5", "model.num_layers=3"]
+    plan = make_plan(Shape(settings=settings).study(name))
+    recipe = plan.arms[0].training
+    assert (recipe.lr, recipe.optimizer, recipe.epochs, recipe.batch_size) == (0.001, "adamw", 5, 31)
+    assert (plan.spec.model["num_layers"], plan.spec.model["embedding_dim"]) == (3, 8)
+
+
+def test_another_recipe_replaces_that_of_the_study_but_not_its_epochs(folder):
+    recipe = make_plan(Shape(recipe="paper", settings=["beta2=0.95"]).study("tiny.yaml")).arms[0].training
+    assert recipe == make_recipe("paper", beta2=0.95, epochs=2)
+
+
+def test_what_is_set_for_a_function_are_its_settings(folder):
+    (folder.parent / "own.yaml").write_text(
+        "{function: mine:train, metric: loss, direction: lower, seeds: 3, settings: {lr: 1.0, depth: 7},"
+        " arms: [{name: hot, settings: {heat: 2}}]}"
+    )
+    study = Shape(settings=["lr=0.5", "schedule=cosine"]).study("own.yaml")
+    assert study.settings == {"lr": 0.5, "depth": 7, "schedule": "cosine"}
+    with pytest.raises(BadInput, match="no recipe beside a function"):
+        Shape(recipe="paper").study("own.yaml")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("lr=-1", "tiny.yaml: recipe.lr: expected .*greater than 0, got -1"),
+        ("rate=1", "tiny.yaml: recipe field"),
+        ("optimizer=mouon", "tiny.yaml: recipe.optimizer: .* Did you mean 'muon'"),
+        ("lr", "--set: expected FIELD=VALUE"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(folder, setting, words):
+    with pytest.raises(BadInput, match=words):
+        Shape(settings=[setting]).study("tiny.yaml")
 
 
 def test_no_variants_are_no_names(folder):

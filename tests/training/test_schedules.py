@@ -85,8 +85,9 @@ def test_paper_recipe_is_the_published_one():
         ({"epochs": 0}, "recipe.epochs"),
         ({"epochs": 1.5}, "recipe.epochs"),
         ({"label_smoothing": 1.0}, "recipe.label_smoothing"),
-        ({"lr_schedule": "step"}, "recipe.lr_schedule: expected 'cosine' or 'linear'"),
-        ({"optimizer": "sgd"}, "recipe.optimizer: expected 'adamw', 'muon' or 'muon-filters'"),
+        ({"lr_schedule": "step"}, "recipe.lr_schedule: expected one of cosine, linear, got"),
+        ({"optimizer": "sgd"}, "recipe.optimizer: expected one of adamw, muon, muon-filters, got 'sgd'"),
+        ({"optimizer": "mouon"}, "Did you mean 'muon'"),
         ({"batchsize": 3}, "Did you mean 'batch_size'"),
     ],
 )

@@ -58,7 +58,7 @@ def execute(subject: Subject, folder: Path, how: Execution, bars: Progress) -> R
     plan = subject.plan
     with locked(folder), _mirrored(how.mirror, folder, bars) as copies:
         record = open_folder(folder, plan, subject.digest)
-        bars.say(announcement(plan, folder))
+        bars.say(announcement(plan, folder, how.device))
         for warning in warnings_of(plan, looked=record.looked):
             bars.note(warning)
         for copy in copies:

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from crossnorm.cli.reading import import_modules
+from crossnorm.cli.reading import import_modules, settings_of
 from crossnorm.cli.root import app, guarded
-from crossnorm.cli.single import settings_of
 
 __all__: list[str] = []
 

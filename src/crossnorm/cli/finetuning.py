@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crossnorm.cli.reading import import_modules
+from crossnorm.cli.reading import import_modules, settings_of
 from crossnorm.cli.root import app, guarded
-from crossnorm.cli.single import settings_of, show_run
+from crossnorm.cli.single import show_run
 from crossnorm.errors import BadInput
 
 if TYPE_CHECKING:

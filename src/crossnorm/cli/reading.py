@@ -1,14 +1,18 @@
-"""What words on the command line mean: lists of numbers, margins, modules to import."""
+"""What words on the command line mean: lists of numbers, margins, settings, modules to import."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 from crossnorm.errors import BadInput
 
-__all__ = ["allowed_modules", "import_modules", "inches", "margin_of", "numbers", "words"]
+__all__ = ["allowed_modules", "import_modules", "inches", "margin_of", "numbers", "settings_of", "words"]
+
+_MODEL_OPTIONS = {"variant": "--variant", "pretrained": "--pretrained", "name": "--model"}
 
 
 def numbers(name: str, text: str) -> list[float]:
@@ -40,6 +44,33 @@ def margin_of(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def settings_of(
+    pairs: Sequence[str], options: Mapping[str, str] = _MODEL_OPTIONS
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``lr=1e-3`` and ``model.FIELD=VALUE`` as fields of the recipe and keywords of the model.
+
+    Args:
+        pairs: The values of ``--set``.
+        options: Keywords of the model and the options of their own that the command has for them.
+    """
+    fields: dict[str, Any] = {}
+    keywords: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not (key and equals and text):
+            raise BadInput("--set", "FIELD=VALUE, such as lr=1e-3 or model.img_size=64", repr(pair))
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        keyword = key.removeprefix("model.")
+        if key != keyword and keyword in options:
+            raise BadInput("--set", f"the option {options[keyword]} for it", repr(pair))
+        target = keywords if key != keyword else fields
+        target[keyword] = value
+    return fields, keywords
 
 
 def inches(text: str) -> float | str:

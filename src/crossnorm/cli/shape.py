@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from crossnorm.cli.reading import allowed_modules, margin_of, numbers, words
+from crossnorm.cli.reading import allowed_modules, margin_of, numbers, settings_of, words
 from crossnorm.errors import BadInput
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class Shape:
     alphas: Annotated[str | None, typer.Option(help="Doses, separated by commas: 0,0.5,1")] = None
     seeds: Annotated[int | None, typer.Option(help="Number of paired seeds.")] = None
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None
+    recipe: Annotated[str | None, typer.Option(help="crossnorm list recipes; in place of the study's.")] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A field of the recipe, lr=1e-3, or model.FIELD=VALUE; a function's setting."),
+    ] = None
     train_examples: Annotated[int | None, typer.Option(help="Use so many training examples.")] = None
     variants: Annotated[str | None, typer.Option(help="Variants, separated by commas: convex,matched")] = None
     metric: Annotated[str | None, typer.Option(help="test_loss, test_accuracy, or what a function logs.")] = None
@@ -73,6 +78,7 @@ class Shape:
                 written["name"] = "-".join([str(written.get("name", "study")), *given["variants"]]).replace(":", ".")
         if self.source is not None:
             written["model"] = {"from": self.source}
+        self._set(written)
         folder = self.folder(name)
         stored = None if folder is None else read_folder(folder)
         if stored is not None and "variants" in given:  # a folder that is named is that same study, grown
@@ -83,6 +89,19 @@ class Shape:
         except BadInput as error:
             raise error.within(name) from None
         return Study.model_validate(spec.model_dump())
+
+    def _set(self, written: dict[str, Any]) -> None:
+        """What ``--recipe`` and ``--set`` change in a study."""
+        if self.recipe is not None:
+            written["recipe"] = {"name": self.recipe}
+        changed, keywords = settings_of(self.settings or [], options={})
+        function = written.get("function") is not None
+        if "epochs" in changed and not function:  # a study's own, which would overrule the recipe's
+            written["epochs"] = changed.pop("epochs")
+        for part, changes in (("settings" if function else "recipe", changed), ("model", keywords)):
+            held = written.get(part) or {}
+            if changes and isinstance(held, dict):  # anything else is refused when the study is read
+                written[part] = {**held, **changes}
 
     def folder(self, name: str) -> Path | None:
         """Where the study goes on: ``--out``, or the study's folder that was named; None: its default."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from crossnorm.cli.reading import import_modules
+from crossnorm.cli.reading import import_modules, settings_of
 from crossnorm.cli.root import app, guarded
 from crossnorm.errors import BadInput
 
-__all__ = ["settings_of", "show_run"]
+__all__ = ["show_run"]
 
 
 @app.command()
@@ -96,25 +95,6 @@ def eval_(
     if found.top5 is not None:
         typer.echo(f"top-5    {found.top5:.2%}")
     typer.echo(f"Written: {(out or checkpoint.parent) / 'confusion.png'}, evaluation.json")
-
-
-def settings_of(pairs: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``lr=1e-3`` and ``model.FIELD=VALUE`` as fields of the recipe and keywords of the model."""
-    fields: dict[str, Any] = {}
-    keywords: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (key and equals and text):
-            raise BadInput("--set", "FIELD=VALUE, such as lr=1e-3 or model.img_size=64", repr(pair))
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        if key in ("model.variant", "model.pretrained", "model.name"):
-            raise BadInput("--set", f"the option --{key.removeprefix('model.')} for it", repr(pair))
-        target = keywords if key.startswith("model.") else fields
-        target[key.removeprefix("model.")] = value
-    return fields, keywords
 
 
 def show_run(outcome: dict[str, Any], folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crossnorm.functional import VARIANTS
 from crossnorm.study.plan import Plan
-from crossnorm.training.recipes import Recipe
+from crossnorm.training.recipes import RECIPES, Recipe
 
 __all__ = ["describe", "subject_of", "training_of"]
 
@@ -19,9 +19,11 @@ def subject_of(plan: Plan) -> str:
 
 
 def training_of(recipe: Recipe) -> str:
-    """``recipe quick (muon-filters at 0.008, 10 epochs)``."""
+    """``recipe quick (muon-filters at 0.008, 10 epochs)``, or ``recipe quick, changed (adamw at 0.005, 10 epochs)``."""
+    named = RECIPES.get(recipe.name)
+    as_named = named is not None and recipe == named.model_copy(update={"epochs": recipe.epochs})
     epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
-    return f"recipe {recipe.name} ({recipe.optimizer} at {recipe.lr:g}, {epochs})"
+    return f"recipe {recipe.name}{'' if as_named else ', changed'} ({recipe.optimizer} at {recipe.lr:g}, {epochs})"
 
 
 def describe(plan: Plan) -> str:

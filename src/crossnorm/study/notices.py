@@ -17,11 +17,15 @@ __all__ = ["announcement", "warnings_of"]
 _LEAST = 3  # pairs that an interval needs
 
 
-def announcement(plan: Plan, folder: Path) -> str:
-    """``quick: 9 arms of cct_2_3x2_32 on mnist1d, 6 seeds, recipe quick (adamw at 0.005, 10 epochs), into FOLDER``."""
+def announcement(plan: Plan, folder: Path, device: str) -> str:
+    """``mine: 9 arms of cct_2_3x2_32 on digits, 6 seeds, recipe paper (adamw at 0.0005, 9 epochs), on cpu, into a/b``.
+
+    Recipe and device are not named where a function trains, which may use neither.
+    """
     recipe = plan.arms[0].recipe
-    said = [f"{len(plan.arms)} arms of {subject_of(plan)}", *([] if recipe is None else [training_of(recipe)])]
-    return f"{plan.spec.name}: {', '.join(said)}, into {folder}"
+    training = [] if recipe is None else [training_of(recipe), f"on {device}"]
+    said = [f"{len(plan.arms)} arms of {subject_of(plan)}", *training, f"into {folder}"]
+    return f"{plan.spec.name}: {', '.join(said)}"
 
 
 def warnings_of(plan: Plan, *, looked: bool) -> list[str]:

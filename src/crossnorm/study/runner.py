@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_member", "build_model", "model_keywords", "run_cohort"]
 
+_WHERE = "A study has variants and alphas, and an arm may have a variant."
 _SIZES = ("img_size", "n_input_channels", "num_classes", "vocab_size", "seq_len")
 
 Tell = Callable[[dict[str, Any]], None]
@@ -42,9 +43,14 @@ def model_keywords(settings: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """Keywords of `create_model`: the study's over the task's; of another model, the task's sizes only.
 
     Of a pretrained model (the setting ``from``) its own settings and nothing else.
+
+    Raises:
+        BadInput: A variant, which every arm would then have, the baseline included.
     """
     if "from" in settings:
         return pretrained_keywords(settings)
+    if "variant" in settings:
+        raise BadInput("model.variant", "no variant here, for arms have them", settings["variant"], _WHERE)
     own = settings.get("name", task.model["name"])
     default = {key: value for key, value in task.model.items() if own == task.model["name"] or key in _SIZES}
     if "word_vectors" in settings:

@@ -6,7 +6,7 @@ One table of named recipes; a study may change any field. Knows nothing of model
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,7 +24,8 @@ class Recipe(BaseModel):
         batch_size: Examples a step.
         optimizer: "adamw"; or "muon": Muon with momentum 0.95 for the matrices of the blocks, its steps as large as
             AdamW's would be (arXiv 2502.16982), so that `lr` and `weight_decay` serve both, and AdamW for all else;
-            or "muon-filters": Muon also for the filters of every convolution but the first, a row for each filter.
+            or "muon-filters": Muon also for the filters of every convolution but the first, a row for each filter;
+            where there is one convolution it is "muon" itself.
         lr: Peak learning rate.
         lr_schedule: How the learning rate falls after the warm-up: "cosine" (half a wave) or "linear".
         min_lr: Learning rate at the last step.
@@ -157,5 +158,8 @@ def make_recipe(name: str = "quick", **changes: object) -> Recipe:
         return Recipe.model_validate(RECIPES[name].model_dump() | changes)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "literal_error":
+            choices = get_args(Recipe.model_fields[str(first["loc"][0])].annotation)
+            raise unknown_name(f"recipe.{first['loc'][0]}", first["input"], choices) from None
         expected = first["msg"].removeprefix("Input should be ")
         raise BadInput(f"recipe.{first['loc'][0]}", expected, first["input"]) from None
