@@ -56,7 +56,16 @@ def test_the_table_prices_the_pairs_that_are_needed() -> None:
     short = " ".join(shown(arms_table(verdict, 0.5), 79).split())
     assert f"of all arms: {missing[arm] / 2:.2g} s on one worker" in short
     assert "more pairs" not in shown(arms_table(verdict))
-    assert "more pairs" not in shown(arms_table(judged(grid(), margin=0.5), 360.0))
+    assert "pairs needed" in shown(arms_table(verdict))
+
+
+def test_where_all_is_decided_no_pairs_are_needed_and_names_have_their_room() -> None:
+    decided = judged(grid(alphas=(0.25, 0.75)), margin=0.5)
+    assert {row.verdict for row in decided.arms[1:]} == {"same"}
+    text = shown(arms_table(decided, 360.0), 79)
+    assert "pairs needed" not in text
+    assert "more pairs" not in text
+    assert " attenuated-0.25 " in text
 
 
 def test_names_are_not_markup() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crossnorm.report.words import interval, interval_note, metric_name, number, pairs_cost, pairs_needed
+from crossnorm.report.words import NO_PAIRS, interval, interval_note, metric_name, number, pairs_cost, pairs_needed
 from crossnorm.stats import ArmResult, Contrast, Verdict, standings
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
     """Arms, then arms against their controls: mean, difference, interval, verdict; within 80 columns.
 
     Columns that say nothing are left out: the number of pairs where it is the same for all (the caption has it), pairs
-    needed without a margin, failed runs where there are none.
+    needed where no arm needs any that are known, failed runs where there are none.
 
     Args:
         verdict: What is shown.
@@ -114,7 +114,7 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
     )
     shown = {
         "n": len({row.n for row in verdict.arms} | {row.n for row in verdict.contrasts}) > 1,
-        "pairs needed": verdict.margin is not None,
+        "pairs needed": any(pairs_needed(row) != NO_PAIRS for row in verdict.arms),
         "failed": any(row.diverged or row.crashed for row in verdict.arms),
     }
     columns = [name for name in _COLUMNS if shown.get(name, True)]

@@ -10,6 +10,7 @@ import math
 from crossnorm.stats import ArmResult, Contrast, Verdict
 
 __all__ = [
+    "NO_PAIRS",
     "axis_name",
     "better_side",
     "dose",
@@ -22,6 +23,9 @@ __all__ = [
     "pairs_cost",
     "pairs_needed",
 ]
+
+NO_PAIRS = "–"
+"""What stands for pairs needed where none are, or none are known."""
 
 _AXES = {
     "step": "optimiser steps",
@@ -78,7 +82,7 @@ def duration(seconds: float) -> str:
 def pairs_needed(row: ArmResult) -> str:
     """``20 (9–76)``: pairs until an undecided arm is decided, and the range that its standard deviation leaves."""
     if row.pairs_needed is None or row.verdict != "undecided":
-        return "–"
+        return NO_PAIRS
     return "{} ({}–{})".format(*row.pairs_needed)
 
 
