@@ -21,6 +21,7 @@ import argparse
 import json
 import math
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
@@ -35,6 +36,7 @@ import torch
 import yaml
 
 from crossnorm.data import Split, Task, load_task
+from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.stats.intervals import interval_of_mean
 from crossnorm.study.environment import describe_environment
@@ -66,7 +68,7 @@ class Job:
         recipe: How it is trained.
         seed: Its seed.
         alpha: Dose of `convex` at attention.
-        data: The images.
+        data: The images, a zip or folder of train/CLASS/* and test/CLASS/*; None: torchvision downloads them.
         train_examples: Of the training images; the last `HELD_OUT` of all then stand for the test set. None: all, and
             the test set itself.
         target: Accuracy at which it may end; infinity: never before the last epoch.
@@ -79,7 +81,7 @@ class Job:
     recipe: Recipe
     seed: int
     alpha: float
-    data: Path
+    data: Path | None
     train_examples: int | None = None
     target: float = math.inf
     device: str = "cpu"
@@ -110,7 +112,7 @@ def needed(rows: Sequence[dict], target: float) -> int | None:
 
 
 @cache
-def images(data: Path, train_examples: int | None) -> Task:
+def images(data: Path | None, train_examples: int | None) -> Task:
     task = load_task("cifar10", data=data)
     if train_examples is None:
         return task
@@ -177,8 +179,8 @@ def restore(known: Path | None, jobs: dict[tuple[str, float, int], Job]) -> None
     Only where there is nothing yet, and only those that need no more training here: the others have no checkpoint to go
     on from.
     """
-    restored = []
-    for run in [] if known is None else json.loads(known.read_text(encoding="utf-8"))["runs"]:
+    restored, published = [], [] if known is None else json.loads(known.read_text(encoding="utf-8"))["runs"]
+    for run in published:
         job = jobs.get((run["name"], run["alpha"], run["seed"]))
         if job is None or read_rows(job.folder) or any(run[key] != value for key, value in identity(job).items()):
             continue
@@ -190,6 +192,9 @@ def restore(known: Path | None, jobs: dict[tuple[str, float, int], Job]) -> None
         restored.append(job)
     for job in [job for job in restored if not job.settled()]:
         shutil.rmtree(job.folder)
+    if known is not None:
+        kept = sum(job.settled() for job in restored)
+        print(f"{kept} of the {len(published)} runs in {known} are taken from it", file=sys.stderr)
 
 
 def publish(name: str, job: Job) -> dict[str, object]:
@@ -369,7 +374,7 @@ def main() -> None:
     functions: dict[str, Callable[[argparse.Namespace], dict[str, object]]] = {"choose": choose, "race": race}
     for name in functions:
         part = parts.add_parser(name)
-        part.add_argument("--data", type=Path, required=True)
+        part.add_argument("--data", type=Path, help="zip or folder of the images; default: downloaded")
         part.add_argument("--work", type=Path, required=True)
         part.add_argument("--device", default="cpu", choices=DEVICES)
         part.add_argument("--workers", type=int, default=2)
@@ -383,7 +388,10 @@ def main() -> None:
     parts.choices["race"].add_argument("--quick", action="append", default=[])
     parts.choices["race"].add_argument("--target", type=float, default=0.8)
     given = parser.parse_args()
-    found = functions[given.part](given)
+    try:
+        found = functions[given.part](given)
+    except (BadInput, OSError) as error:
+        raise SystemExit(f"{parser.prog}: {error}") from None
     name = "race" if given.part == "race" else choice_name(given)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
