@@ -132,6 +132,8 @@ def test_the_launcher_shares_one_run(tmp_path):
         (["--task", "digits", "--set", "lrr=1"], ["Did you mean 'lr'"]),
         (["--task", "digits", "--set", "model.variant=convex"], ["the option --variant"]),
         (["--task", "digits", "--set", "model.name=cct_7"], ["the option --model"]),
+        (["--task", "digits", "--set", "name=paper"], ["the option --recipe"]),
+        (["--task", "digits", "--set", "epochs=3", "--epochs", "2"], ["'epochs=3' beside --epochs"]),
         (["--task", "digits", "--set", "accumulate=2", "--variant", "batch"], ["variant batch"]),
         (["--task", "digits", "--recipe", "papr"], ["Did you mean 'paper'"]),
         (["--task", "mnist1d", "--set", "cutmix=1"], ["recipe.cutmix"]),

@@ -91,6 +91,27 @@ def test_fields_of_recipe_and_model_are_set_beside_those_of_the_study(folder, na
 def test_another_recipe_replaces_that_of_the_study_but_not_its_epochs(folder):
     recipe = make_plan(Shape(recipe="paper", settings=["beta2=0.95"]).study("tiny.yaml")).arms[0].training
     assert recipe == make_recipe("paper", beta2=0.95, epochs=2)
+    write_study(folder.parent, recipe={"name": "quick", "lr": 0.5, "epochs": 3}, epochs=None)
+    recipe = make_plan(Shape(recipe="paper").study("tiny.yaml")).arms[0].training
+    assert recipe == make_recipe("paper", epochs=3)
+
+
+@pytest.mark.parametrize("settings", [None, ["clip_norm=1.0"]])
+@pytest.mark.parametrize(("source", "name"), [("cct/model.safetensors", "anneal"), ("bert", "finetune-text")])
+def test_what_was_trained_before_is_trained_gently_from_the_command_line_too(folder, source, name, settings):
+    (folder.parent / "own.yaml").write_text(f"{{task: digits, model: {{from: {source}}}}}")
+    recipe = make_plan(Shape(settings=settings).study("own.yaml")).arms[0].training
+    assert recipe == make_recipe(name, **({"clip_norm": 1.0} if settings else {}))
+
+
+def test_what_a_study_leaves_open_stays_so(folder):
+    """Its name, its direction and, beside arms of its own, no grid."""
+    (folder.parent / "own.yaml").write_text(
+        "{function: mine:train, metric: loss, direction: lower, arms: [{name: hot, settings: {heat: 2}}]}"
+    )
+    study = Shape(seeds=3).study("own.yaml")
+    assert (study.name, study.variants, study.direction, len(study.seeds)) == ("own", [], "lower", 3)
+    assert Shape(metric="test_accuracy").study("tiny.yaml").direction == "higher"
 
 
 def test_what_is_set_for_a_function_are_its_settings(folder):
@@ -111,11 +132,24 @@ def test_what_is_set_for_a_function_are_its_settings(folder):
         ("rate=1", "tiny.yaml: recipe field"),
         ("optimizer=mouon", "tiny.yaml: recipe.optimizer: .* Did you mean 'muon'"),
         ("lr", "--set: expected FIELD=VALUE"),
+        ("name=paper", "--set: expected the option --recipe for it, got 'name=paper'"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(folder, setting, words):
     with pytest.raises(BadInput, match=words):
         Shape(settings=[setting]).study("tiny.yaml")
+
+
+def test_epochs_are_given_once(folder):
+    with pytest.raises(BadInput, match="--set: expected epochs in one place, got 'epochs=5' beside --epochs"):
+        Shape(epochs=3, settings=["epochs=5"]).study("tiny.yaml")
+
+
+def test_a_recipe_that_is_none_is_refused_beside_settings_too(folder):
+    write_study(folder.parent, recipe=None)
+    for settings in (None, ["lr=1e-3"]):
+        with pytest.raises(BadInput, match="tiny.yaml: recipe"):
+            Shape(settings=settings).study("tiny.yaml")
 
 
 def test_no_variants_are_no_names(folder):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossnorm.cli.reading import import_modules, settings_of
+from crossnorm.cli.reading import import_modules, settings_of, with_options
 from crossnorm.cli.root import app, guarded
 
 __all__: list[str] = []
@@ -50,11 +50,10 @@ def bench(
 
     import_modules(imports or [])
     fields, keywords = settings_of(settings or [])
-    fields |= {} if batch_size is None else {"batch_size": batch_size}
     chosen = {} if variants is None else {"variants": tuple(name.strip() for name in variants.split(","))}
     asked = BenchSettings(
         model={"name": model, **keywords},
-        recipe=make_recipe(recipe, **fields),
+        recipe=make_recipe(recipe, **with_options(fields, batch_size=batch_size)),
         members=members,
         repeats=repeats,
         threads=threads,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crossnorm.cli.reading import import_modules, settings_of
+from crossnorm.cli.reading import import_modules, settings_of, with_options
 from crossnorm.cli.root import app, guarded
 from crossnorm.cli.single import show_run
 from crossnorm.errors import BadInput
@@ -81,10 +81,9 @@ def finetune(
         raise BadInput("--learn-alpha", "no --alpha-to and no --ramp beside it: α is learned, from 0 on", "both")
     alpha = 0.0 if learn_alpha else 1.0 if alpha_to is None else alpha_to
     fields, keywords = settings_of(settings or [])
-    fields |= {key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None}
     run = SingleRun(
         model={"from": source, **keywords},
-        recipe=make_recipe(recipe or default_recipe({"from": source}), **fields),
+        recipe=make_recipe(recipe or default_recipe({"from": source}), **with_options(fields, epochs=epochs, lr=lr)),
         seed=seed,
         variant=Variant(name=variant, alpha=alpha, site=site),
         schedule=None if learn_alpha else _schedule(ramp, alpha, ramp_start, ramp_end),

@@ -10,7 +10,16 @@ from typing import Any
 
 from crossnorm.errors import BadInput
 
-__all__ = ["allowed_modules", "import_modules", "inches", "margin_of", "numbers", "settings_of", "words"]
+__all__ = [
+    "allowed_modules",
+    "import_modules",
+    "inches",
+    "margin_of",
+    "numbers",
+    "settings_of",
+    "with_options",
+    "words",
+]
 
 _MODEL_OPTIONS = {"variant": "--variant", "pretrained": "--pretrained", "name": "--model"}
 
@@ -71,6 +80,22 @@ def settings_of(
         target = keywords if key != keyword else fields
         target[keyword] = value
     return fields, keywords
+
+
+def with_options(fields: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+    """Fields of the recipe after ``--set``, and those for which the command has an option of its own; None: not given.
+
+    Raises:
+        BadInput: One that is given twice, or the recipe's name.
+    """
+    if "name" in fields:
+        raise BadInput("--set", "the option --recipe for it", repr(f"name={fields['name']}"))
+    given = {field: value for field, value in options.items() if value is not None}
+    for field in given:
+        if field in fields:
+            option = f"--{field.replace('_', '-')}"
+            raise BadInput("--set", f"{field} in one place", f"{f'{field}={fields[field]}'!r} beside {option}")
+    return {**fields, **given}
 
 
 def inches(text: str) -> float | str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from crossnorm.cli.reading import allowed_modules, margin_of, numbers, settings_of, words
+from crossnorm.cli.reading import allowed_modules, margin_of, numbers, settings_of, with_options, words
 from crossnorm.errors import BadInput
 
 if TYPE_CHECKING:
@@ -88,18 +88,23 @@ class Shape:
             arms_of(spec)
         except BadInput as error:
             raise error.within(name) from None
-        return Study.model_validate(spec.model_dump())
+        # What was not asked for stays so: the recipe that is the default depends on the model.
+        return Study.model_validate(spec.model_dump(exclude_unset=True))
 
     def _set(self, written: dict[str, Any]) -> None:
         """What ``--recipe`` and ``--set`` change in a study."""
-        if self.recipe is not None:
-            written["recipe"] = {"name": self.recipe}
         changed, keywords = settings_of(self.settings or [], options={})
         function = written.get("function") is not None
+        if not function:
+            changed = with_options(changed, epochs=self.epochs)
+        if self.recipe is not None:
+            held = written.get("recipe")
+            kept = {"epochs": held["epochs"]} if isinstance(held, dict) and "epochs" in held else {}
+            written["recipe"] = {"name": self.recipe} | kept
         if "epochs" in changed and not function:  # a study's own, which would overrule the recipe's
             written["epochs"] = changed.pop("epochs")
         for part, changes in (("settings" if function else "recipe", changed), ("model", keywords)):
-            held = written.get(part) or {}
+            held = written.get(part, {})
             if changes and isinstance(held, dict):  # anything else is refused when the study is read
                 written[part] = {**held, **changes}
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crossnorm.cli.reading import import_modules, settings_of
+from crossnorm.cli.reading import import_modules, settings_of, with_options
 from crossnorm.cli.root import app, guarded
 from crossnorm.errors import BadInput
 
@@ -61,9 +61,9 @@ def train(
     fields, keywords = settings_of(settings or [])
     keywords |= {} if model is None else {"name": model}
     keywords |= {"pretrained": True} if pretrained else {}
-    fields |= {} if epochs is None else {"epochs": epochs}
     named = recipe or ("anneal" if weights else default_recipe(keywords))
-    run = SingleRun(model=keywords, recipe=make_recipe(named, **fields), seed=seed, variant=dosed, weights=weights)
+    chosen = make_recipe(named, **with_options(fields, epochs=epochs))
+    run = SingleRun(model=keywords, recipe=chosen, seed=seed, variant=dosed, weights=weights)
     label = "-".join([task, *([model] if model else []), *([f"{variant}-{dosed.alpha:g}"] if dosed else []), str(seed)])
     where = out or Path("crossnorm") / label.replace(":", ".")
     hold_memory()
