@@ -102,7 +102,8 @@ def states_of(trained):
     return {names[id(p)]: state["state"][number] for number, p in zip(numbers, owners, strict=True)}
 
 
-def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(task, tmp_path):
+@pytest.mark.parametrize("settings", [{"optimizer": "muon"}, {"optimizer": "muon-filters", "layers": 2}])
+def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(task, tmp_path, settings):
     class Saving(Listener):
         def evaluated(self, trained, row):
             super().evaluated(trained, row)
@@ -110,7 +111,7 @@ def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(task, tmp_path):
                 save_checkpoint(trained, tmp_path / "checkpoint.safetensors")
 
     saving, resuming = Saving(), Listener()
-    whole, resumed = member(optimizer="muon"), member(optimizer="muon", seed=1)
+    whole, resumed = member(**settings), member(**settings, seed=1)
     train_cohort([whole], task, seed=0, device=CPU, observer=saving)
     load_checkpoint(resumed, tmp_path / "checkpoint.safetensors")
     train_cohort([resumed], task, seed=0, device=CPU, observer=resuming)

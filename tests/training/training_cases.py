@@ -36,7 +36,7 @@ class Listener:
         self.steps += members
 
 
-def member(name="m", *, seed=0, variant=None, schedule=None, nuisance=0, still=False, device=CPU, **changes):
+def member(name="m", *, seed=0, variant=None, schedule=None, nuisance=0, still=False, device=CPU, layers=1, **changes):
     recipe = make_recipe("quick", **({"batch_size": 17, "epochs": 2, "precision": "fp32"} | changes))
     with addressed(seed, "init"):
         model = create_model(
@@ -44,7 +44,7 @@ def member(name="m", *, seed=0, variant=None, schedule=None, nuisance=0, still=F
             img_size=(7, 5),
             n_input_channels=2,
             num_classes=3,
-            n_conv_layers=1,
+            n_conv_layers=layers,
             embedding_dim=8,
             variant=variant,
             **({"attention_dropout": 0.0, "stochastic_depth": 0.0} if still else {}),
