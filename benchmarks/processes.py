@@ -15,15 +15,18 @@ import time
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
+from queue import Empty
 
 import torch
 
+from crossnorm.errors import BadInput
 from crossnorm.training.devices import DEVICES, pick_device
 from crossnorm.training.memory import hold_memory
 from crossnorm.training.recipes import make_recipe
 from crossnorm.training.workload import open_workload
 
 WARM_STEPS = 3
+PATIENCE = 120  # seconds for all processes to have started
 
 
 def work(number: int, device: str, recipe: str, seconds: float, start: Barrier, found: Queue) -> None:
@@ -35,7 +38,7 @@ def work(number: int, device: str, recipe: str, seconds: float, start: Barrier, 
         workload.step(member, *workload.batch(warm))
     wait = torch.cuda.synchronize if workload.device.type == "cuda" else lambda: None
     wait()
-    start.wait()
+    start.wait(timeout=PATIENCE)
     begun = time.perf_counter()
     while (now := time.perf_counter()) - begun < seconds:
         inputs = workload.batch(WARM_STEPS + steps)
@@ -50,10 +53,15 @@ def work(number: int, device: str, recipe: str, seconds: float, start: Barrier, 
 def side_by_side(count: int, device: str, recipe: str, seconds: float) -> str:
     context = get_context("spawn")
     start, found = context.Barrier(count), context.Queue()
-    processes = [context.Process(target=work, args=(n, device, recipe, seconds, start, found)) for n in range(count)]
+    about = (device, recipe, seconds, start, found)
+    # Daemons: when one has failed, the others end with this process.
+    processes = [context.Process(target=work, args=(n, *about), daemon=True) for n in range(count)]
     for process in processes:
         process.start()
-    results = sorted(found.get(timeout=300) for _ in processes)
+    try:
+        results = sorted(found.get(timeout=PATIENCE + seconds) for _ in processes)
+    except Empty:
+        raise SystemExit(f"{count} processes: not all came to an end; above is why") from None
     for process in processes:
         process.join()
     _, _, batch, step = results[0]
@@ -67,6 +75,10 @@ def main() -> None:
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=6)
     given = parser.parse_args()
+    try:
+        make_recipe(given.recipe)
+    except BadInput as error:
+        raise SystemExit(f"{parser.prog}: {error}") from None
     print("| processes | images/s | batch, ms | step, ms |\n|---|---|---|---|")
     for count in given.processes:
         print(side_by_side(count, given.device, given.recipe, given.seconds), flush=True)

@@ -11,8 +11,9 @@ target, or, for `paper`, once it has seen more images than another length of `pa
 times as many as `quick` did: then it is known that `quick` needs no more than a third.
 
 Every run has a folder below DIR and goes on from its last epoch: stop and start again at will. --known FILE: a
-published table or race.json, whose ended runs are taken from it and not run again. --workers 0 trains nothing and
-prints the table of what is there. --out FOLDER keeps the table and the curves.
+published table or race.json, whose ended runs are taken from it and not run again; give the images that it was made
+with by --data, for the file does not tell. --workers 0 trains nothing and prints the table of what is there. --out
+FOLDER keeps the table and the curves.
 """
 
 from __future__ import annotations
@@ -140,17 +141,25 @@ def train(job: Job) -> Job:
         if done % per_epoch == 1 and job.settled():  # the first step after an evaluation
             raise Settled
 
-    note_environment(job, describe_environment())
+    before, now = read_environment(job), describe_environment()
+    if {key: value for key, value in before.items() if key != "before"} != now:
+        note_environment(job, {**now, "before": before} if before else {**now})
     with suppress(Settled):
         run_single(run, task, job.folder, device=pick_device(job.device), stepped=stepped)
     return job
 
 
-def note_environment(job: Job, environment: dict[str, str]) -> None:
-    """Keep beside a run's folder, whose every file is accounted for, where it was last trained."""
+def note_environment(job: Job, environment: dict[str, object]) -> None:
+    """Keep beside a run's folder, whose every file is accounted for, where it was trained."""
     target = environment_file(job)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(environment))
+
+
+def read_environment(job: Job) -> dict[str, object]:
+    """What `note_environment` kept; nothing of a run from before it was."""
+    file = environment_file(job)
+    return json.loads(file.read_text()) if file.exists() else {}
 
 
 def environment_file(job: Job) -> Path:
@@ -169,7 +178,7 @@ def carry_out(jobs: Sequence[Job], workers: int) -> None:
 
 
 def identity(job: Job) -> dict[str, object]:
-    """What makes a published run the one that a job wants."""
+    """What makes a published run the one that a job wants, of what the files tell: not the images, nor the device."""
     return {"recipe_fields": job.recipe.model_dump(), "train_examples": job.train_examples}
 
 
@@ -188,7 +197,7 @@ def restore(known: Path | None, jobs: dict[tuple[str, float, int], Job]) -> None
         rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        note_environment(job, run["environment"])
+        note_environment(job, run.get("environment", {}))
         restored.append(job)
     for job in [job for job in restored if not job.settled()]:
         shutil.rmtree(job.folder)
@@ -201,7 +210,7 @@ def publish(name: str, job: Job) -> dict[str, object]:
     """A run as the published files have it."""
     rows = read_rows(job.folder)
     about = {"name": name, "alpha": job.alpha, "seed": job.seed, **identity(job)}
-    about |= {"environment": json.loads(environment_file(job).read_text())}
+    about |= {"environment": read_environment(job)}
     return about | {"needed": needed(rows, job.target), "settled": job.settled(), "curve": curve(rows)}
 
 

@@ -92,6 +92,21 @@ def test_the_same_command_again_trains_nothing(trained):
     assert "got another recipe (ema None instead of 0.5), seed, variant." in done.stderr.replace("\n", " ")
 
 
+def test_a_run_of_other_fields_is_refused_with_those_that_differ(tmp_path):
+    described = {"task": "digits", "recipe": {"lr": 0.5, "old": 1}, "alpha_schedule": {"end": 1.0}}
+    (tmp_path / "run.json").write_text(json.dumps(described))
+    done = here("train", *TINY, "--out", tmp_path)
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.split())
+    for words in (
+        "lr 0.008 instead of 0.5",
+        "old none instead of 1",
+        "clip_norm None instead of none",
+        "alpha_schedule",
+    ):
+        assert words in said
+
+
 def test_a_killed_run_goes_on_to_the_same_curve(tmp_path):
     long = [*TINY, "--epochs", "12"]
     assert here("train", *long, "--out", tmp_path / "whole").exit_code == 0

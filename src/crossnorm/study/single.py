@@ -154,13 +154,18 @@ def _open(folder: Path, wanted: dict[str, Any], world: World) -> None:
 def _differing(held: Any, wanted: dict[str, Any]) -> str:
     """``recipe (lr 0.001 instead of 0.008), seed``: what is asked for otherwise than the folder has it."""
     held, found = held if isinstance(held, dict) else {}, []
-    for key in (key for key in wanted if held.get(key) != wanted[key]):
-        there, here = held.get(key), wanted[key]
+    for key in _unequal(held, wanted):
+        there, here = held.get(key), wanted.get(key)
         if isinstance(there, dict) and isinstance(here, dict):
-            names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
-            key += f" ({', '.join(f'{name} {here.get(name)} instead of {there.get(name)}' for name in names)})"
+            pairs = ((name, here.get(name, "none"), there.get(name, "none")) for name in _unequal(there, here))
+            key += f" ({', '.join(f'{name} {new} instead of {old}' for name, new, old in pairs)})"
         found.append(key)
     return ", ".join(found)
+
+
+def _unequal(held: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Keys that one of the two lacks, or has with another value."""
+    return [key for key in {**held, **wanted} if key not in held or key not in wanted or held[key] != wanted[key]]
 
 
 def _start(

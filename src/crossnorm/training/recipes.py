@@ -24,7 +24,7 @@ class Recipe(BaseModel):
         batch_size: Examples a step.
         optimizer: "adamw"; or "muon": Muon with momentum 0.95 for the matrices of the blocks, its steps as large as
             AdamW's would be (arXiv 2502.16982), so that `lr` and `weight_decay` serve both, and AdamW for all else;
-            or "muon-filters": Muon also for the filters of every convolution but the first, a row for each filter;
+            or "muon-filters": Muon also for the filters of every Conv2d but the model's first, a row for each filter;
             where there is one convolution it is "muon" itself.
         lr: Peak learning rate.
         lr_schedule: How the learning rate falls after the warm-up: "cosine" (half a wave) or "linear".
