@@ -165,7 +165,7 @@ def _differing(held: Any, wanted: dict[str, Any]) -> str:
 
 def _unequal(held: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Keys that one of the two lacks, or has with another value."""
-    return [key for key in {**held, **wanted} if key not in held or key not in wanted or held[key] != wanted[key]]
+    return [key for key in {**wanted, **held} if key not in held or key not in wanted or held[key] != wanted[key]]
 
 
 def _start(
