@@ -71,6 +71,15 @@ def troubled() -> Table:
     return Table(arms=table.arms, seeds=table.seeds, steps=table.steps, metrics=metrics, status=status)
 
 
+def hopeless() -> Table:
+    """Every run diverged before its second evaluation, while another metric went on."""
+    table = grid()
+    metrics = {name: values.copy() for name, values in table.metrics.items()}
+    metrics["test_loss"][..., 1:] = np.nan
+    status = np.full(table.status.shape, "diverged")
+    return Table(arms=table.arms, seeds=table.seeds, steps=table.steps, metrics=metrics, status=status)
+
+
 def nominal() -> Table:
     """Arms without doses, no variant, no stored epochs."""
     table = grid()
@@ -105,6 +114,7 @@ STATES: dict[str, tuple[Any, dict[str, Any]]] = {
     "plain": (grid, {}),
     "higher is better": (grid, {"metric": "test_accuracy", "direction": "higher"}),
     "no margin": (grid, {"margin": None}),
+    "all diverged": (hopeless, {}),
     "sequential": (grid, {"interval": "sequential"}),
     "no control": (lambda: grid(control=False), {}),
     "two pairs": (lambda: grid(alphas=(1.0,), seeds=2, control=False), {"margin": None}),
