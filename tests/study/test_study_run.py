@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,6 +107,20 @@ def test_another_study_in_the_folder_is_refused(answered):
     before = contents(folder)
     refused(crossnorm("plot", "tiny.yaml", "--epochs", "3", "--out", "out", cwd=folder.parent), "epochs (2 → 3)")
     assert contents(folder) == before
+
+
+def test_runs_that_are_gone_are_not_trained_again_over_their_table(tmp_path):
+    write_study(tmp_path)
+    plot = ("plot", "tiny.yaml", "--alphas", "1", "--seeds", "1", "--workers", "1", "--out", "out")
+    assert crossnorm(*plot, cwd=tmp_path).returncode == 0
+    shutil.rmtree(tmp_path / "out" / "runs")
+    before = contents(tmp_path)
+    refused(crossnorm(*plot, cwd=tmp_path), "out: expected the runs of the answer that it holds", "only their table")
+    assert contents(tmp_path) == before
+    columns = (tmp_path / "out" / "table.csv").read_text().splitlines()[0]
+    (tmp_path / "out" / "table.csv").write_text(columns + "\n")  # of a study that was drawn before its first run
+    assert crossnorm(*plot, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "out" / "runs" / "convex-1" / "0" / "metrics.jsonl").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 
 from crossnorm.api.answers import carry_out_until_decided, result_of
 from crossnorm.api.result import Result
+from crossnorm.errors import BadInput
 from crossnorm.study import store
 from crossnorm.study.cluster import run_ray
 from crossnorm.study.folder import locked, open_folder
@@ -57,6 +58,7 @@ def execute(subject: Subject, folder: Path, how: Execution, bars: Progress) -> R
     """
     plan = subject.plan
     with locked(folder), _mirrored(how.mirror, folder, bars) as copies:
+        _check_runs_are_there(folder)
         record = open_folder(folder, plan, subject.digest)
         bars.say(announcement(plan, folder, how.device))
         for warning in warnings_of(plan, looked=record.looked):
@@ -74,6 +76,15 @@ def execute(subject: Subject, folder: Path, how: Execution, bars: Progress) -> R
         result = result_of(folder, plan, record, planned)
         result.save(folder)
     return result
+
+
+def _check_runs_are_there(folder: Path) -> None:
+    """Where runs were cleared away, or never came along, training them again would replace what is left of them."""
+    table = folder / "table.csv"
+    held = table.exists() and len(table.read_text(encoding="utf-8").splitlines()) > 1  # beyond the names of its columns
+    if held and not any((folder / "runs").glob("*/*/*")):
+        hint = "Give another --out to train them again, from study.yaml."
+        raise BadInput(str(folder), "the runs of the answer that it holds", "none, only their table", hint)
 
 
 def _carry_out(subject: Subject, todo: Sequence[Run], folder: Path, how: Execution, listen: Listen) -> None:
