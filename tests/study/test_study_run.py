@@ -158,6 +158,8 @@ def test_bad_flags_end_with_one_message(tmp_path, arguments, words):
         ({"model": {"embeding_dim": 8}}, ["embeding_dim", "embedding_dim"]),
         ({"model": {"name": "vit_2_4_32"}, "site": "pool"}, ["site"]),
         ({"model": {"variant": "convex"}}, ["model.variant", "variants and alphas"]),
+        ({"model": {"img_size": 9}}, ["model.img_size: expected (8, 8), which task digits has, got 9"]),
+        ({"model": {"num_classes": 7}}, ["model.num_classes: expected 10, which task digits has, got 7"]),
         ({"variants": ["os:system"]}, ["--import os"]),
     ],
 )

@@ -69,7 +69,7 @@ def settings_of(
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not (key and equals and text):
-            raise BadInput("--set", "FIELD=VALUE, such as lr=1e-3 or model.img_size=64", repr(pair))
+            raise BadInput("--set", "FIELD=VALUE, such as lr=1e-3 or model.num_layers=4", repr(pair))
         try:
             value = json.loads(text)
         except ValueError:

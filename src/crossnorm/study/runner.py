@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["build_member", "build_model", "model_keywords", "run_cohort"]
 
 _WHERE = "A study has variants and alphas, and an arm may have a variant."
+_TASK_HAS = ("img_size", "n_input_channels", "num_classes")
 _SIZES = ("img_size", "n_input_channels", "num_classes", "vocab_size", "seq_len")
 
 Tell = Callable[[dict[str, Any]], None]
@@ -45,17 +46,24 @@ def model_keywords(settings: Mapping[str, Any], task: Task) -> dict[str, Any]:
     Of a pretrained model (the setting ``from``) its own settings and nothing else.
 
     Raises:
-        BadInput: A variant, which every arm would then have, the baseline included.
+        BadInput: A variant, which every arm would then have, the baseline included; a size that is not the task's.
     """
     if "from" in settings:
         return pretrained_keywords(settings)
     if "variant" in settings:
         raise BadInput("model.variant", "no variant here, for arms have them", settings["variant"], _WHERE)
+    for key in (key for key in _TASK_HAS if key in settings and key in task.model):
+        if _both_sides(settings[key]) != _both_sides(task.model[key]):
+            raise BadInput(f"model.{key}", f"{task.model[key]}, which task {task.name} has", settings[key])
     own = settings.get("name", task.model["name"])
     default = {key: value for key, value in task.model.items() if own == task.model["name"] or key in _SIZES}
     if "word_vectors" in settings:
         default.pop("word_embedding_dim", None)  # the file's
     return default | dict(settings)
+
+
+def _both_sides(size: object) -> object:
+    return list(size) if isinstance(size, list | tuple) else [size, size]
 
 
 def build_model(arm: Arm, settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn.Module:
