@@ -140,6 +140,17 @@ def test_settings_that_do_not_fit_are_named(folder, setting, words):
         Shape(settings=[setting]).study("tiny.yaml")
 
 
+@pytest.mark.parametrize(
+    ("changes", "option"), [({"settings": ["beta2=0.9", "lr=0.5"]}, "--set lr"), ({"recipe": "paper"}, "--recipe")]
+)
+def test_what_an_arm_sets_itself_is_not_changed_beneath_it(folder, changes, option):
+    write_study(folder.parent, arms=[{"name": "lr 2x", "lr": 0.01}])
+    words = f"{option}: expected arms without such a field of their own, got arm 'lr 2x' with lr. Change them"
+    with pytest.raises(BadInput, match=words):
+        Shape(**changes).study("tiny.yaml")
+    assert make_plan(Shape(settings=["beta2=0.9"]).study("tiny.yaml")).arm("lr 2x").training.beta2 == 0.9
+
+
 def test_epochs_are_given_once(folder):
     with pytest.raises(BadInput, match="--set: expected epochs in one place, got 'epochs=5' beside --epochs"):
         Shape(epochs=3, settings=["epochs=5"]).study("tiny.yaml")

@@ -97,6 +97,7 @@ class Shape:
         function = written.get("function") is not None
         if not function:
             changed = with_options(changed, epochs=self.epochs)
+            _check_arms(written.get("arms"), changed, self.recipe)
         if self.recipe is not None:
             held = written.get("recipe")
             kept = {"epochs": held["epochs"]} if isinstance(held, dict) and "epochs" in held else {}
@@ -118,6 +119,23 @@ class Shape:
     def place(self) -> dict[str, Any]:
         """Keywords of `Study.run` and `Study.estimate`."""
         return {"workers": self.workers, "device": self.device, "imports": self.imports or []}
+
+
+def _check_arms(arms: object, changed: dict[str, Any], recipe: str | None) -> None:
+    """Refuse to change beneath an arm what it sets itself: an arm called "lr 2x" would then be something else.
+
+    Raises:
+        BadInput: It would be so.
+    """
+    from crossnorm.training.recipes import Recipe
+
+    fields = Recipe.model_fields if recipe is not None else changed
+    for arm in arms if isinstance(arms, list) else []:
+        own = [field for field in fields if field != "name" and isinstance(arm, dict) and arm.get(field) is not None]
+        if own:
+            option = f"--set {own[0]}" if recipe is None else "--recipe"
+            found = f"arm {arm.get('name')!r} with {', '.join(own)}"
+            raise BadInput(option, "arms without such a field of their own", found, "Change them in a study file.")
 
 
 def _same_variants(written: object, names: list[str]) -> bool:
