@@ -70,9 +70,7 @@ def test_a_checkpoint_goes_on_while_alpha_rises(checkpoint, tmp_path):
     asked = json.loads((tmp_path / "up" / "run.json").read_text())
     assert asked["alpha_schedule"]["final"] == 0.8
     assert len(asked["model"]["sha256"]) == 64
-    words = (
-        "another variant (alpha 1.0 instead of 0.8), alpha_schedule (final 1.0 instead of 0.8, end 1.0 instead of 0.5)",
-    )
+    words = ("another: variant (alpha: 0.8 → 1.0); alpha_schedule (final: 0.8 → 1.0, end: 0.5 → 1.0).",)
     refused(here("finetune", "--from", checkpoint, *SMALL, "--out", tmp_path / "up"), *words)
 
 

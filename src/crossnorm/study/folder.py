@@ -21,6 +21,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from crossnorm.errors import BadInput
+from crossnorm.study.differences import differences
 from crossnorm.study.environment import describe_environment
 from crossnorm.study.files import storage_fault, write_atomically
 from crossnorm.study.plan import Plan, make_plan
@@ -172,12 +173,10 @@ def _continued(folder: Path, old: tuple[Plan, Record], plan: Plan, digest: str) 
 
 def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
     """A study may grow by arms and seeds; nothing else of it may change."""
-    old, new = before.spec.model_dump(), plan.spec.model_dump()
-    fields = [field for field in old if field not in (*_GROWS, *_FREE) and old[field] != new[field]]
-    differ = [f"{field} ({_short(old[field], new[field])})" for field in fields]
+    differ = differences(*(each.spec.model_dump(exclude={*_GROWS, *_FREE}) for each in (before, plan)))
     arms = {arm.name: arm for arm in plan.arms}
     changed = [arm.name for arm in before.arms if arms.get(arm.name) != arm]
-    if changed and not fields:
+    if changed and not differ:
         differ.append(f"arms (without or other than before: {', '.join(changed[:3])})")
     missing = [seed for seed in before.seeds if seed not in plan.seeds]
     if missing:
@@ -185,13 +184,6 @@ def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
     if differ:
         hint = "Only seeds and arms can be added. Give another --out for a study of its own."
         raise BadInput(str(folder), "the study that the folder holds", "another: " + "; ".join(differ), hint)
-
-
-def _short(old: object, new: object) -> str:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-        return ", ".join(f"{key}: {old.get(key)!r} → {new.get(key)!r}" for key in keys)
-    return f"{old!r} → {new!r}"
 
 
 def _checksum(fields: dict[str, Any]) -> str:

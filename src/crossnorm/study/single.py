@@ -25,6 +25,7 @@ from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.study import store
 from crossnorm.study.arms import Arm, Learnable
+from crossnorm.study.differences import differences
 from crossnorm.study.files import read_json, write_atomically, write_json
 from crossnorm.study.pretrained import keep_model
 from crossnorm.study.runner import build_member, model_keywords
@@ -148,24 +149,8 @@ def _open(folder: Path, wanted: dict[str, Any], world: World) -> None:
             write_json(folder / "run.json", wanted)
     elif held != wanted:
         hint = "Give another --out for a run of its own."
-        raise BadInput(str(folder), "the run that the folder holds", f"another {_differing(held, wanted)}", hint)
-
-
-def _differing(held: Any, wanted: dict[str, Any]) -> str:
-    """``recipe (lr 0.001 instead of 0.008), seed``: what is asked for otherwise than the folder has it."""
-    held, found = held if isinstance(held, dict) else {}, []
-    for key in _unequal(held, wanted):
-        there, here = held.get(key), wanted.get(key)
-        if isinstance(there, dict) and isinstance(here, dict):
-            pairs = ((name, here.get(name, "none"), there.get(name, "none")) for name in _unequal(there, here))
-            key += f" ({', '.join(f'{name} {new} instead of {old}' for name, new, old in pairs)})"
-        found.append(key)
-    return ", ".join(found)
-
-
-def _unequal(held: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Keys that one of the two lacks, or has with another value."""
-    return [key for key in {**wanted, **held} if key not in held or key not in wanted or held[key] != wanted[key]]
+        differ = differences(held if isinstance(held, dict) else {}, wanted)
+        raise BadInput(str(folder), "the run that the folder holds", "another: " + "; ".join(differ), hint)
 
 
 def _start(

@@ -1,0 +1,29 @@
+"""In what two descriptions differ, in words: of a study and the one in its folder, or of a run and the one in its.
+
+Knows mappings of plain values; knows nothing of what they describe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["differences"]
+
+_ABSENT = "nothing"
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """``recipe (lr: 0.008 → 0.001)``, ``epochs (2 → 3)``: each key that one lacks or has with another value."""
+    return [f"{key} ({_change(old, new, key)})" for key in _unequal(old, new)]
+
+
+def _unequal(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [key for key in {**new, **old} if key not in old or key not in new or old[key] != new[key]]
+
+
+def _change(old: Mapping[str, Any], new: Mapping[str, Any], key: str) -> str:
+    before, after = old.get(key), new.get(key)
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        return ", ".join(f"{inner}: {_change(before, after, inner)}" for inner in _unequal(before, after))
+    return " → ".join(repr(side[key]) if key in side else _ABSENT for side in (old, new))
