@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from crossnorm.errors import BadInput, unknown_name
 
-__all__ = ["POSITIONS", "Config", "ImageConfig", "LanguageConfig", "TextConfig"]
+__all__ = ["POSITIONS", "Config", "ImageConfig", "LanguageConfig", "TextConfig", "setting"]
 
 POSITIONS = ("learnable", "sine", "none")
 
@@ -60,7 +60,7 @@ class Config:
             if value is not None:
                 raise BadInput(name, f"nothing: a {self.family} model has no such setting", value)
         else:
-            object.__setattr__(self, name, _RULES[name](name, value))
+            object.__setattr__(self, name, setting(name, value))
 
     @property
     def width(self) -> int:
@@ -231,3 +231,16 @@ _RULES: dict[str, Callable[[str, Any], Any]] = {
     "word_embedding_dim": _count,
     "train_words": _switch,
 }
+
+
+def setting(name: str, value: Any) -> Any:
+    """A setting's value, checked, in the form in which a configuration has it: the size 32 as (32, 32).
+
+    Args:
+        name: A field of some configuration.
+        value: As it was given.
+
+    Raises:
+        BadInput: A value that the setting cannot have.
+    """
+    return _RULES[name](name, value)

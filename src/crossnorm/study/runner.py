@@ -17,6 +17,7 @@ from crossnorm.adapters.texts import TextClassifier
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.models import TextTransformer, create_model, load_weights, place, set_word_vectors
+from crossnorm.models.config import setting
 from crossnorm.seeds import addressed
 from crossnorm.study import store
 from crossnorm.study.plan import Arm, Cohort, Plan, Run
@@ -53,17 +54,13 @@ def model_keywords(settings: Mapping[str, Any], task: Task) -> dict[str, Any]:
     if "variant" in settings:
         raise BadInput("model.variant", "no variant here, for arms have them", settings["variant"], _WHERE)
     for key in (key for key in _TASK_HAS if key in settings and key in task.model):
-        if _both_sides(settings[key]) != _both_sides(task.model[key]):
+        if setting(key, settings[key]) != setting(key, task.model[key]):
             raise BadInput(f"model.{key}", f"{task.model[key]}, which task {task.name} has", settings[key])
     own = settings.get("name", task.model["name"])
     default = {key: value for key, value in task.model.items() if own == task.model["name"] or key in _SIZES}
     if "word_vectors" in settings:
         default.pop("word_embedding_dim", None)  # the file's
     return default | dict(settings)
-
-
-def _both_sides(size: object) -> object:
-    return list(size) if isinstance(size, list | tuple) else [size, size]
 
 
 def build_model(arm: Arm, settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn.Module:
