@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crossnorm.api.answers import carry_out_until_decided, result_of
-from crossnorm.api.result import Result
+from crossnorm.api.result import Result, stored_lines
 from crossnorm.errors import BadInput
 from crossnorm.study import store
 from crossnorm.study.cluster import run_ray
@@ -80,9 +80,7 @@ def execute(subject: Subject, folder: Path, how: Execution, bars: Progress) -> R
 
 def _check_runs_are_there(folder: Path) -> None:
     """Where runs were cleared away, or never came along, training them again would replace what is left of them."""
-    table = folder / "table.csv"
-    held = table.exists() and len(table.read_text(encoding="utf-8").splitlines()) > 1  # beyond the names of its columns
-    if held and not any((folder / "runs").glob("*/*/*")):
+    if stored_lines(folder / "table.csv") and not any((folder / "runs").glob("*/*/*")):
         hint = "Give another --out to train them again, from study.yaml."
         raise BadInput(str(folder), "the runs of the answer that it holds", "none, only their table", hint)
 

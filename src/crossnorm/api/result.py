@@ -19,7 +19,7 @@ from crossnorm.study.files import make_folder, write_atomically
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Result"]
+__all__ = ["Result", "stored_lines"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,10 +86,10 @@ class Result:
 
     def _check_loses_nothing(self, stored: Path) -> None:
         """Where runs were cleared away, or never came along, the table is all that is left of them."""
-        if (self.table.status != "missing").any() or not stored.exists():
+        if (self.table.status != "missing").any():
             return
-        lines = len(stored.read_text(encoding="utf-8").splitlines()) - 1
-        if lines > 0:
+        lines = stored_lines(stored)
+        if lines:
             how = f"--metric {self.verdict.metric} --direction {self.verdict.direction}"
             if self.verdict.margin is not None:
                 how += f" --margin {self.verdict.margin:g}"
@@ -106,6 +106,11 @@ class Result:
 
     def __repr__(self) -> str:
         return f"Result({self.verdict.study}: {self.verdict.answer.sentence})"
+
+
+def stored_lines(table: Path) -> int:
+    """Lines of a stored table.csv beyond the names of its columns; 0 where there is none."""
+    return max(0, len(table.read_text(encoding="utf-8").splitlines()) - 1) if table.exists() else 0
 
 
 def _csv(table: Table) -> str:

@@ -41,7 +41,7 @@ def chart_data(table: Table, verdict: Verdict) -> dict[str, Any]:
     columns = len(table.arms) * len(table.seeds) * (len(metrics) + len(axes))
     kept = spaced(len(table.steps), max(10, _NUMBERS // max(1, columns)))
     decided = drawable(table, verdict.metric) if metrics else None
-    if decided not in metrics:  # every run diverged at once: other metrics may have curves, this one has none
+    if decided not in metrics:  # where every run diverged at once, other metrics alone have curves
         decided = None
     crowd = max(1.0, len(table.arms) * len(metrics) / _CURVES)
     shared = _Shared()
