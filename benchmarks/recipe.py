@@ -23,7 +23,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -143,13 +143,13 @@ def train(job: Job) -> Job:
 
     before, now = read_environment(job), describe_environment()
     if {key: value for key, value in before.items() if key != "before"} != now:
-        note_environment(job, {**now, "before": before} if before else {**now})
+        note_environment(job, {**now, "before": before} if before else now)
     with suppress(Settled):
         run_single(run, task, job.folder, device=pick_device(job.device), stepped=stepped)
     return job
 
 
-def note_environment(job: Job, environment: dict[str, object]) -> None:
+def note_environment(job: Job, environment: Mapping[str, object]) -> None:
     """Keep beside a run's folder, whose every file is accounted for, where it was trained."""
     target = environment_file(job)
     target.parent.mkdir(parents=True, exist_ok=True)
