@@ -1,6 +1,6 @@
 """Kill a small study at many random moments and compare what it answers with the undisturbed one.
 
-    python benchmarks/faults.py [--kills 200] [--of function|task] [--seed 0] [--out results/faults]
+    python -m benchmarks.faults [--kills 200] [--of function|task] [--seed 0] [--out results/faults]
 
 Each kill is a SIGKILL to the study's process or to one of its workers; the same command then goes on. When the study
 is done before the kills are used up, another one begins. Linux only.
@@ -11,13 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "study"))
-
-from fault_cases import curves, kill_at_random, plotted, verdict, write_slow, write_task
+from tests.study.fault_cases import curves, kill_at_random, plotted, verdict, write_slow, write_task
 
 WRITE = {"function": write_slow, "task": write_task}
 

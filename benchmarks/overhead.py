@@ -46,10 +46,10 @@ def measure_here(case: str, repeats: int, clock: Callable[[], float]) -> list[di
     import torch
 
     from crossnorm.functional import VARIANTS, Variant
-    from crossnorm.training.bench import measure_overhead
-    from crossnorm.training.memory import hold_memory
-    from crossnorm.training.recipes import make_recipe
-    from crossnorm.training.workload import open_workload, sites_of
+    from crossnorm.training.benchmark.benchmark import measure_overhead
+    from crossnorm.training.benchmark.synthetic_load import open_workload, sites_of
+    from crossnorm.training.recipe.recipes import make_recipe
+    from crossnorm.training.runtime.process_memory import hold_memory
 
     torch.set_num_threads(1)
     hold_memory()  # as every worker does
@@ -88,7 +88,7 @@ def main() -> int:
         clock = time.process_time if given.processor_time else time.perf_counter
         print(json.dumps(measure_here(given.here, given.repeats, clock)))
         return 0
-    from crossnorm.study.environment import describe_environment
+    from crossnorm.study.storage.environment import describe_environment
 
     cases = {case: {**CASES[case], "rows": measure(case, given.repeats, given.processor_time)} for case in given.cases}
     measured = "processor time" if given.processor_time else "wall-clock time"

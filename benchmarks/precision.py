@@ -18,13 +18,13 @@ import torch
 
 import crossnorm
 from crossnorm.data import Task, load_task
-from crossnorm.seeds import addressed
-from crossnorm.study.environment import describe_environment
-from crossnorm.training.batches import steps_per_epoch, train_batch
-from crossnorm.training.devices import pick_device
-from crossnorm.training.member import Member, make_member
-from crossnorm.training.memory import hold_memory
-from crossnorm.training.recipes import make_recipe
+from crossnorm.rng import addressed
+from crossnorm.study.storage.environment import describe_environment
+from crossnorm.training.loop.batches import steps_per_epoch, train_batch
+from crossnorm.training.loop.run_state import Member, make_member
+from crossnorm.training.recipe.recipes import make_recipe
+from crossnorm.training.runtime.devices import pick_device
+from crossnorm.training.runtime.process_memory import hold_memory
 
 MODEL = "cct_2_3x2_32"
 

@@ -20,10 +20,10 @@ from queue import Empty
 import torch
 
 from crossnorm.errors import BadInput
-from crossnorm.training.devices import DEVICES, pick_device
-from crossnorm.training.memory import hold_memory
-from crossnorm.training.recipes import make_recipe
-from crossnorm.training.workload import open_workload
+from crossnorm.training.benchmark.synthetic_load import open_workload
+from crossnorm.training.recipe.recipes import make_recipe
+from crossnorm.training.runtime.devices import DEVICES, pick_device
+from crossnorm.training.runtime.process_memory import hold_memory
 
 WARM_STEPS = 3
 PATIENCE = 120  # seconds for all processes to have started

@@ -40,12 +40,12 @@ from crossnorm.data import Split, Task, load_task
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.stats.intervals import interval_of_mean
-from crossnorm.study.environment import describe_environment
-from crossnorm.study.single import SingleRun, run_single
-from crossnorm.study.store import read_rows
-from crossnorm.training.devices import DEVICES, pick_device
-from crossnorm.training.memory import hold_memory
-from crossnorm.training.recipes import Recipe, make_recipe
+from crossnorm.study.storage.environment import describe_environment
+from crossnorm.study.storage.run_folder import read_rows
+from crossnorm.study.workload.single_run import SingleRun, run_single
+from crossnorm.training.recipe.recipes import Recipe, make_recipe
+from crossnorm.training.runtime.devices import DEVICES, pick_device
+from crossnorm.training.runtime.process_memory import hold_memory
 
 HELD_OUT = 5000
 DOSES = (0.0, 0.5)

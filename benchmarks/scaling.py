@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from crossnorm.study import store
-from crossnorm.study.folder import locked, open_folder
-from crossnorm.study.spec import parse_spec
-from crossnorm.study.subject import open_subject
+from crossnorm.study.spec.schema import parse_spec
+from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.study_folder import locked, open_folder
+from crossnorm.study.workload.workload import open_subject
 
 
 def made_up(folder: Path, arms: int, seeds: int) -> int:

@@ -24,10 +24,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from crossnorm.functional import Variant
-from crossnorm.study.environment import describe_environment
-from crossnorm.training.memory import hold_memory
-from crossnorm.training.recipes import make_recipe
-from crossnorm.training.workload import Workload, open_workload
+from crossnorm.study.storage.environment import describe_environment
+from crossnorm.training.benchmark.synthetic_load import Workload, open_workload
+from crossnorm.training.recipe.recipes import make_recipe
+from crossnorm.training.runtime.process_memory import hold_memory
 
 ALPHA = 0.5
 KINDS = {

@@ -61,8 +61,8 @@ class Window:
 
 def open_task(data: Path | None) -> Any:
     from crossnorm.data import load_task
-    from crossnorm.data.noise import noise_task
     from crossnorm.models.presets import configure
+    from crossnorm.training.benchmark.noise_task import noise_task
 
     if data is not None:
         return load_task("folder", data=data, train_examples=EXAMPLES)
@@ -81,10 +81,10 @@ def ours(seconds: float, data: Path | None) -> None:
 
     from crossnorm.functional import Variant
     from crossnorm.models import count_parameters
-    from crossnorm.training.cohort import train_cohort
-    from crossnorm.training.memory import hold_memory
-    from crossnorm.training.recipes import make_recipe
-    from crossnorm.training.workload import Workload
+    from crossnorm.training.benchmark.synthetic_load import Workload
+    from crossnorm.training.loop.cohort import train_cohort
+    from crossnorm.training.recipe.recipes import make_recipe
+    from crossnorm.training.runtime.process_memory import hold_memory
 
     hold_memory()  # as every worker does
     task = open_task(data)
@@ -224,8 +224,8 @@ def rate(
 
 
 def measured(given: argparse.Namespace) -> dict[str, Any]:
-    from crossnorm.study.environment import describe_environment
-    from crossnorm.study.local import default_workers
+    from crossnorm.study.executors.process_pool import default_workers
+    from crossnorm.study.storage.environment import describe_environment
 
     tried: dict[tuple[int, int], float] = {}
     for loaders, threads in itertools.product(LOADERS, THREADS):

@@ -43,7 +43,7 @@ def test_the_fine_tuning_command_runs(tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
     from crossnorm.cli import app
-    from pretrained_cases import write_bert, write_questions
+    from tests.pretrained_cases import write_bert, write_questions
 
     (line,) = re.findall(
         r"^    crossnorm (finetune --from package:\S+ .*)$", README.read_text(encoding="utf-8"), re.MULTILINE

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from crossnorm.api import Result, Study, compare
     from crossnorm.functional import Variant, attention, per_query, sequence_pool
     from crossnorm.models import create_model, list_models
-    from crossnorm.training.schedules import AlphaSchedule
+    from crossnorm.training.recipe.schedules import AlphaSchedule
 
 _HOME = {
-    "AlphaSchedule": "crossnorm.training.schedules",
+    "AlphaSchedule": "crossnorm.training.recipe.schedules",
     "Result": "crossnorm.api",
     "Study": "crossnorm.api",
     "Variant": "crossnorm.functional",

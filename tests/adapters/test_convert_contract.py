@@ -7,11 +7,11 @@ import pickle
 
 import pytest
 import torch
-from adapter_models import CASES, EVERY
 
 from crossnorm import Variant, convert
 from crossnorm.adapters import Handle
-from crossnorm.adapters.places import doses
+from crossnorm.adapters.base import doses
+from tests.adapters.adapter_models import CASES, EVERY
 
 # torch says so of its own fast path.
 pytestmark = pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")

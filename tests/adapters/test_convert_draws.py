@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from adapter_models import CASES
 
 import crossnorm
-from crossnorm.seeds import addressed
+from crossnorm.rng import addressed
+from tests.adapters.adapter_models import CASES
 
 
 def draws_of(model, call):

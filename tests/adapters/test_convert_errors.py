@@ -7,13 +7,13 @@ import sys
 
 import pytest
 import torch
-from adapter_models import EVERY, bert, encoder, gpt2, hf, timm
 from torch import nn
 
 import crossnorm
 from crossnorm import Variant, convert
 from crossnorm.adapters import Handle
 from crossnorm.errors import BadInput
+from tests.adapters.adapter_models import EVERY, bert, encoder, gpt2, hf, timm
 
 REFUSED = {
     "GPTNeo": {"hidden_size": 22, "num_heads": 2, "num_layers": 1, "attention_types": [[["global"], 1]]},
@@ -156,7 +156,7 @@ def test_other_implementations_are_refused():
 
 def test_sinks_and_softcaps_are_refused_where_they_act():
     pytest.importorskip("transformers")
-    from crossnorm.adapters import huggingface
+    from crossnorm.adapters import hf_attention as huggingface
 
     x = torch.zeros(2, 3, 5, 7)
     with pytest.raises(BadInput, match="Linear: expected attention weights that are a plain softmax, got s_aux"):

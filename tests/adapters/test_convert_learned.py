@@ -6,14 +6,14 @@ import copy
 
 import pytest
 import torch
-from adapter_models import EVERY, like
 from torch import nn
 
 from crossnorm import Variant, convert
 from crossnorm.adapters import Handle
-from crossnorm.adapters.dose import projected
+from crossnorm.adapters.alpha import projected
 from crossnorm.errors import BadInput
 from crossnorm.functional import VARIANTS
+from tests.adapters.adapter_models import EVERY, like
 
 NAMES = ["bert", "llama", "t5", "timm-vit", "torch-encoder", "cct", "gpt"]
 KINDS = ["model", "layer", "head"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from adapter_models import CASES, EVERY, bert, encoder, ids, like, llama, real
 from torch import nn
 
 from crossnorm import Variant, convert
+from tests.adapters.adapter_models import CASES, EVERY, bert, encoder, ids, like, llama, real
 
 ZERO = Variant(name="convex", alpha=0.0)
 nested = pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")

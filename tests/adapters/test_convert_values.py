@@ -6,11 +6,11 @@ import inspect
 
 import pytest
 import torch
-from adapter_models import CASES, OWN, TOKENS, draw, encoder, gpt2, ids, like, llama, real, t5
 
-import oracle
 from crossnorm import Variant, convert
 from crossnorm.models import place
+from tests import oracle
+from tests.adapters.adapter_models import CASES, OWN, TOKENS, draw, encoder, gpt2, ids, like, llama, real, t5
 
 NAMES = ["convex", "additive", "matched", "centred", "attenuated", "signed", "laser", "batch"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from crossnorm.study import store
-from crossnorm.study.folder import open_folder
-from crossnorm.study.plan import Plan, make_plan
-from crossnorm.study.spec import parse_spec
+from crossnorm.study.spec.plan import Plan, make_plan
+from crossnorm.study.spec.schema import parse_spec
+from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.study_folder import open_folder
 
 SPEC = {
     "name": "stored",

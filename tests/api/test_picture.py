@@ -8,7 +8,7 @@ import torch
 from crossnorm import create_model
 from crossnorm.api import picture
 from crossnorm.errors import BadInput
-from crossnorm.models.files import save_model
+from crossnorm.models.serialization import save_model
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 
-from stored_studies import begun, trained
 from typer.testing import CliRunner
 
 from crossnorm.cli import app
+from tests.api.stored_studies import begun, trained
 
 
 def reported(*arguments):

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stored_studies import begun, status, trained
 from typer.testing import CliRunner
 
 from crossnorm.api import read_result
-from crossnorm.api.watching import Watched, progress_of
+from crossnorm.api._watch import Watched, progress_of
 from crossnorm.cli import app
 from crossnorm.errors import BadInput
-from crossnorm.report.server import bound, host_allowed
-from crossnorm.study.folder import read_folder
-from crossnorm.study.plan import make_plan
-from crossnorm.study.status import StatusFile, read_status
+from crossnorm.report.html.http_server import bound, host_allowed
+from crossnorm.study.monitoring.status_file import StatusFile, read_status
+from crossnorm.study.spec.plan import make_plan
+from crossnorm.study.storage.study_folder import read_folder
+from tests.api.stored_studies import begun, status, trained
 
 
 def test_while_unfinished_the_verdict_is_sequential_and_says_so(tmp_path: Path) -> None:

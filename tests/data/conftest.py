@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from data_images import pixels
 from PIL import Image
+
+from tests.data.data_images import pixels
 
 Make = Callable[..., Path]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crossnorm import Variant, attention
 from crossnorm.functional import attend
-from oracle import NAMES
+from tests.oracle import NAMES
 
 FUNCTIONS = {"attention": attention, "attend": attend}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attention_cases import MASKS, SELF, SHAPES, draw, grouped, mask_of, masked, own, padding, tensors
 from torch.nn.functional import scaled_dot_product_attention
 
-import oracle
 from crossnorm import attention
 from crossnorm.functional import attend
+from tests import oracle
+from tests.functional.attention_cases import MASKS, SELF, SHAPES, draw, grouped, mask_of, masked, own, padding, tensors
 
 every_variant = pytest.mark.parametrize("name", oracle.NAMES)
 every_mask = pytest.mark.parametrize("kind", MASKS)

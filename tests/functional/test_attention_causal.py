@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attention_cases import FUNCTIONS, SELF, Shape, draw, mask_of, own, tensors
 
-import oracle
+from tests import oracle
+from tests.functional.attention_cases import FUNCTIONS, SELF, Shape, draw, mask_of, own, tensors
 
 both = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 every_variant = pytest.mark.parametrize("name", oracle.NAMES)

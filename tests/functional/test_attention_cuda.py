@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attention_cases import FUNCTIONS, SELF, SHAPES, masked, own, tensors
 
-import oracle
+from tests import oracle
+from tests.functional.attention_cases import FUNCTIONS, SELF, SHAPES, masked, own, tensors
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

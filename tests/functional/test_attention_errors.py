@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attention_cases import FUNCTIONS, SHAPES, draw, own, tensors
 
 from crossnorm import Variant, attention, sequence_pool
 from crossnorm.errors import BadInput
 from crossnorm.functional import attend, pool
+from tests.functional.attention_cases import FUNCTIONS, SHAPES, draw, own, tensors
 
 both = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 

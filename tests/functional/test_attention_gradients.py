@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attention_cases import FUNCTIONS, Shape, draw, masked, own, tensors
 
-import oracle
 from crossnorm.functional import pool
+from tests import oracle
+from tests.functional.attention_cases import FUNCTIONS, Shape, draw, masked, own, tensors
 
 every_variant = pytest.mark.parametrize("name", oracle.NAMES)
 TINY = Shape(batch=2, heads=0, queries=3, keys=5, width=2, dim=3)

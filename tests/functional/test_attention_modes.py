@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attention_cases import FUNCTIONS, MIXED, SELF, draw, masked, own, tensors
 
-import oracle
 from crossnorm import attention
 from crossnorm.functional import attend
+from tests import oracle
+from tests.functional.attention_cases import FUNCTIONS, MIXED, SELF, draw, masked, own, tensors
 
 QUICK = ("none", "padding", "causal")
 

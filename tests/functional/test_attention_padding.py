@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attention_cases import FUNCTIONS, SHAPES, Shape, additive, draw, grouped, lengths, own, padding, tensors
 
 import crossnorm
-import oracle
 from crossnorm.functional import Variant, Visibility, mix
+from tests import oracle
+from tests.functional.attention_cases import (
+    FUNCTIONS,
+    SHAPES,
+    Shape,
+    additive,
+    draw,
+    grouped,
+    lengths,
+    own,
+    padding,
+    tensors,
+)
 
 both = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 every_variant = pytest.mark.parametrize("name", oracle.NAMES)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attention_cases import (
+
+from tests import oracle
+from tests.functional.attention_cases import (
     FUNCTIONS,
     MASKS,
     MIXED,
@@ -18,8 +20,6 @@ from attention_cases import (
     own,
     tensors,
 )
-
-import oracle
 
 both = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 every_variant = pytest.mark.parametrize("name", oracle.NAMES)

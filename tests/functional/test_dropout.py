@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from crossnorm.functional.dropout import drop
-from crossnorm.seeds import addressed
+from crossnorm.rng import addressed
 
 
 def drawn(weights: torch.Tensor, probability: float, step: int = 0) -> torch.Tensor:

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from attention_cases import MASKS, SHAPES, grouped, masked, tensors
 from torch.nn.functional import scaled_dot_product_attention
 
-import oracle
+from tests import oracle
+from tests.functional.attention_cases import MASKS, SHAPES, grouped, masked, tensors
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from report_studies import STATES, judged
 
 from crossnorm.stats import Table, Verdict
+from tests.report.report_studies import STATES, judged
 
 
 @pytest.fixture(params=list(STATES))

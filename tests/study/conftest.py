@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-HERE = Path(__file__).resolve().parent
-if str(HERE) not in sys.path:
-    sys.path.insert(0, str(HERE))
-
-from study_cases import crossnorm, write_study  # noqa: E402
+from tests.study.study_cases import crossnorm, write_study
 
 
 @pytest.fixture(scope="session")

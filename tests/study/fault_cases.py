@@ -76,7 +76,7 @@ def workers_of(pid: int) -> list[int]:
                 words = (entry / "cmdline").read_bytes()
             except (OSError, IndexError):
                 continue
-            if parent == pid and b"crossnorm.study.worker" in words:
+            if parent == pid and b"crossnorm.study.executors.worker" in words:
                 found.append(int(entry.name))
     return found
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from crossnorm.api.answers import result_of
-from crossnorm.study import store
-from crossnorm.study.folder import locked, open_folder
-from crossnorm.study.function_run import run_function
-from crossnorm.study.plan import Plan, make_plan
-from crossnorm.study.spec import parse_spec
+from crossnorm.api._stored_result import result_of
+from crossnorm.study.spec.plan import Plan, make_plan
+from crossnorm.study.spec.schema import parse_spec
+from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.study_folder import locked, open_folder
+from crossnorm.study.workload.function_run import run_function
 
 
 def small_plan() -> Plan:

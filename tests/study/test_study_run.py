@@ -12,7 +12,8 @@ import sys
 import time
 
 import pytest
-from study_cases import TINY, contents, crossnorm, refused, write_study
+
+from tests.study.study_cases import TINY, contents, crossnorm, refused, write_study
 
 FILES = {"study.yaml", "verdict.json", "table.csv", "curves.png", "trend.png", "report.html"}
 

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-HERE = Path(__file__).resolve().parent
-if str(HERE) not in sys.path:
-    sys.path.insert(0, str(HERE))
-
-from training_cases import Listener, split  # noqa: E402
-
-from crossnorm.data import Task  # noqa: E402
+from crossnorm.data import Task
+from tests.training.training_cases import Listener, split
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import torch
 from crossnorm.data import Split
 from crossnorm.functional import Variant
 from crossnorm.models import create_model
-from crossnorm.seeds import addressed
-from crossnorm.training.member import make_member
-from crossnorm.training.recipes import make_recipe
+from crossnorm.rng import addressed
+from crossnorm.training.loop.run_state import make_member
+from crossnorm.training.recipe.recipes import make_recipe
 
 CPU = torch.device("cpu")
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from crossnorm.adapters.dose import Dose
+from crossnorm.adapters.adapter_registry import adapters
+from crossnorm.adapters.alpha import Dose
+from crossnorm.adapters.base import DOSE, Place, doses
 from crossnorm.adapters.handle import Handle
-from crossnorm.adapters.places import DOSE, Place, doses
-from crossnorm.adapters.registry import adapters
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Variant, as_variant
 
@@ -34,7 +34,7 @@ def convert(model: nn.Module, variant: Variant | str, *, learnable: str | None =
     looks at masks and values, so a compiled graph breaks there (``fullgraph=True`` will not do).
 
     A learned α starts at 0, whatever the variant's own: one for the whole model, one for each site or one for each
-    head. It stays in [0, 1] (see `crossnorm.adapters.dose.projected`); with ``additive`` it is free. The variant is
+    head. It stays in [0, 1] (see `crossnorm.adapters.alpha.projected`); with ``additive`` it is free. The variant is
     then computed at α = 0 too, so that a gradient flows, and α is part of the state dict.
 
     Args:

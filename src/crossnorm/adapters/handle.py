@@ -1,6 +1,6 @@
 """The handle of a converted model: its α, its sites and the way back.
 
-Knows nothing of libraries beyond `crossnorm.adapters.registry`.
+Knows nothing of libraries beyond `crossnorm.adapters.adapter_registry`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from crossnorm.adapters.places import doses, remove
-from crossnorm.adapters.registry import adapters
+from crossnorm.adapters.adapter_registry import adapters
+from crossnorm.adapters.base import doses, remove
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 

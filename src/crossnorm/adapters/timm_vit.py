@@ -17,7 +17,7 @@ from timm.layers.attention import Attention, AttentionRope
 from timm.models.eva import EvaAttention
 from torch import Tensor, cat, nn
 
-from crossnorm.adapters.places import DOSE, Adapter, Place, check_forward, swap, uses
+from crossnorm.adapters.base import DOSE, Adapter, Place, check_forward, swap, uses
 from crossnorm.errors import BadInput
 from crossnorm.functional import attend
 

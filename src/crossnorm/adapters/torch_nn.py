@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossnorm.adapters.dose import Dose
-from crossnorm.adapters.places import DOSE, Adapter, Place, check_forward, swap
+from crossnorm.adapters.alpha import Dose
+from crossnorm.adapters.base import DOSE, Adapter, Place, check_forward, swap
 from crossnorm.errors import BadInput
 from crossnorm.functional import attend_with_weights
 

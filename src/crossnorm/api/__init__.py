@@ -3,15 +3,15 @@
 Thin: every piece of work is done in one of the three rooms.
 """
 
-from crossnorm.api.answers import default_folder, look_at, read_result
-from crossnorm.api.audits import audit
-from crossnorm.api.benching import bench
-from crossnorm.api.pictures import picture
-from crossnorm.api.result import Result
-from crossnorm.api.single import evaluate_checkpoint, train_model
-from crossnorm.api.studies import Study
-from crossnorm.api.tables import compare, report_table
-from crossnorm.api.watching import watch
+from crossnorm.api._audit import audit
+from crossnorm.api._bench import bench
+from crossnorm.api._compare import compare, report_table
+from crossnorm.api._picture import picture
+from crossnorm.api._result import Result
+from crossnorm.api._stored_result import default_folder, look_at, read_result
+from crossnorm.api._study import Study
+from crossnorm.api._train import evaluate_checkpoint, train_model
+from crossnorm.api._watch import watch
 
 __all__ = [
     "Result",

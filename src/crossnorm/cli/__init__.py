@@ -5,15 +5,15 @@ input, 130 interrupted. Heavy imports happen inside the commands, so that help i
 """
 
 from crossnorm.cli import (  # noqa: F401 (each adds its commands)
-    benching,
-    finetuning,
-    listing,
-    picturing,
-    single,
-    stored,
-    studies,
-    watching,
+    bench_command,
+    finetune_command,
+    list_command,
+    model_commands,
+    picture_command,
+    stored_commands,
+    study_commands,
+    watch_command,
 )
-from crossnorm.cli.root import app, main
+from crossnorm.cli.app import app, main
 
 __all__ = ["app", "main"]

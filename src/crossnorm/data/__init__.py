@@ -10,27 +10,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crossnorm.data.augmentation import AUGMENTATIONS as AUGMENTATIONS
-    from crossnorm.data.augmentation import augment as augment
-    from crossnorm.data.catalogue import list_tasks as list_tasks
-    from crossnorm.data.load import load_task as load_task
-    from crossnorm.data.photographs import Photographs as Photographs
+    from crossnorm.data.images.lazy_images import Photographs as Photographs
+    from crossnorm.data.loading import load_task as load_task
     from crossnorm.data.task import Split as Split
     from crossnorm.data.task import Task as Task
     from crossnorm.data.task import prepare as prepare
+    from crossnorm.data.task_registry import list_tasks as list_tasks
 
 _HOME = {
-    "AUGMENTATIONS": "augmentation",
-    "Photographs": "photographs",
+    "Photographs": "images.lazy_images",
     "Split": "task",
     "Task": "task",
-    "augment": "augmentation",
-    "list_tasks": "catalogue",
-    "load_task": "load",
+    "list_tasks": "task_registry",
+    "load_task": "loading",
     "prepare": "task",
 }
 
-__all__ = ["AUGMENTATIONS", "Photographs", "Split", "Task", "augment", "list_tasks", "load_task", "prepare"]
+__all__ = ["Photographs", "Split", "Task", "list_tasks", "load_task", "prepare"]
 
 
 def __getattr__(name: str) -> Any:

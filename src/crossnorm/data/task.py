@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossnorm.data.catalogue import Kind
-from crossnorm.data.photographs import Photographs
-from crossnorm.data.vocabulary import PADDING
+from crossnorm.data.images.lazy_images import Photographs
+from crossnorm.data.task_registry import Kind
+from crossnorm.data.text.vocabulary import PADDING
 
 __all__ = ["Split", "Task", "prepare"]
 

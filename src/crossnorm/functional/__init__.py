@@ -11,14 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crossnorm.functional.catalogue import VARIANTS as VARIANTS
+    from crossnorm.functional._attention import attend as attend
+    from crossnorm.functional._attention import attend_with_weights as attend_with_weights
+    from crossnorm.functional._attention import attention as attention
     from crossnorm.functional.masks import Visibility as Visibility
-    from crossnorm.functional.own import per_query as per_query
     from crossnorm.functional.pooling import pool as pool
     from crossnorm.functional.pooling import sequence_pool as sequence_pool
-    from crossnorm.functional.scaled_dot_product import attend as attend
-    from crossnorm.functional.scaled_dot_product import attend_with_weights as attend_with_weights
-    from crossnorm.functional.scaled_dot_product import attention as attention
+    from crossnorm.functional.user_variants import per_query as per_query
+    from crossnorm.functional.variant_registry import VARIANTS as VARIANTS
     from crossnorm.functional.variants import SITES as SITES
     from crossnorm.functional.variants import Variant as Variant
     from crossnorm.functional.variants import as_variant as as_variant
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 _HOME = {
     "SITES": "variants",
-    "VARIANTS": "catalogue",
+    "VARIANTS": "variant_registry",
     "Variant": "variants",
     "Visibility": "masks",
     "as_variant": "variants",
-    "attend": "scaled_dot_product",
-    "attend_with_weights": "scaled_dot_product",
-    "attention": "scaled_dot_product",
+    "attend": "_attention",
+    "attend_with_weights": "_attention",
+    "attention": "_attention",
     "mix": "variants",
     "mixed_share": "variants",
     "observed": "variants",
-    "per_query": "own",
+    "per_query": "user_variants",
     "pool": "pooling",
     "sequence_pool": "pooling",
 }

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from crossnorm.errors import BadInput
-from crossnorm.functional.catalogue import Alpha
 from crossnorm.functional.masks import read_mask
+from crossnorm.functional.variant_registry import Alpha
 from crossnorm.functional.variants import Variant, as_variant, mix
 
 __all__ = ["pool", "sequence_pool"]

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from crossnorm.errors import BadInput, unknown_name
-from crossnorm.functional.catalogue import VARIANTS, Alpha
-from crossnorm.functional.forms import FORMS
 from crossnorm.functional.masks import Visibility
-from crossnorm.functional.own import mix_own
+from crossnorm.functional.mixed_terms import FORMS
+from crossnorm.functional.user_variants import mix_own
+from crossnorm.functional.variant_registry import VARIANTS, Alpha
 
 __all__ = ["SITES", "Variant", "as_variant", "mix", "mixed_share", "observed"]
 

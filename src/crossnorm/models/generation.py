@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from crossnorm.errors import BadInput
-from crossnorm.models.compact import LanguageModel
+from crossnorm.models.compact_transformers import LanguageModel
 
 __all__ = ["generate"]
 

@@ -17,8 +17,8 @@ try:
 except ImportError as error:
     raise ImportError("crossnorm.models.hub needs huggingface_hub: pip install 'crossnorm[hf]'") from error
 
-from crossnorm.models.compact import Model
-from crossnorm.models.files import load_model, save_model
+from crossnorm.models.compact_transformers import Model
+from crossnorm.models.serialization import load_model, save_model
 
 __all__ = ["HubModel"]
 

@@ -5,13 +5,13 @@ Knows nothing of training, models or a study's folder: everything is a function 
 
 from __future__ import annotations
 
-from crossnorm.report.confusion import confusion_figure
-from crossnorm.report.curves import curves_figure
-from crossnorm.report.notebook import result_html
-from crossnorm.report.page import write_report
-from crossnorm.report.style import FigureStyle, save
-from crossnorm.report.terminal import answer_panel, arms_table
-from crossnorm.report.trend import trend_figure
+from crossnorm.report.figures.alpha_trend import trend_figure
+from crossnorm.report.figures.confusion_matrix import confusion_figure
+from crossnorm.report.figures.learning_curves import curves_figure
+from crossnorm.report.figures.style import FigureStyle, save
+from crossnorm.report.html.notebook import result_html
+from crossnorm.report.html.report_page import write_report
+from crossnorm.report.terminal.verdict_summary import answer_panel, arms_table
 
 __all__ = [
     "FigureStyle",

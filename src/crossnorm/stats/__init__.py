@@ -5,25 +5,11 @@ Knows nothing of torch, studies or files: everything is a pure function of a `Ta
 
 from __future__ import annotations
 
-from crossnorm.stats.aa import FalseRate, Scatter, paired_scatter, rate_of_paired, rate_of_unpaired
+from crossnorm.stats.aa_false_positives import FalseRate, Scatter, paired_scatter, rate_of_paired, rate_of_unpaired
+from crossnorm.stats.analyse import estimate
 from crossnorm.stats.bands import ArmBand, Bands, bands
 from crossnorm.stats.comparison import family_size
-from crossnorm.stats.divergence import mcnemar_e_value, mcnemar_exact
-from crossnorm.stats.estimate import estimate
-from crossnorm.stats.outlook import Outlook, Prospect, outlook
-from crossnorm.stats.power import (
-    achieved_power,
-    detectable_difference,
-    pairs_for_difference,
-    pairs_for_difference_range,
-    pairs_needed,
-    sd_interval,
-)
-from crossnorm.stats.records import table_from_records
-from crossnorm.stats.sequential import confidence_sequence, e_value, first_bounded
-from crossnorm.stats.settled import settled
-from crossnorm.stats.standing import Standing, standings
-from crossnorm.stats.summaries import (
+from crossnorm.stats.curve_summaries import (
     Noise,
     PairingDiagnostics,
     area_under_curve,
@@ -32,7 +18,21 @@ from crossnorm.stats.summaries import (
     steps_to_target,
     summary_metrics,
 )
-from crossnorm.stats.table import ArmInfo, Table
+from crossnorm.stats.divergence import mcnemar_e_value, mcnemar_exact
+from crossnorm.stats.from_records import table_from_records
+from crossnorm.stats.power import (
+    achieved_power,
+    detectable_difference,
+    pairs_for_difference,
+    pairs_for_difference_range,
+    pairs_needed,
+    sd_interval,
+)
+from crossnorm.stats.prospective_power import Outlook, Prospect, outlook
+from crossnorm.stats.robustness import Standing, standings
+from crossnorm.stats.run_table import ArmInfo, Table
+from crossnorm.stats.sequential import confidence_sequence, e_value, first_bounded
+from crossnorm.stats.stopping_rule import settled
 from crossnorm.stats.verdict import Answer, ArmResult, Contrast, Pairing, Trend, Verdict
 
 __all__ = [

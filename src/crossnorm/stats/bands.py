@@ -16,7 +16,7 @@ import numpy as np
 
 from crossnorm.errors import BadInput
 from crossnorm.stats.intervals import MIN_PAIRS, Kind, critical_value, moments
-from crossnorm.stats.table import Floats, Table
+from crossnorm.stats.run_table import Floats, Table
 
 __all__ = ["ArmBand", "Bands", "bands", "ribbon_critical"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from crossnorm.errors import BadInput
 from crossnorm.stats.divergence import Divergence, divergence
 from crossnorm.stats.intervals import Interval, Kind, interval_of_mean
-from crossnorm.stats.table import Floats, Table
+from crossnorm.stats.run_table import Floats, Table
 
 __all__ = ["Comparison", "Direction", "Outcome", "Rule", "compare_arms", "family_size", "judge", "resolve_margin"]
 

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from crossnorm.stats.run_table import Floats
 from crossnorm.stats.sequential import log_e_process, sequential_critical
-from crossnorm.stats.table import Floats
 
 __all__ = ["MIN_PAIRS", "Interval", "Kind", "bounds", "critical_value", "interval_of_mean", "moments"]
 

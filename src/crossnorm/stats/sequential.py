@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from crossnorm.stats.table import Floats
+from crossnorm.stats.run_table import Floats
 
 __all__ = ["confidence_sequence", "e_value", "first_bounded", "log_e_process", "sequential_critical"]
 

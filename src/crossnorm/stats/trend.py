@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossnorm.stats.table import Floats, Table
+from crossnorm.stats.run_table import Floats, Table
 
 __all__ = ["DoseGrid", "dose_grids", "seed_slopes"]
 

@@ -1,0 +1,69 @@
+"""`audit`: whether runs repeat to the bit, and whether verdicts stay quiet where nothing differs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from crossnorm.api._stored_result import default_folder, read_result
+from crossnorm.api._study import Study
+from crossnorm.io import make_folder, write_json
+from crossnorm.study.audit.aa_arms import Audit, audit_kinds, audit_study
+from crossnorm.study.audit.reproducibility import repeat_runs
+from crossnorm.study.storage.study_folder import read_folder
+
+__all__ = ["audit"]
+
+
+def audit(
+    folder: Path | str | None = None,
+    *,
+    out: Path | str | None = None,
+    workers: int | None = None,
+    imports: Sequence[str] = (),
+    progress: bool = True,
+) -> Audit:
+    """Whether runs repeat to the bit, and how often verdicts err where nothing differs.
+
+    Of a function's runs what the verdict is about has to repeat; other values that it logged may differ, as times do.
+
+    Args:
+        folder: A study's folder, whose runs are audited; None: train an A/A study on digits, a few minutes' work.
+        out: Where audit.json is written; default the folder, or ``crossnorm/audit``.
+        workers: Worker processes of the A/A study; default one per core.
+        imports: Modules that define variants, or the function, of one's own.
+        progress: Whether bars are shown on the error stream.
+
+    Raises:
+        BadInput: There is no study in the folder, none of its runs is complete, or its data or function have changed;
+            or ``out`` cannot be written.
+    """
+    target = Path(out if out is not None else folder or default_folder("audit"))
+    if folder is None or read_folder(Path(folder)) is not None:
+        make_folder(target)
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="crossnorm-audit-") as scratch:
+            study = Study.model_validate(audit_study().model_dump())
+            study.run(scratch, workers=workers, device="cpu", imports=imports, progress=progress)
+            found = _audited(Path(scratch), imports)
+    else:
+        found = _audited(Path(folder), imports)
+    write_json(target / "audit.json", found.to_dict())
+    return found
+
+
+def _audited(folder: Path, imports: Sequence[str]) -> Audit:
+    result, stored = read_result(folder), read_folder(folder)
+    assert stored is not None
+    plan, record = stored
+    verdict = result.verdict
+    return Audit(
+        study=verdict.study,
+        function=plan.spec.function,
+        metric=verdict.metric,
+        confidence=verdict.confidence,
+        seeds=len(plan.seeds),
+        repeats=repeat_runs(folder, plan, record, imports),
+        kinds=audit_kinds(plan, result.table, verdict),
+    )

@@ -1,0 +1,163 @@
+"""`picture`: cross-normalisation looked at, in pictures that are multiplied and in the heads of a model."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossnorm.data import Task, load_task, prepare
+from crossnorm.errors import BadInput
+from crossnorm.io import make_folder
+from crossnorm.models import load_model
+from crossnorm.models.attention_maps import look_at_heads
+from crossnorm.report.figures.style import save
+from crossnorm.report.gallery.gallery_page import Exhibit, write_gallery
+from crossnorm.report.gallery.heatmaps import HeadValues, heads_figure, products_figure
+from crossnorm.report.gallery.matrix_products import PRODUCTS
+from crossnorm.report.gallery.test_images import generated, read_picture
+from crossnorm.study.workload.single_run import SingleRun, run_single
+from crossnorm.training.loop.losses import logits_of
+from crossnorm.training.recipe.recipes import make_recipe
+from crossnorm.training.runtime.devices import pick_device
+
+__all__ = ["picture"]
+
+_SIZE = 256  # pixels a side of the pictures that are multiplied
+_EPOCHS = 15  # of the small model where none is given
+
+_LEAD = (
+    "A grey picture is a matrix, so two pictures can be multiplied. What the product shows depends on what is "
+    "normalised first: nothing; the rows of the left factor, as attention does; or the rows of the left and the "
+    "columns of the right, which is cross-normalisation.",
+    "Attention multiplies a matrix of weights with a matrix of values, and normalises only the weights. The request "
+    "that crossnorm answers is to normalise the values too; the last picture shows both in a trained model.",
+)
+
+
+def picture(
+    out: Path | str,
+    *,
+    left: Path | None = None,
+    right: Path | None = None,
+    checkpoint: Path | None = None,
+    task: str = "digits",
+    data: Path | str | None = None,
+    layer: int = 0,
+    example: int = 0,
+    temperature: float = 8.0,
+    device: str = "auto",
+) -> Path:
+    """Write a gallery, ``picture.html``, and its pictures as PNG files into a folder; give back the page.
+
+    Args:
+        out: The folder; made if missing.
+        left: A picture file as the left factor; with `right`, shown before the generated pairs.
+        right: A picture file as the right factor.
+        checkpoint: A model that `save_model` wrote; None: a small one, trained now.
+        task: What the model looks at.
+        data: Where the task's data are.
+        layer: The attention layer whose heads are shown, from 0; negative: from the end.
+        example: Which example of the test set.
+        temperature: τ of the softmaxes over pixels.
+        device: Where a small model is trained: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        BadInput: One factor without the other, a file that is no picture, no such layer or example.
+    """
+    if (left is None) != (right is None):
+        raise BadInput("picture", "--left and --right together", "one of them")
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise BadInput("temperature", "a number above 0", temperature)
+    pairs = generated(_SIZE)
+    if left is not None and right is not None:
+        pairs = {f"{left.name} and {right.name}": (read_picture(left, _SIZE), read_picture(right, _SIZE))} | pairs
+    folder = Path(out)
+    loaded = load_task(task, data=data)
+    model = None if checkpoint is None else load_model(checkpoint)
+    if not 0 <= example < len(loaded.test):
+        raise BadInput("example", f"0 to {len(loaded.test) - 1}", example)
+    make_folder(folder)
+    exhibits = [
+        _multiplied(folder / f"matrices-{k}.png", title, factors, temperature)
+        for k, (title, factors) in enumerate(pairs.items(), start=1)
+    ]
+    named = f"A small model, trained for {_EPOCHS} epochs," if checkpoint is None else Path(checkpoint).name
+    shown = model or _trained(loaded, device)
+    exhibits.append(_heads(folder / "heads.png", shown, loaded, layer=layer, example=example, named=named))
+    write_gallery(folder / "picture.html", "Cross-normalisation, seen", _LEAD, exhibits)
+    return folder / "picture.html"
+
+
+def _multiplied(file: Path, title: str, factors: tuple[Any, Any], temperature: float) -> Exhibit:
+    save(products_figure(*factors, temperature=temperature), file, dpi=110)
+    caption = [f"{product.title.capitalize()}: {product.said}" for product in PRODUCTS.values()]
+    caption.append(
+        f"τ = {temperature:g}. Each product is shown from its own smallest to its own largest value, written under it, "
+        "the signed one symmetrically about 0; brightness cannot be compared between products."
+    )
+    return Exhibit(
+        file=file,
+        title=title[:1].upper() + title[1:],
+        caption=tuple(caption),
+        alt=f"Two pictures, {title}, and four products of them: {', '.join(p.title for p in PRODUCTS.values())}.",
+    )
+
+
+def _trained(task: Task, device: str) -> torch.nn.Module:
+    """A small model of the task, trained with plain attention; the same every time."""
+    size = {"embedding_dim": 32, "num_layers": 2} if task.kind in ("image", "sequence") else {}
+    run = SingleRun(model=size, recipe=make_recipe("quick", epochs=_EPOCHS))
+    with tempfile.TemporaryDirectory(prefix="crossnorm-picture-") as scratch:
+        run_single(run, task, Path(scratch), device=pick_device(device), stepped=lambda steps: None)
+        return load_model(Path(scratch) / "model.safetensors")
+
+
+def _heads(file: Path, model: torch.nn.Module, task: Task, *, layer: int, example: int, named: str) -> Exhibit:
+    raw = task.test.inputs[example : example + 1]
+    inputs = prepare(raw, task)
+    model = model.eval().cpu()
+    guesses: list[Tensor] = []
+
+    def forward() -> None:
+        guesses.append(logits_of(model, inputs))
+
+    found = look_at_heads(model, forward, layer)
+    parts = [part.numpy() for part in (found.weights, found.value, found.mixed, found.plain, found.crossed)]
+    heads = [HeadValues(weights=a, value=v, mixed=s, plain=p, crossed=c) for a, v, s, p, c in zip(*parts, strict=True)]
+    save(heads_figure(heads, _shown(raw, task)), file, dpi=110)
+    tokens, channels = parts[1].shape[-2:]
+    return Exhibit(
+        file=file,
+        title=f"Layer {layer} of a model of {task.name}",
+        caption=(
+            f"{named} on example {example} of the test set{_guess(guesses[0], task, example)}, head by head: the "
+            f"attention map A (a row per query, a column per token), the values V ({tokens} tokens down, {channels} "
+            "channels across), their softmax over the tokens S(V), and what becomes of them: A·V, and A·S(V), which "
+            "is the variant convex at α = 1.",
+            f"Every column of S(V) sums to 1, so its mean is 1/{tokens} = {1 / tokens:.3g}, far below the size of V: "
+            "that is why a study compares with a control that only shrinks V. Numbers: smallest to largest value. "
+            "V and A·V are blue below 0 and red above, the others dark at 0; no two matrices share a scale.",
+        ),
+        alt=f"{len(heads)} rows of five matrices: attention, values, their softmax over tokens, and the two outcomes.",
+    )
+
+
+def _shown(raw: Tensor, task: Task) -> Any:
+    """The input as an array to show; None where it is no picture."""
+    if task.kind != "image":
+        return None
+    channels = raw[0].numpy()
+    return channels[0] if len(channels) == 1 else channels.transpose(1, 2, 0)
+
+
+def _guess(logits: Tensor, task: Task, example: int) -> str:
+    """The class and what the model takes it for; empty where every token has a target."""
+    if task.kind == "language":
+        return ""
+    truth, guess = int(task.test.targets[example]), int(logits[0].argmax())
+    return f" (class {task.classes[truth]}, taken for {task.classes[guess]})"

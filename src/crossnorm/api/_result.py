@@ -1,0 +1,131 @@
+"""`Result`: a table of runs with its verdict, to look at, draw and save. Knows nothing about training."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossnorm.errors import BadInput
+from crossnorm.io import make_folder, write_atomically
+from crossnorm.report import FigureStyle, curves_figure, result_html, trend_figure, write_report
+from crossnorm.stats import Bands, Table, Trend, Verdict, bands
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Result", "stored_lines"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What a study, or any table of runs, answers.
+
+    Attributes:
+        table: The runs.
+        verdict: Estimates, intervals and the answer, as in verdict.json.
+        facts: What the page says beside the numbers: plan, environment, failures.
+        folder: The study's folder; None for a table from elsewhere.
+    """
+
+    table: Table
+    verdict: Verdict
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def curves(self, metric: str | None = None) -> Bands:
+        """Per arm the mean learning curve with its band, of the verdict's metric or another."""
+        verdict = self.verdict
+        return bands(self.table, metric or verdict.metric, confidence=verdict.confidence, interval=verdict.interval)
+
+    def trend(self) -> Trend:
+        """The first variant's slope per unit α against the baseline."""
+        return self.verdict.trend
+
+    def plot(self, *, width: float | str = "page", font_size: float = 8.0) -> tuple[Figure, Figure]:
+        """The learning curves and the trend over α, as matplotlib figures to change or save.
+
+        Args:
+            width: Inches, or "page" (7.0) or "column" (3.4).
+            font_size: Text size in points.
+
+        Raises:
+            BadInput: A width or text size that leaves no room.
+        """
+        style = FigureStyle(width=width, font_size=font_size)
+        table, verdict = self.table, self.verdict
+        return (
+            curves_figure(table, verdict, size=style.width, text_size=style.font_size),
+            trend_figure(table, verdict, size=style.width, text_size=style.font_size),
+        )
+
+    def save(self, directory: Path | str, style: FigureStyle | None = None) -> Path:
+        """Write verdict.json, table.csv, report.html and the figures curves and trend into a folder; give it back.
+
+        Args:
+            directory: Made if missing.
+            style: Formats, width and text size of the figures; default PNG, page width.
+
+        Raises:
+            BadInput: A style that leaves no room, a folder that cannot be written, or one whose table.csv would give
+                way to a table without any run.
+        """
+        directory = Path(directory)
+        make_folder(directory)
+        self._check_loses_nothing(directory / "table.csv")
+        style = style or FigureStyle()
+        write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts, style=style)
+        write_atomically(directory / "table.csv", _csv(self.table))
+        write_atomically(directory / "verdict.json", self.verdict.to_json())
+        return directory
+
+    def _check_loses_nothing(self, stored: Path) -> None:
+        """Where runs were cleared away, or never came along, the table is all that is left of them."""
+        if (self.table.status != "missing").any():
+            return
+        lines = stored_lines(stored)
+        if lines:
+            how = f"--metric {self.verdict.metric} --direction {self.verdict.direction}"
+            if self.verdict.margin is not None:
+                how += f" --margin {self.verdict.margin:g}"
+            raise BadInput(
+                str(stored.parent),
+                "runs to draw",
+                f"none, only their table of {lines} lines, which would be lost",
+                f"crossnorm report --from {stored} {how} --out ELSEWHERE draws it.",
+            )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, the arms, the two figures."""
+        return result_html(self.table, self.verdict)
+
+    def __repr__(self) -> str:
+        return f"Result({self.verdict.study}: {self.verdict.answer.sentence})"
+
+
+def stored_lines(table: Path) -> int:
+    """Lines of a stored table.csv beyond the names of its columns; 0 where there is none."""
+    return max(0, len(table.read_text(encoding="utf-8").splitlines()) - 1) if table.exists() else 0
+
+
+def _csv(table: Table) -> str:
+    """The table in long form, one line per arm, seed and evaluation; `report --from` reads it back."""
+    metrics = sorted(table.metrics)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["arm", "variant", "dose", "site", "control", "seed", "status", "step", *metrics])
+    for a, arm in enumerate(table.arms):
+        about = [arm.name, arm.variant, arm.alpha, arm.site, arm.control]
+        for s, seed in enumerate(table.seeds):
+            for i, step in enumerate(table.steps):
+                values = [table.metrics[name][a, s, i] for name in metrics]
+                if np.isnan(values).all():
+                    continue
+                cells = ["" if np.isnan(value) else repr(float(value)) for value in values]
+                writer.writerow([*("" if x is None else x for x in about), seed, table.status[a, s], step, *cells])
+    return text.getvalue()

@@ -1,0 +1,191 @@
+"""`watch`: a study's folder, existing or not yet, as a page that is always up to date."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossnorm.api._result import Result
+from crossnorm.api._stored_result import look_at
+from crossnorm.errors import BadInput
+from crossnorm.report.html.http_server import bound
+from crossnorm.report.html.live_page import LiveProgress, LiveWorker, live_page, progress_html, waiting_page
+from crossnorm.study.monitoring.status_file import SILENT_AFTER, read_status
+
+__all__ = ["Watched", "watch"]
+
+_PATIENCE = 4.0  # reading a large study may take at most one part in so many of the time
+
+
+def watch(
+    folder: Path | str, *, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], None] = lambda address: None
+) -> None:
+    """Serve the live page of a study's folder until interrupted; the folder need not exist yet.
+
+    Args:
+        folder: The study's folder.
+        host: The address to listen on; anything but 127.0.0.1 shows the study to others.
+        port: 0: a free one.
+        ready: Called with the page's address once it is served.
+
+    Raises:
+        BadInput: The address cannot be listened on.
+    """
+    with bound(Watched(Path(folder)), host, port) as server:
+        name, port = str(server.server_address[0]), server.server_address[1]
+        ready(f"http://{f'[{name}]' if ':' in name else name}:{port}/")
+        server.serve_forever()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What the folder held when it was last read: its answer, or a headline and message why there is none."""
+
+    version: str
+    result: Result | None = None
+    headline: str = ""
+    message: str = ""
+
+
+class Watched:
+    """The site of one folder: read again when its files change, at most as often as reading it is cheap."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._seen: _Seen | None = None
+        self._page: tuple[str, str] | None = None
+        self._not_before = 0.0
+
+    def progress(self) -> Mapping[str, str]:
+        """The page's version and the progress as it is now."""
+        with self._lock:
+            seen = self._read()
+        return {"version": seen.version, "html": progress_html(progress_of(self.folder, seen.result))}
+
+    def page(self) -> str:
+        """The whole page; drawn once for each version."""
+        with self._lock:
+            seen = self._read()
+            if self._page is None or self._page[0] != seen.version:
+                self._page = seen.version, self._draw(seen)
+            return self._page[1]
+
+    def _read(self) -> _Seen:
+        """The folder's contents, read again if any file has changed."""
+        started = time.monotonic()
+        if self._seen is not None and started < self._not_before:
+            return self._seen
+        version = _fingerprint(self.folder)
+        if self._seen is None or self._seen.version != version:
+            self._seen = _look(self.folder, version)
+            self._not_before = time.monotonic() + _PATIENCE * (time.monotonic() - started)
+        return self._seen
+
+    def _draw(self, seen: _Seen) -> str:
+        started = time.monotonic()
+        progress = progress_of(self.folder, seen.result)
+        page = None
+        if seen.result is not None:
+            try:
+                page = live_page(
+                    table=seen.result.table, verdict=seen.result.verdict, facts=seen.result.facts, progress=progress
+                )
+            except Exception as error:
+                seen = _broken(error, seen.version)
+        self._not_before = time.monotonic() + _PATIENCE * (time.monotonic() - started)
+        return page or waiting_page(self.folder.name or str(self.folder), seen.headline, seen.message, progress)
+
+
+def _look(folder: Path, version: str) -> _Seen:
+    if not (folder / "study.yaml").exists():
+        if folder.exists() and not folder.is_dir():
+            return _Seen(version=version, headline="This cannot be shown.", message=f"{folder} is not a folder.")
+        said = f"There is no study in {folder} yet. As soon as one begins there, it appears here."
+        return _Seen(version=version, headline="No study yet.", message=said)
+    try:
+        result = look_at(folder)
+    except Exception as error:  # whatever is wrong with the folder, its reader gets a sentence
+        return _broken(error, version)
+    return _Seen(version=version, result=result)
+
+
+def _broken(error: Exception, version: str) -> _Seen:
+    said = (
+        str(error)
+        if isinstance(error, BadInput)
+        else f"Its files do not fit together ({type(error).__name__}: {error})."
+    )
+    return _Seen(version=version, headline="The folder cannot be read.", message=said)
+
+
+def _fingerprint(folder: Path) -> str:
+    """Changes whenever a learning curve, an outcome or the plan does."""
+    paths = [folder, folder / "study.yaml", folder / "verdict.json"]
+    paths += sorted([*folder.glob("runs/*/*/metrics.jsonl"), *folder.glob("runs/*/*/result.json")])
+    said = hashlib.sha256()
+    for path in paths:
+        with suppress(OSError):
+            found = path.stat()
+            size = (found.st_mtime_ns, found.st_size) if path.is_file() else ()
+            said.update(repr((str(path), path.is_dir(), *size)).encode())
+    return said.hexdigest()[:16]
+
+
+def progress_of(folder: Path, result: Result | None) -> LiveProgress:
+    """How far the study is: outcomes from the folder, what is running from its status file."""
+    status = read_status(folder)
+    alive = status is not None and status["age"] <= SILENT_AFTER
+    if result is None:
+        return LiveProgress(state="running" if alive else "waiting")
+    outcomes = result.table.status
+    called = outcomes != "settled"
+    runs, done = int(called.sum()), int((called & (outcomes != "missing")).sum())
+    failed = int(np.isin(outcomes, ("diverged", "crashed")).sum())
+    if status is None or not alive:
+        stopped = "stopped" if status is None else "silent"
+        state = "done" if done == runs else stopped
+        return LiveProgress(state=state, runs=runs, done=done, failed=failed, share=done / max(1, runs))  # type: ignore[arg-type]
+    workers = tuple(w for w in (_worker(number, known) for number, known in status["workers"].items()) if w is not None)
+    place = {seed: k for k, seed in enumerate(result.table.seeds)}
+    known_arms = {arm.name: k for k, arm in enumerate(result.table.arms)}  # the folder may have grown since
+    training = [
+        (arm, worker)
+        for worker in workers
+        for arm in worker.arms
+        if worker.seed in place and arm in known_arms and outcomes[known_arms[arm], place[worker.seed]] == "missing"
+    ]
+    part = sum(worker.share for _, worker in training)
+    return LiveProgress(
+        state="running",
+        runs=runs,
+        done=done,
+        failed=failed,
+        running=len(training),
+        share=min(1.0, (done + part) / max(1, runs)),
+        seconds_left=status.get("seconds_left"),
+        workers=tuple(worker for worker in workers if any(worker is other for _, other in training)),
+    )
+
+
+def _worker(number: str, known: Any) -> LiveWorker | None:
+    """A worker out of the status file; None where the entry is damaged."""
+    try:
+        return LiveWorker(
+            number=int(number),
+            seed=known["seed"],
+            arms=tuple(known["arms"]),
+            share=min(1.0, known["done"] / max(1, known["total"])),
+            speed=known["examples_per_second"],
+            memory=known["memory"],
+        )
+    except (KeyError, TypeError, ValueError):
+        return None

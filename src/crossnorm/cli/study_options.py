@@ -1,0 +1,181 @@
+"""The options that shape a study, the same for every command that takes one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from crossnorm.cli.options import allowed_modules, margin_of, numbers, settings_of, with_options, words
+from crossnorm.errors import BadInput
+
+if TYPE_CHECKING:
+    from crossnorm.api import Study
+
+__all__ = ["Shape", "StudyName", "with_shape"]
+
+StudyName = Annotated[
+    str, typer.Argument(help="A study file, a study's folder, a ready study's name, or module:function.")
+]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the flags change in a study, and where and how it runs."""
+
+    alphas: Annotated[str | None, typer.Option(help="Doses, separated by commas: 0,0.5,1")] = None
+    seeds: Annotated[int | None, typer.Option(help="Number of paired seeds.")] = None
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None
+    recipe: Annotated[str | None, typer.Option(help="crossnorm list recipes; in place of the study's.")] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A field of the recipe, lr=1e-3, or model.FIELD=VALUE; a function's setting."),
+    ] = None
+    train_examples: Annotated[int | None, typer.Option(help="Use so many training examples.")] = None
+    variants: Annotated[str | None, typer.Option(help="Variants, separated by commas: convex,matched")] = None
+    metric: Annotated[str | None, typer.Option(help="test_loss, test_accuracy, or what a function logs.")] = None
+    direction: Annotated[str | None, typer.Option(help="Which is better: lower or higher.")] = None
+    margin: Annotated[str | None, typer.Option(help='Differences up to it count as "same": 0.02, or 1%.')] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None
+    out: Annotated[Path | None, typer.Option(help="The study's folder; default: crossnorm/<name>.")] = None
+    data: Annotated[Path | None, typer.Option(help="Folder or zip with train/CLASS/*, test/CLASS/*; or text.")] = None
+    imports: Annotated[list[str] | None, typer.Option("--import", help="Module that a study may name.")] = None
+    source: Annotated[str | None, typer.Option("--from", help="The pretrained model of a study that has one.")] = None
+
+    def study(self, name: str) -> Study:
+        """The study of that name or file, with what the flags change."""
+        from crossnorm.api import Study
+        from crossnorm.study.spec.arms import arms_of
+        from crossnorm.study.spec.builtin_studies import find_study
+        from crossnorm.study.spec.schema import parse_spec
+        from crossnorm.study.storage.study_folder import read_folder
+
+        changes: dict[str, Any] = {
+            "alphas": None if self.alphas is None else numbers("--alphas", self.alphas),
+            "seeds": self.seeds,
+            "epochs": self.epochs,
+            "train_examples": self.train_examples,
+            "variants": None if self.variants is None else words("--variants", self.variants),
+            "metric": self.metric,
+            "direction": self.direction,
+            "margin": None if self.margin is None else margin_of(self.margin),
+            "data": None if self.data is None else str(self.data),
+        }
+        given = {key: value for key, value in changes.items() if value is not None}
+        written = find_study(name)
+        if "metric" in given:
+            written.pop("direction", None)
+        if "variants" in given:
+            if _same_variants(written.get("variants"), given["variants"]):
+                del given["variants"]  # what it has already
+            else:  # another question, another folder
+                written["name"] = "-".join([str(written.get("name", "study")), *given["variants"]]).replace(":", ".")
+        if self.source is not None:
+            written["model"] = {"from": self.source}
+        self._set(written)
+        folder = self.folder(name)
+        stored = None if folder is None else read_folder(folder)
+        if stored is not None and "variants" in given:  # a folder that is named is that same study, grown
+            written["name"] = stored[0].spec.name
+        spec = parse_spec(written | given, name)
+        try:
+            arms_of(spec)
+        except BadInput as error:
+            raise error.within(name) from None
+        # What was not asked for stays so: the recipe that is the default depends on the model.
+        return Study.model_validate(spec.model_dump(exclude_unset=True))
+
+    def _set(self, written: dict[str, Any]) -> None:
+        """What ``--recipe`` and ``--set`` change in a study."""
+        changed, keywords = settings_of(self.settings or [], options={})
+        function = written.get("function") is not None
+        if not function:
+            changed = with_options(changed, epochs=self.epochs)
+            _check_arms(written.get("arms"), changed, self.recipe)
+        if self.recipe is not None:
+            held = written.get("recipe")
+            kept = {"epochs": held["epochs"]} if isinstance(held, dict) and "epochs" in held else {}
+            written["recipe"] = {"name": self.recipe} | kept
+        if "epochs" in changed and not function:  # a study's own, which would overrule the recipe's
+            written["epochs"] = changed.pop("epochs")
+        for part, changes in (("settings" if function else "recipe", changed), ("model", keywords)):
+            held = written.get(part, {})
+            if changes and isinstance(held, dict):  # anything else is refused when the study is read
+                written[part] = {**held, **changes}
+
+    def folder(self, name: str) -> Path | None:
+        """Where the study goes on: ``--out``, or the study's folder that was named; None: its default."""
+        from crossnorm.study.spec.builtin_studies import ready_studies
+
+        return self.out or (Path(name) if name not in ready_studies() and Path(name).is_dir() else None)
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Keywords of `Study.run` and `Study.estimate`."""
+        return {"workers": self.workers, "device": self.device, "imports": self.imports or []}
+
+
+def _check_arms(arms: object, changed: dict[str, Any], recipe: str | None) -> None:
+    """Refuse to change beneath an arm what it sets itself: an arm called "lr 2x" would then be something else.
+
+    Raises:
+        BadInput: It would be so.
+    """
+    from crossnorm.training.recipe.recipes import Recipe
+
+    fields = Recipe.model_fields if recipe is not None else changed
+    for arm in arms if isinstance(arms, list) else []:
+        own = [field for field in fields if field != "name" and isinstance(arm, dict) and arm.get(field) is not None]
+        if own:
+            option = f"--set {own[0]}" if recipe is None else "--recipe"
+            found = f"arm {arm.get('name')!r} with {', '.join(own)}"
+            raise BadInput(option, "arms without such a field of their own", found, "Change them in a study file.")
+
+
+def _same_variants(written: object, names: list[str]) -> bool:
+    """Whether a study's variants are those of the names, without settings of their own."""
+    from pydantic import ValidationError
+
+    from crossnorm.study.spec.arm_schema import VariantSpec
+
+    if not isinstance(written, list):
+        return False
+    try:
+        listed = [VariantSpec.model_validate({"name": v} if isinstance(v, str) else v) for v in written]
+        return listed == [VariantSpec(name=name) for name in names]
+    except ValidationError:
+        return False  # said in full when the study is read
+
+
+def with_shape(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `Shape` in place of its parameter ``shape``."""
+    names = [field.name for field in fields(Shape)]
+    hints = get_type_hints(Shape, include_extras=True)
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.name == "shape":
+            parameters += [
+                inspect.Parameter(
+                    field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+                )
+                for field in fields(Shape)
+            ]
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(command)
+    def shaped(**given: Any) -> None:
+        shape = Shape(**{name: given.pop(name) for name in names})
+        shape = replace(shape, imports=allowed_modules(given.get("study", ""), shape.imports or []))
+        command(shape=shape, **given)
+
+    shaped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    shaped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return shaped

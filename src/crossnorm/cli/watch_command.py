@@ -1,0 +1,38 @@
+"""The command that shows a study while it runs: watch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossnorm.cli.app import app, guarded
+from crossnorm.cli.options import import_modules
+
+__all__: list[str] = []
+
+
+@app.command()
+@guarded
+def watch(
+    folder: Annotated[Path, typer.Argument(help="A study's folder; it need not exist yet.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this one let others look.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: a free one.", min=0, max=65535)] = 0,
+    imports: Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")] = None,
+) -> None:
+    """Show a study's page while it runs, for a browser on this machine; Ctrl-C ends the page, not the study.
+
+    \b
+    crossnorm watch crossnorm/quick
+    crossnorm watch crossnorm/quick --port 8000
+    """  # noqa: D301
+    from crossnorm import api
+
+    import_modules(imports or [])
+    try:
+        api.watch(folder, host=host, port=port, ready=lambda address: typer.echo(f"The live page: {address}"))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None

@@ -1,0 +1,93 @@
+"""Photographs of any size, decoded when a batch asks for them: random crops for training, the centre for testing.
+
+A data set that does not fit into memory is a list of files; nothing is kept between batches. Knows nothing of tasks
+and policies.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossnorm.data.images.decode import decoded
+from crossnorm.data.images.resized_crops import centre, draw_crops, resized
+from crossnorm.data.task_registry import CropSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Photographs"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Photographs:
+    """Image files as batches uint8 (rows, 3, size, size), grey ones spread over the three channels.
+
+    Args:
+        files: Their names on the disk, or in the archive.
+        archive: The zip file they are in; None: plain files.
+        spec: How they are cut.
+    """
+
+    files: Sequence[str]
+    archive: Path | None
+    spec: CropSpec
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(images, channels, height, width) of all of them together."""
+        return len(self), 3, self.spec.size, self.spec.size
+
+    def head(self, count: int) -> Photographs:
+        """The first ``count`` of them."""
+        return replace(self, files=self.files[:count])
+
+    def __getitem__(self, rows: Tensor | slice) -> Tensor:
+        """The middle of each image, as a test set is looked at."""
+        images = self._images(rows)
+        return _batch(_together(lambda image: centre(image, self.spec), images))
+
+    def crops(self, rows: Tensor | slice, generator: torch.Generator) -> Tensor:
+        """A random crop of each image, as training looks at it; every draw from the generator."""
+        images = self._images(rows)
+        sizes = torch.tensor([(image.height, image.width) for image in images])
+        places = draw_crops(sizes, self.spec.scale, generator).tolist()
+        cut = [(image, tuple(place)) for image, place in zip(images, places, strict=True)]
+        return _batch(_together(lambda pair: resized(pair[0], pair[1], self.spec.size), cut))
+
+    def _images(self, rows: Tensor | slice) -> list[Image]:
+        indices = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
+        return _together(self._image, [self.files[i] for i in indices])
+
+    def _image(self, file: str) -> Image:
+        if self._open is None:
+            return decoded(Path(file).read_bytes, f"data {file}")
+        archive = self._open
+        return decoded(lambda: archive.read(file), f"data {self.archive}: {file}")
+
+    @cached_property
+    def _open(self) -> zipfile.ZipFile | None:
+        return None if self.archive is None else zipfile.ZipFile(self.archive)
+
+
+def _together(function: Callable[..., Image], items: Iterable[object]) -> list[Image]:
+    """``function`` of every item, in as many threads as torch has in this process: Pillow's work needs no lock."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(function, items))
+
+
+def _batch(images: list[Image]) -> Tensor:
+    pixels = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()

@@ -1,0 +1,187 @@
+"""Loading a task: catalogue row → source → cache → ``Task``.
+
+The one place that joins the parts of this package; knows nothing of how each of them works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crossnorm.adapters.hf_text_classifier import NO_TOKEN
+from crossnorm.data import builtin_datasets as sources
+from crossnorm.data.arrays import Arrays, array_digest, joint_digest
+from crossnorm.data.balanced_order import balanced_order
+from crossnorm.data.cache import Stored, cache_folder, cache_key, stored
+from crossnorm.data.images.class_folders import identity
+from crossnorm.data.images.image_folder import Progress, read_class_folders
+from crossnorm.data.images.lazy_image_tasks import check_count, photograph_task
+from crossnorm.data.task import Split, Task
+from crossnorm.data.task_registry import TaskSpec, default_model, find_task
+from crossnorm.data.text.text_tasks import Encoder, stream_source, text_model, text_source
+from crossnorm.data.text.token_streams import windows
+from crossnorm.data.text.vocabulary import PADDING
+from crossnorm.errors import BadInput
+
+__all__ = ["load_task"]
+
+
+def load_task(
+    name: str,
+    *,
+    data: Path | str | None = None,
+    train_examples: int | None = None,
+    encoder: Encoder | None = None,
+    cache: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Task:
+    """Load a task of the catalogue; the first time it is generated, downloaded or decoded, later mapped.
+
+    The training set is stored in a fixed order that deals the classes in turn, and ``train_examples=N`` is its
+    first N: as balanced over the classes as they allow, the same for every run and seed, and a smaller N is
+    contained in a larger one (``crossnorm.data.balanced_order``). Mean, standard deviation and vocabulary are those of
+    the whole training set, whatever N. A file for language modelling keeps its order: its first nine tenths are for
+    training, the rest for testing, both cut into windows.
+
+    Args:
+        name: See ``list_tasks``.
+        data: What to take in place of a download: a folder or zip file with train/CLASS/* and test/CLASS/* (images;
+            test/ may be called val/),
+            a folder in the data set's usual format (labelled texts), or a file (language, required); required by
+            the task ``folder`` too.
+        train_examples: Number of training examples (windows, for language), 1 to all; default all.
+        encoder: A pretrained model's tokenizer, which encodes the raw texts once in place of words.
+        cache: Cache folder; default ``$CROSSNORM_CACHE``, else the platform's.
+        progress: Called with (images done, images in all) while images are decoded.
+
+    Raises:
+        BadInput: An unknown task, a path that does not hold what it should, a failed download,
+            ``train_examples`` out of range.
+    """
+    spec = find_task(name)
+    path = _data_path(name, spec, data)
+    if encoder is not None and spec.text is None:
+        raise BadInput("model.from", f"a checkpoint of crossnorm for {name}, which has no texts", "a model of texts")
+    if spec.crop is not None:
+        return photograph_task(name, spec, path, train_examples, None if cache is None else Path(cache))
+    key, build = _source(name, spec, path, encoder, progress)
+    entry = stored(key, lambda scratch: _ordered(build(scratch)), None if cache is None else Path(cache))
+    _check_shape(name, spec, path, entry)
+    task = _task(name, spec, path, entry, train_examples)
+    wanted = cache_folder(None if cache is None else Path(cache))
+    if entry.root != wanted:
+        task = replace(task, notes=f"{task.notes} {wanted} cannot be written; arrays in {entry.root}.".strip())
+    return task
+
+
+def _data_path(name: str, spec: TaskSpec, data: Path | str | None) -> Path | None:
+    if spec.source in ("mnist1d", "digits") and data is not None:
+        hint = "Leave it out, or take the task 'folder' for images of your own."
+        raise BadInput("data", f"no path: the task {name} brings its own data", str(data), hint)
+    if spec.source == "folder" and data is None:
+        hint = "Give it by --data PATH."
+        raise BadInput("data", "a folder or zip file with train/CLASS/* and test/CLASS/*", "none", hint)
+    if spec.kind == "language" and data is None:
+        raise BadInput(
+            "data", f"a file whose {spec.source} the task {name} predicts", "none", "Give it by --data FILE."
+        )
+    return None if data is None else Path(data).expanduser()
+
+
+def _source(
+    name: str, spec: TaskSpec, path: Path | None, encoder: Encoder | None, progress: Progress | None
+) -> tuple[str, Callable[[Path], Arrays]]:
+    """The key of the task's cache entry and the function that builds its arrays in a scratch folder."""
+    if spec.text is not None:
+        key, read = text_source(name, spec.text, path, encoder)
+        return key, lambda scratch: read()
+    if spec.kind == "language":
+        assert path is not None
+        key, read = stream_source(name, spec, path)
+        return key, lambda scratch: read()
+    if path is not None:
+        key = cache_key(name, {"data": identity(path)})
+        return key, lambda scratch: read_class_folders(path, progress)
+    if spec.source == "mnist1d":
+        return cache_key(name, {"mnist1d": version("mnist1d")}), lambda scratch: sources.mnist1d()
+    if spec.source == "digits":
+        return cache_key(name, {"scikit-learn": version("scikit-learn")}), lambda scratch: sources.digits()
+    dataset = spec.dataset
+    key = cache_key(name, {"torchvision": dataset})
+    return key, lambda scratch: sources.torchvision_dataset(name, dataset, scratch)
+
+
+def _ordered(arrays: Arrays) -> Arrays:
+    if arrays.train_inputs.ndim == 1:
+        return arrays  # a stream has no examples to deal
+    order = balanced_order(arrays.train_targets)
+    inputs, targets = arrays.train_inputs[order], arrays.train_targets[order]
+    return replace(arrays, train_inputs=inputs, train_targets=targets)
+
+
+def _check_shape(name: str, spec: TaskSpec, path: Path | None, entry: Stored) -> None:
+    """Files given in place of a known data set must look like it."""
+    if path is None or spec.shape is None:
+        return
+    found = (len(entry.arrays.classes), *entry.arrays.train_inputs.shape[1:])
+    expected = (spec.n_classes, *spec.shape)
+    if found != expected:
+        text = "{} classes of images with (channels, height, width) = ({}, {}, {})"
+        hint = "The task 'folder' takes images of any size and any number of classes."
+        raise BadInput(f"data {path}", f"{text.format(*expected)} for {name}", text.format(*found), hint)
+
+
+def _splits(spec: TaskSpec, arrays: Arrays) -> tuple[Split, Split]:
+    if spec.kind == "language":
+        return windows(arrays.train_inputs, spec.seq_len), windows(arrays.test_inputs, spec.seq_len)
+    return _split(arrays.train_inputs, arrays.train_targets), _split(arrays.test_inputs, arrays.test_targets)
+
+
+def _split(inputs: np.ndarray, targets: np.ndarray) -> Split:
+    return Split(inputs=torch.from_numpy(inputs), targets=torch.from_numpy(targets))
+
+
+def _task(name: str, spec: TaskSpec, path: Path | None, entry: Stored, train_examples: int | None) -> Task:
+    arrays, words = entry.arrays, spec.kind in ("text", "language")
+    train, test = _splits(spec, arrays)
+    count = check_count(train_examples, len(train))
+    used = count * spec.seq_len + 1 if spec.kind == "language" else count
+    shape: tuple[int, int, int] = (1, 1, train.inputs.shape[1]) if words else arrays.train_inputs.shape[1:]
+    origin = "Read" if words else "Images decoded"
+    return Task(
+        name=name,
+        kind=spec.kind,
+        train=Split(inputs=train.inputs[:count], targets=train.targets[:count]),
+        test=test,
+        n_classes=len(arrays.classes),
+        classes=arrays.classes,
+        mean=spec.mean or entry.mean,
+        std=spec.std or entry.std,
+        image_size=shape[1:],
+        n_channels=shape[0],
+        digest=_digest(entry, None if count == len(train) else used),
+        augmentation=spec.augmentation,
+        model=text_model(spec, arrays) if words else default_model(spec, shape, len(arrays.classes)),
+        notes="" if path is None else f"{origin} from {path.name}.",
+        vocabulary=arrays.vocabulary,
+        padding=PADDING if arrays.vocabulary else NO_TOKEN,
+    )
+
+
+def _digest(entry: Stored, used: int | None) -> str:
+    """Of the arrays as used; those of whole arrays are stored, so that loading need not read them.
+
+    Args:
+        entry: The whole arrays.
+        used: Examples of the training set, or tokens of its stream; None: all.
+    """
+    digests = dict(entry.digests)
+    if used is not None:
+        for field in ("train_inputs", "train_targets"):
+            digests[field] = array_digest(getattr(entry.arrays, field)[:used])
+    return joint_digest([digests[field] for field in sorted(digests)])

@@ -1,0 +1,121 @@
+"""Words and tokens as tasks: where their arrays come from, and what a task of them is.
+
+Joins readers, hub and vocabulary for `load_task`; knows nothing of the cache's files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crossnorm.data.arrays import Arrays
+from crossnorm.data.cache import cache_key
+from crossnorm.data.task_registry import TaskSpec, TextSpec
+from crossnorm.data.text.huggingface import hub_texts
+from crossnorm.data.text.readers import SPLITS, Example, Texts, files_identity, find_files, read_texts
+from crossnorm.data.text.token_streams import read_bytes, read_characters
+from crossnorm.data.text.vocabulary import build_vocabulary, encode
+from crossnorm.errors import BadInput
+
+__all__ = ["Encoder", "stream_source", "text_model", "text_source"]
+
+_TOKENIZER = 1  # of `split_words` and the readers; part of every key
+
+
+class Encoder(Protocol):
+    """A pretrained model's own tokenizer, in place of words."""
+
+    @property
+    def identity(self) -> str:
+        """Changes whenever the ids of a text may."""
+
+    def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Ids (texts, tokens), padded on the right with `crossnorm.adapters.hf_text_classifier.NO_TOKEN`."""
+
+
+def text_source(
+    name: str, spec: TextSpec, path: Path | None, encoder: Encoder | None = None
+) -> tuple[str, Callable[[], Arrays]]:
+    """The key of a task of labelled texts in the cache, and the function that builds its arrays.
+
+    Args:
+        name: The task's name.
+        spec: Its row.
+        path: A folder in the data set's usual format; None: the Hugging Face hub.
+        encoder: Turns raw texts into ids; None: words, known by the training set.
+
+    Raises:
+        BadInput: The folder is not what it should be; when called, whatever reading or downloading refuses.
+    """
+    about: dict[str, object] = {"tokenizer": _TOKENIZER, "sizes": [spec.seq_len, spec.min_count, spec.max_words]}
+    if encoder is not None:
+        about = {"encoder": encoder.identity}
+    if path is None:
+        key = cache_key(name, about | {"hub": spec.repository})
+        return key, lambda: _text_arrays(hub_texts(name, spec), spec, encoder)
+    files = find_files(path, spec.format)
+    identity = [files_identity(files[split]) for split in SPLITS]
+    key = cache_key(name, about | {"data": identity})
+    return key, lambda: _text_arrays(read_texts(files, spec.format, spec.classes), spec, encoder)
+
+
+def _text_arrays(texts: Texts, spec: TextSpec, encoder: Encoder | None) -> Arrays:
+    words = (text for _, text in texts["train"])
+    vocabulary: tuple[str, ...] = ()
+    if encoder is None:
+        vocabulary = build_vocabulary(words, min_count=spec.min_count, max_words=spec.max_words)
+
+    def inputs(examples: list[Example]) -> np.ndarray:
+        raw = [text for _, text in examples]
+        return encode(raw, vocabulary, spec.seq_len) if encoder is None else encoder(raw)
+
+    def targets(examples: list[Example]) -> np.ndarray:
+        return np.array([label for label, _ in examples], dtype=np.int64)
+
+    return Arrays(
+        train_inputs=inputs(texts["train"]),
+        train_targets=targets(texts["train"]),
+        test_inputs=inputs(texts["test"]),
+        test_targets=targets(texts["test"]),
+        classes=spec.classes,
+        vocabulary=vocabulary,
+    )
+
+
+def stream_source(name: str, spec: TaskSpec, path: Path) -> tuple[str, Callable[[], Arrays]]:
+    """The key of a stream of characters or bytes in the cache, and the function that builds it.
+
+    Raises:
+        BadInput: No such file, or one too short to hold a window of its test part; when called, no text.
+    """
+    least = 10 * (spec.seq_len + 1)
+    if not path.is_file():
+        raise BadInput(f"data {path}", "a text file", "a folder" if path.is_dir() else "no such file")
+    read = read_characters if spec.source == "characters" else read_bytes
+
+    def build() -> Arrays:
+        arrays = read(path)
+        tokens = len(arrays.train_inputs) + len(arrays.test_inputs)
+        if tokens < least:
+            raise BadInput(f"data {path}", f"at least {least} tokens: ten windows of {spec.seq_len}", f"{tokens}")
+        return arrays
+
+    return cache_key(name, {"data": files_identity([path]), "tokens": spec.source}), build
+
+
+def text_model(spec: TaskSpec, arrays: Arrays) -> dict[str, object]:
+    """The keywords of `create_model` (the name included) that suit a task of words or tokens.
+
+    None of them suits a pretrained model's own tokens, which have no vocabulary here.
+    """
+    if not arrays.vocabulary:
+        return {}
+    sizes = {"vocab_size": len(arrays.vocabulary)}
+    if spec.text is None:
+        return {"name": "gpt_2", **sizes, "seq_len": spec.seq_len, **spec.model}
+    sizes |= {"seq_len": spec.text.seq_len, "num_classes": len(arrays.classes)}
+    return {"name": "text_cct_2", **sizes, **spec.model}

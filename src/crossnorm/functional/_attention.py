@@ -1,0 +1,212 @@
+"""Scaled dot-product attention whose values may be remixed.
+
+`attend` is the kernel of a study, the same at every α; `attention` is the drop-in for torch's function. Knows
+nothing of the catalogue's members or of models.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from crossnorm.errors import BadInput
+from crossnorm.functional.dropout import drop
+from crossnorm.functional.masks import Visibility, read_mask
+from crossnorm.functional.variant_registry import Alpha
+from crossnorm.functional.variants import Variant, as_variant, mix
+
+__all__ = ["attend", "attend_with_weights", "attention"]
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    *,
+    variant: Variant | str = "convex",
+    alpha: float | None = None,
+) -> Tensor:
+    """Attention with remixed values: softmax(scale · Q Kᵀ) V′, V′ a variant of V at dose α.
+
+    For the default variant V′ = (1-α) V + α S(V), with S(V)_jd = exp(V_jd) / Σ_i exp(V_id) the softmax over the
+    tokens. The arguments up to `enable_gqa` are those of ``torch.nn.functional.scaled_dot_product_attention``.
+
+    At α = 0 this *calls* torch's function, hence the same bits, and torch's own answer where a query sees nothing.
+    Elsewhere the weights are computed openly (two matrix products and a softmax), dropout acts on them first, a
+    query that sees nothing gets zeros, and padded tokens take no part: changing what they hold changes no bit.
+    Where the mask differs by query, causal above all, S is taken over what each query sees, so nothing leaks.
+
+    Args:
+        query: Q (…, q, e): q queries of e channels.
+        key: K (…, k, e): k tokens.
+        value: V (…, k, d).
+        attn_mask: Broadcastable to (…, q, k). Boolean: True = visible. Float: added to the scores; hides where it
+            is ≤ finfo(dtype).min / 2, −inf included.
+        dropout_p: Probability of dropping a weight; applied whenever it is not 0, as in torch.
+        is_causal: Query i sees tokens 0 … i (torch's top-left triangle); excludes `attn_mask`.
+        scale: Factor of the scores; None: e^-½.
+        enable_gqa: Repeat the heads (axis -3) of key and value to those of the query.
+        variant: A name of ``crossnorm list variants``, ``module:function``, or a `Variant`.
+        alpha: The dose; None: the `Variant`'s own, or 1.
+
+    Returns:
+        (…, q, d).
+
+    Raises:
+        BadInput: An unknown variant, α given twice, shapes or masks that do not fit.
+
+    Example:
+        >>> import torch, crossnorm
+        >>> q = k = v = torch.zeros(1, 3, 2)
+        >>> crossnorm.attention(q, k, v, alpha=1.0)[0, 0]
+        tensor([0.3333, 0.3333])
+
+    Source: M. Bukatin, "Request for Plot" (2021).
+    """
+    variant = as_variant(variant, alpha)
+    if variant.alpha == 0:
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
+    return attend(
+        query,
+        key,
+        value,
+        attn_mask=attn_mask,
+        is_causal=is_causal,
+        dropout_p=dropout_p,
+        scale=scale,
+        enable_gqa=enable_gqa,
+        variant=variant,
+    )
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    attn_mask: Tensor | None = None,
+    is_causal: bool = False,
+    dropout_p: float = 0.0,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    variant: Variant | None = None,
+    alpha: Alpha | None = None,
+    draws: str = "torch",
+) -> Tensor:
+    """The open form of `attention` at every α: what all arms of a study share, the baseline included.
+
+    Draws the same random numbers whatever the variant; ``variant=None`` equals α = 0 to the bit.
+
+    Args:
+        query: Q (…, q, e).
+        key: K (…, k, e).
+        value: V (…, k, d).
+        attn_mask: As in `attention`.
+        is_causal: As in `attention`.
+        dropout_p: As in `attention`; draws from torch's global generator.
+        scale: As in `attention`.
+        enable_gqa: As in `attention`.
+        variant: None: plain attention.
+        alpha: The dose in force, a number or a tensor broadcastable to (…, k, d); None: the variant's own.
+        draws: How dropout draws: "torch", as torch's own attention does on a CPU, so that a model whose attention this
+            stands in for drops the same weights at α = 0 and elsewhere; "words", which is faster, where every arm
+            takes this form (see `crossnorm.functional.dropout.drop`).
+
+    Returns:
+        (…, q, d).
+    """
+    return attend_with_weights(
+        query,
+        key,
+        value,
+        attn_mask=attn_mask,
+        is_causal=is_causal,
+        dropout_p=dropout_p,
+        scale=scale,
+        enable_gqa=enable_gqa,
+        variant=variant,
+        alpha=alpha,
+        draws=draws,
+    )[0]
+
+
+def attend_with_weights(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    attn_mask: Tensor | None = None,
+    is_causal: bool = False,
+    dropout_p: float = 0.0,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    variant: Variant | None = None,
+    alpha: Alpha | None = None,
+    draws: str = "torch",
+) -> tuple[Tensor, Tensor]:
+    """`attend` and the attention weights A (…, q, k) it used, after dropout; arguments as in `attend`."""
+    _check_channels(query, key, value)
+    if not 0 <= dropout_p <= 1:
+        raise BadInput("dropout_p", "a probability", dropout_p)
+    if enable_gqa:
+        key, value = _repeat_heads("key", query, key), _repeat_heads("value", query, value)
+    leading = _check_leading(query, key, value)
+    visible, bias = read_mask(attn_mask, is_causal, (*leading, query.shape[-2], key.shape[-2]), query.device)
+    weights = _weights(query, key, visible, bias, scale)
+    if dropout_p:
+        weights = drop(weights, dropout_p) if draws == "words" else F.dropout(weights, dropout_p)
+    seen = visible.to_any()
+    if seen is not None:  # 0 · NaN is NaN: what padded tokens hold must not reach the product
+        value = value.masked_fill(~seen.unsqueeze(-1), 0.0)
+    return mix(weights, value, visible, variant, alpha), weights
+
+
+def _weights(query: Tensor, key: Tensor, visible: Visibility, bias: Tensor | None, scale: float | None) -> Tensor:
+    """A = softmax(scale · Q Kᵀ + bias) over the visible tokens; a query that sees nothing has weights 0."""
+    # Packed first: scaled with gaps, it would take a slow pass and be packed for the product after all.
+    packed = query.contiguous() * (query.shape[-1] ** -0.5 if scale is None else scale)
+    scores = packed @ key.transpose(-2, -1)
+    if bias is not None:
+        scores = scores + bias.to(scores.dtype)
+    mask = visible.mask()
+    if mask is None:
+        return scores.softmax(-1)
+    # The finite minimum instead of −inf: a row without any visible token stays free of NaN, also backwards.
+    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(~mask, 0.0)
+
+
+def _repeat_heads(name: str, query: Tensor, tensor: Tensor) -> Tensor:
+    if tensor.ndim < 3 or query.ndim < 3 or query.shape[-3] % tensor.shape[-3]:
+        expected = "a head axis -3 that divides the query's"
+        raise BadInput(name, expected, f"shapes {tuple(query.shape)} and {tuple(tensor.shape)}")
+    return tensor.repeat_interleave(query.shape[-3] // tensor.shape[-3], -3)
+
+
+def _check_channels(query: Tensor, key: Tensor, value: Tensor) -> None:
+    for name, tensor in (("query", query), ("key", key), ("value", value)):
+        if tensor.ndim < 2:
+            raise BadInput(name, "at least the two axes (tokens, channels)", f"shape {tuple(tensor.shape)}")
+    if query.shape[-1] != key.shape[-1]:
+        raise BadInput("key", f"{query.shape[-1]} channels, as the query has", f"shape {tuple(key.shape)}")
+    if key.shape[-2] != value.shape[-2]:
+        raise BadInput("value", f"{key.shape[-2]} tokens, as the key has", f"shape {tuple(value.shape)}")
+
+
+def _check_leading(query: Tensor, key: Tensor, value: Tensor) -> tuple[int, ...]:
+    """The broadcast axes before (tokens, channels)."""
+    try:
+        shapes = (query.shape[:-2], key.shape[:-2], value.shape[:-2])
+        if shapes[0] == shapes[1] == shapes[2]:  # mostly, and broadcasting takes its time
+            return tuple(shapes[0])
+        return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        found = ", ".join(str(tuple(tensor.shape)) for tensor in (query, key, value))
+        raise BadInput("query, key, value", "axes before the last two that broadcast", f"shapes {found}") from None

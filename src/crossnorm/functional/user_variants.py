@@ -1,0 +1,89 @@
+"""The user's own variants, named ``module:function``.
+
+Knows nothing of the catalogue.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from crossnorm.errors import BadInput
+from crossnorm.functional.masks import Visibility
+from crossnorm.functional.variant_registry import Alpha
+
+__all__ = ["mix_own", "own_function", "per_query"]
+
+Own = TypeVar("Own", bound=Callable[..., Tensor])
+
+
+def per_query(function: Own) -> Own:
+    """Declare that a variant of one's own is right for masks that differ by query.
+
+    Without masks, and with padding masks, a variant f(value, *, alpha, visible) gets `visible` (…, tokens) or None
+    and returns values of the shape of `value` (…, tokens, dim). Under a mask that differs by query it is refused,
+    since a sum over all tokens would leak the future, unless it is declared with this decorator: then `visible` is
+    (…, queries, tokens) and the result (…, queries, tokens, dim), the values as each query is to see them.
+    """
+    function.__crossnorm_per_query__ = True  # type: ignore[attr-defined]
+    return function
+
+
+def own_function(name: str) -> Callable[..., Any]:
+    """The function that ``module:function`` names, in a module that is already imported.
+
+    Nothing is imported here: a study file may name a function, only its user may have it run.
+
+    Raises:
+        BadInput: The module is not imported, or has no such function.
+    """
+    module_name, _, function_name = name.partition(":")
+    module = sys.modules.get(module_name)
+    if module is None:
+        hint = f"Import it first; on the command line: --import {module_name}."
+        raise BadInput(
+            f"variant {name!r}",
+            "a function of an imported module",
+            f"no imported module {module_name!r}",
+            hint,
+        )
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise BadInput(f"variant {name!r}", "a function of that module", f"no function {function_name!r} in it")
+    return cast("Callable[..., Any]", function)
+
+
+def mix_own(weights: Tensor, value: Tensor, visible: Visibility, name: str, alpha: Alpha) -> Tensor:
+    """The branch's output (…, q, d) for the variant ``module:function``; arguments as in `mix`."""
+    function = own_function(name)
+    if visible.pairs is None:
+        keys = None if visible.keys is None else visible.keys.expand(value.shape[:-1])
+        mixed = _call_own(function, name, value, alpha, keys, value.shape)
+        return weights @ mixed.to(weights.dtype)
+    if not getattr(function, "__crossnorm_per_query__", False):
+        hint = "A sum over all tokens would leak. See crossnorm.per_query."
+        raise BadInput(
+            f"variant {name!r}", "a mask that is the same for every query", "one that differs by query", hint
+        )
+    pairs = visible.pairs.expand(*value.shape[:-2], *weights.shape[-2:])
+    mixed = _call_own(function, name, value, alpha, pairs, (*pairs.shape, value.shape[-1]))
+    return torch.einsum("...qk,...qkd->...qd", weights, mixed.to(weights.dtype))
+
+
+def _call_own(
+    function: Callable[..., Any],
+    name: str,
+    value: Tensor,
+    alpha: Alpha,
+    visible: Tensor | None,
+    shape: tuple[int, ...],
+) -> Tensor:
+    mixed = function(value, alpha=alpha, visible=visible)
+    if not isinstance(mixed, Tensor) or mixed.shape != shape:
+        found = f"shape {tuple(mixed.shape)}" if isinstance(mixed, Tensor) else type(mixed).__name__
+        raise BadInput(f"variant {name!r}", f"a tensor of shape {tuple(shape)}", found)
+    return mixed

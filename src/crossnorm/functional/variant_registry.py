@@ -1,0 +1,93 @@
+"""The catalogue of variants, the only list of them: what attention does with the values, in words.
+
+A new variant is a new entry, whose `form` names what α mixes in. Knows nothing of tensors: listing the variants must
+stay instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["VARIANTS", "Alpha", "Entry"]
+
+Alpha: TypeAlias = Union[float, "Tensor"]
+"""A number, or a tensor that broadcasts against (…, tokens, dim)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One variant of the catalogue: output = A · (keep(α) V + α F), F made from τV and scaled by the gain.
+
+    Attributes:
+        summary: One line: the formula and why it is there.
+        control: The variant that shares its linear part but not its idea; None stands for the baseline.
+        keep: α ↦ the coefficient of V.
+        form: F, a name of `crossnorm.functional.mixed_terms.FORMS`; None: there is no F, and gain and temperature
+            have no effect.
+    """
+
+    summary: str
+    control: str | None
+    keep: Callable[[Alpha], Alpha]
+    form: str | None
+
+
+def _shrink(alpha: Alpha) -> Alpha:
+    return 1 - alpha
+
+
+def _all(alpha: Alpha) -> Alpha:
+    return 1.0
+
+
+VARIANTS: dict[str, Entry] = {
+    "convex": Entry(
+        summary="(1-α) V + α S(V): the request itself",
+        control="attenuated",
+        keep=_shrink,
+        form="softmax",
+    ),
+    "additive": Entry(
+        summary="V + α S(V), α of any sign: nothing of V is taken away",
+        control=None,
+        keep=_all,
+        form="softmax",
+    ),
+    "matched": Entry(
+        summary="(1-α) V + α N S(V): S(V) is of size 1/N, this one keeps the scale",
+        control=None,
+        keep=_shrink,
+        form="matched",
+    ),
+    "centred": Entry(
+        summary="(1-α) V + α (N S(V) - 1): the same without the constant",
+        control=None,
+        keep=_shrink,
+        form="centred",
+    ),
+    "attenuated": Entry(summary="(1-α) V: what shrinking alone does", control=None, keep=_shrink, form=None),
+    "signed": Entry(
+        summary="(1-α) V + α (min-max of V to [-1, 1] per head): Bukatin's signed normalisation",
+        control=None,
+        keep=_shrink,
+        form="signed",
+    ),
+    "laser": Entry(
+        summary="(1-α) A V + α log(A exp V): the closest published relative, arXiv 2411.03493",
+        control=None,
+        keep=_shrink,
+        form="laser",
+    ),
+    "batch": Entry(
+        summary="(1-α) V + α softmax of V over the batch axis: one example depends on the others",
+        control="attenuated",
+        keep=_shrink,
+        form="batch",
+    ),
+}
+"""Every variant by name, the only list of them."""

@@ -1,0 +1,38 @@
+"""A gallery of pictures with captions: one file that holds them all.
+
+Knows figures and text; knows nothing of what they show.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossnorm.report.html.report_page import environment, static_files
+from crossnorm.report.whole_file import whole_file
+
+__all__ = ["Exhibit", "write_gallery"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibit:
+    """A picture file with its heading, its caption's paragraphs, and what it shows in words for who cannot see it."""
+
+    file: Path
+    title: str
+    caption: tuple[str, ...]
+    alt: str
+
+
+def write_gallery(path: Path, title: str, lead: Sequence[str], exhibits: Sequence[Exhibit]) -> None:
+    """Write a page with every picture inside it."""
+    shown = [(exhibit, base64.b64encode(exhibit.file.read_bytes()).decode()) for exhibit in exhibits]
+    html = (
+        environment()
+        .get_template("gallery.html")
+        .render(title=title, lead=lead, exhibits=shown, static=static_files("report.css"))
+    )
+    with whole_file(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")

@@ -1,1 +1,0 @@
-"""Ready study files; data, no code."""

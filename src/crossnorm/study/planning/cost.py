@@ -1,0 +1,212 @@
+"""What a study costs: runs, steps, hours and disk, from learning curves that carry their seconds.
+
+The curves come from stored runs, from a pilot, or from a few measured steps of the study's own model; of a function's
+runs only whole ones say how long they take. Knows nothing of how the curves are judged.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from crossnorm.data import Task
+from crossnorm.errors import BadInput
+from crossnorm.models import count_parameters
+from crossnorm.study.spec.plan import Arm, Plan, Run, cut
+from crossnorm.study.workload.cohort_run import build_model
+from crossnorm.training.loop.batches import steps_per_epoch
+
+__all__ = [
+    "Cost",
+    "Curves",
+    "Source",
+    "cost_of",
+    "cost_of_runs",
+    "seconds_by_arm",
+    "seconds_of_outcomes",
+    "seconds_per_seed",
+]
+
+Curves = Mapping[Run, Sequence[Mapping[str, Any]]]
+"""Learning curves by run: rows with `step`, `images` and `seconds`, by increasing step."""
+
+Source = Literal["stored runs", "pilot", "measured steps"]
+
+_RESULT_BYTES = 250
+_PAGE_BYTES = 6_000_000  # the page carries its drawing library
+_STATE = 3  # a weight and its two moments in a checkpoint, 4 bytes each
+_CHECKPOINTS = 2  # the newest and the one before it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a study takes on this machine; None: not measured, or, where a function trains, only the function knows.
+
+    Attributes:
+        source: Where the seconds come from.
+        arms: Number of arms, the baseline included.
+        seeds: Number of seeds.
+        runs: Arms × seeds.
+        runs_done: Those that have an outcome already.
+        train_examples: In one epoch's training set.
+        steps: Optimiser steps of all runs.
+        images: Examples that all runs train on.
+        seconds_per_run: Mean over arms, of one worker.
+        seconds_per_seed: One more seed of every arm, of one worker.
+        workers: Worker processes that share the runs.
+        hours: Until the last worker ends, were nothing done yet.
+        hours_left: Of the runs that are still to do.
+        disk_bytes: What stays: curves, outcomes, the page.
+        disk_peak_bytes: With the checkpoints of the runs in training.
+    """
+
+    source: Source | None
+    arms: int
+    seeds: int
+    runs: int
+    runs_done: int
+    train_examples: int | None = None
+    steps: int | None = None
+    images: int | None = None
+    seconds_per_run: float | None = None
+    seconds_per_seed: float | None = None
+    workers: int
+    hours: float | None = None
+    hours_left: float | None = None
+    disk_bytes: int | None = None
+    disk_peak_bytes: int | None = None
+
+
+def seconds_by_arm(plan: Plan, curves: Curves, task: Task) -> dict[str, float]:
+    """Seconds of one whole run of every arm; empty if no curve has two evaluations.
+
+    A run takes its evaluation before training, then time in proportion to the examples it has seen (evaluations after
+    each epoch included). An arm without curves takes as long as the mean of the measured arms beside the baseline.
+    """
+    found: dict[str, list[float]] = {}
+    for run, rows in curves.items():
+        timed = [row for row in rows if row.get("seconds") is not None and row.get("images") is not None]
+        if len(timed) > 1:
+            first, last = timed[0], timed[-1]
+            rate = (last["seconds"] - first["seconds"]) / (last["images"] - first["images"])
+            before = first["seconds"] if first["step"] == 0 else 0.0
+            found.setdefault(run.arm, []).append(before + rate * _images(plan.arm(run.arm), task))
+    return _of_every_arm(plan, found)
+
+
+def seconds_of_outcomes(plan: Plan, results: Mapping[Run, Mapping[str, Any] | None]) -> dict[str, float]:
+    """Seconds of one whole run of every arm, from outcomes of complete runs; empty without any."""
+    found: dict[str, list[float]] = {}
+    for run, result in results.items():
+        if result is not None and result["status"] == "complete" and isinstance(result.get("seconds"), int | float):
+            found.setdefault(run.arm, []).append(result["seconds"])
+    return _of_every_arm(plan, found)
+
+
+def seconds_per_seed(plan: Plan, results: Mapping[Run, Mapping[str, Any] | None]) -> float | None:
+    """Seconds that one more seed of every arm takes one worker, from outcomes of complete runs; None without any."""
+    return sum(seconds_of_outcomes(plan, results).values()) or None
+
+
+def _of_every_arm(plan: Plan, found: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Means by arm; an arm without any has the mean of the others beside the baseline."""
+    means = {arm: sum(values) / len(values) for arm, values in found.items()}
+    if not means:
+        return {}
+    others = [value for arm, value in means.items() if arm != plan.arms[0].name] or list(means.values())
+    return {arm.name: means.get(arm.name, sum(others) / len(others)) for arm in plan.arms}
+
+
+def cost_of_runs(
+    plan: Plan, seconds: Mapping[str, float], *, source: Source, done: Sequence[Run] = (), workers: int
+) -> Cost:
+    """Runs and hours of a plan, whatever trains.
+
+    Args:
+        plan: Arms and seeds.
+        seconds: Of one whole run of every arm; empty: not measured.
+        source: Where they come from.
+        done: Runs of the plan that need no training any more.
+        workers: Worker processes.
+    """
+    todo = _todo(plan, done)
+    cost = Cost(
+        source=source if seconds else None,
+        arms=len(plan.arms),
+        seeds=len(plan.seeds),
+        runs=len(plan.runs),
+        runs_done=len(plan.runs) - len(todo),
+        workers=workers,
+    )
+    if not seconds:
+        return cost
+    return replace(
+        cost,
+        seconds_per_run=sum(seconds.values()) / len(seconds),
+        seconds_per_seed=sum(seconds.values()),
+        hours=_hours(plan, plan.runs, seconds, workers),
+        hours_left=_hours(plan, todo, seconds, workers),
+    )
+
+
+def cost_of(plan: Plan, task: Task, curves: Curves, *, source: Source, done: Sequence[Run] = (), workers: int) -> Cost:
+    """The cost of a plan whose runs train on a task, given curves of some of its arms.
+
+    Args:
+        plan: Resolved.
+        task: Its task.
+        curves: Of arms of the plan; any number of seeds and epochs.
+        source: Where they come from.
+        done: Runs of the plan that need no training any more.
+        workers: Worker processes.
+
+    Raises:
+        BadInput: No curve says how long training takes.
+    """
+    seconds = seconds_by_arm(plan, curves, task)
+    if not seconds:
+        raise BadInput(f"the {source}", "runs that get through their first steps", "none that does")
+    todo, kept = _todo(plan, done), _kept_bytes(plan, curves)
+    members = max((len(cohort.arms) for cohort in cut(plan, todo, workers)), default=0)
+    model = build_model(plan.arms[0], plan.spec.model, task, plan.seeds[0])
+    checkpoints = min(len(todo), members * workers) * _CHECKPOINTS * _STATE * 4 * count_parameters(model)
+    return replace(
+        cost_of_runs(plan, seconds, source=source, done=done, workers=workers),
+        train_examples=len(task.train),
+        steps=len(plan.seeds) * sum(_steps(arm, task) for arm in plan.arms),
+        images=len(plan.seeds) * sum(_images(arm, task) for arm in plan.arms),
+        disk_bytes=kept,
+        disk_peak_bytes=kept + checkpoints,
+    )
+
+
+def _todo(plan: Plan, done: Sequence[Run]) -> list[Run]:
+    finished = set(done)
+    return [run for run in plan.runs if run not in finished]
+
+
+def _steps(arm: Arm, task: Task) -> int:
+    return steps_per_epoch(task.train, arm.training.batch_size) * arm.training.epochs
+
+
+def _images(arm: Arm, task: Task) -> int:
+    return _steps(arm, task) * arm.training.batch_size
+
+
+def _hours(plan: Plan, runs: Sequence[Run], seconds: Mapping[str, float], workers: int) -> float:
+    """Until the last worker ends, if each takes the next cohort when it is free."""
+    free = [0.0] * workers
+    for cohort in cut(plan, runs, workers):
+        heapq.heapreplace(free, free[0] + sum(seconds[arm] for arm in cohort.arms))
+    return max(free) / 3600
+
+
+def _kept_bytes(plan: Plan, curves: Curves) -> int:
+    """Learning curves as long as the plan's, with lines as long as those measured."""
+    lines = [len(json.dumps(row)) + 1 for rows in curves.values() for row in rows]
+    line = sum(lines) / len(lines)
+    per_seed = sum((arm.training.epochs + 1) * line + _RESULT_BYTES for arm in plan.arms)
+    return round(len(plan.seeds) * per_seed) + _PAGE_BYTES

@@ -1,0 +1,134 @@
+"""The plan: a study's arms × seeds as runs, and runs as cohorts.
+
+Everything a study asks for is judged here or with its arms, before the first step of training. Knows nothing of files,
+processes or results.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+from crossnorm.study.spec.arms import Arm, arms_of
+from crossnorm.study.spec.schema import StudySpec
+
+__all__ = ["Arm", "Cohort", "Plan", "Run", "cut", "make_plan"]
+
+# More members than this in one process would hold more models and optimisers than it is worth.
+_MOST_MEMBERS, _MOST_PRETRAINED = 16, 4
+# Seeds added at a time to an open-ended study: a number of its own, since what is decided must not depend on workers.
+_BATCH = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """One (arm, seed)."""
+
+    arm: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Runs of one seed that train in lock step."""
+
+    seed: int
+    arms: tuple[str, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Its runs, in the plan's order."""
+        return tuple(Run(arm, self.seed) for arm in self.arms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A compiled study: arms (baseline first) × seeds."""
+
+    spec: StudySpec
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Every run, seed by seed."""
+        return tuple(Run(arm.name, seed) for seed in self.seeds for arm in self.arms)
+
+    @property
+    def batches(self) -> tuple[tuple[int, ...], ...]:
+        """Seeds in the order they are called for: all at once, or, open-ended, the first ones and then two by two."""
+        first = len(self.spec.seeds)
+        later = range(first, len(self.seeds), _BATCH)
+        return (self.seeds[:first], *(self.seeds[i : i + _BATCH] for i in later))
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Arm]:
+        return {arm.name: arm for arm in self.arms}
+
+
+def make_plan(spec: StudySpec) -> Plan:
+    """Compile a study.
+
+    Raises:
+        BadInput: An unknown recipe, field, variant or control, two arms of one name, or nothing to compare.
+    """
+    return Plan(spec=spec, arms=arms_of(spec), seeds=_seeds(spec))
+
+
+def _seeds(spec: StudySpec) -> tuple[int, ...]:
+    """The study's seeds; open-ended ones go on with the smallest unused numbers."""
+    unused = (seed for seed in itertools.count() if seed not in spec.seeds)
+    more = (spec.max_seeds or 0) - len(spec.seeds) if spec.stop == "decided" else 0
+    return (*spec.seeds, *itertools.islice(unused, more))
+
+
+def _most_members(plan: Plan) -> int:
+    """Pretrained models are large, and their texts are cheap to batch again."""
+    return _MOST_PRETRAINED if "from" in plan.spec.model else _MOST_MEMBERS
+
+
+def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
+    """Cut runs into cohorts so that all workers end together, the largest first; a function's runs stay alone.
+
+    Runs of one seed share a cohort if they share its batches. Each such group is split into the fewest parts that
+    bring the longest worker within 5 % of the best that any number of parts can do: a larger cohort shares more.
+    """
+    if plan.spec.function is not None:
+        return [Cohort(run.seed, (run.arm,)) for run in runs]
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for run in runs:
+        arm = plan.arm(run.arm)
+        recipe = arm.training
+        drawn = (recipe.augmentation, recipe.flip, recipe.mixup, recipe.cutmix, recipe.mix_epochs)
+        stream = (run.seed, arm.seed_offset, recipe.epochs, recipe.batch_size, *drawn)
+        groups.setdefault(stream, []).append(run.arm)
+    if not groups:
+        return []
+    most = max(map(len, groups.values()))
+    ways = [_parts(groups, count) for count in range(-(-most // _most_members(plan)), most + 1)]
+    spans = [_longest_worker([len(c.arms) for c in way], workers) for way in ways]
+    return next(way for way, span in zip(ways, spans, strict=True) if span <= 1.05 * min(spans))
+
+
+def _parts(groups: Mapping[tuple[object, ...], Sequence[str]], count: int) -> list[Cohort]:
+    cohorts = [
+        Cohort(cast("int", stream[0]), tuple(arms[i::count]))
+        for stream, arms in groups.items()
+        for i in range(count)
+        if arms[i::count]
+    ]
+    return sorted(cohorts, key=lambda cohort: -len(cohort.arms))
+
+
+def _longest_worker(sizes: Sequence[int], workers: int) -> int:
+    loads = [0] * workers
+    for size in sizes:
+        loads[loads.index(min(loads))] += size
+    return max(loads)

@@ -1,0 +1,314 @@
+"""The study file: its fields, their defaults, and one clear error for whatever is wrong with it.
+
+Knows the shape of a study, not how it is carried out; values that only other layers can judge (a task's files, a
+model's keywords) are judged when the plan is made.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from crossnorm.errors import BadInput, unknown_name
+from crossnorm.study.spec.arm_schema import ArmSpec, Finite, Name, ScheduleSpec, Strict, VariantSpec
+from crossnorm.training.recipe.recipes import Recipe
+
+__all__ = [
+    "FUNCTION",
+    "METRICS",
+    "RECORD",
+    "StudySpec",
+    "parse_metric",
+    "parse_spec",
+    "read_fields",
+    "readable",
+    "written_out",
+]
+
+METRICS = {"test_loss": "lower", "test_accuracy": "higher"}
+"""Each metric of an evaluation, and which direction is better."""
+
+_SUMMARY = re.compile(r"(test_loss|test_accuracy)_(?:auc|steps_to_([0-9.]+))")
+
+
+def parse_metric(metric: str) -> tuple[str, float | None, str] | None:
+    """(metric of an evaluation, target or None, better direction) of a study's metric; None for an unknown one.
+
+    Beside the metrics of an evaluation there are ``<metric>_auc``, its mean over training, and
+    ``<metric>_steps_to_<target>``, the first step at which it is reached.
+    """
+    if metric in METRICS:
+        return metric, None, METRICS[metric]
+    match = _SUMMARY.fullmatch(metric)
+    if match is None or (match[2] or "0").count(".") > 1 or match[2] == ".":
+        return None
+    return match[1], None if match[2] is None else float(match[2]), METRICS[match[1]] if match[2] is None else "lower"
+
+
+FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+"""``package.module:function``."""
+
+_MOST_SEEDS = 100_000
+_MOST_VALUES = 100_000
+
+RECORD = "record"
+"""The section of a folder's study.yaml that crossnorm writes and a study file may carry without effect."""
+
+
+class StudySpec(Strict):
+    """Everything that defines a study; only `task`, or a function with its metric and direction, is required.
+
+    Attributes:
+        format: Version of the study file.
+        name: Default: the file's name, or the task and the first variant.
+        task: A name of ``crossnorm list tasks``.
+        function: ``module:function``, a training of one's own, in place of a task; it has no data, model, recipe,
+            epochs or α schedule but those it makes itself.
+        settings: What the function finds in ``run.settings``; arms change and add.
+        data: Folder or zip of class folders, folder of labelled texts, or text file, to use instead of a download.
+        train_examples: Use so many training examples, the same for every run.
+        model: `create_model`'s name and keywords; what is not given is the task's own default. For text also
+            `word_vectors`, a file of them (`train_words: false` keeps them as they are). ``{from: …}`` instead starts
+            every arm from a pretrained model: a checkpoint of crossnorm, a Hugging Face folder or name, or
+            ``package:NAME/FOLDER``; for texts also `max_tokens`.
+        site: Where the variants act: attention, pool or both.
+        variants: The grid's variants; [] for further arms only.
+        control: Whether each variant's control runs beside it.
+        alphas: The grid's doses; 0 is added.
+        arms: Further arms.
+        seeds: A count, from 0, or a list.
+        recipe: A recipe's name and any of its fields; the name's default is that of `default_recipe`.
+        epochs: Overrides the recipe's.
+        metric: What the verdict is about: a name that the function logs; of a task, test_loss or test_accuracy at
+            the last evaluation, or one of them with `_auc` (mean over training) or `_steps_to_<target>` behind it.
+        direction: Whether lower or higher is better; known for the built-in metrics.
+        margin: Differences inside ± margin count as "same"; a number in the metric's unit, or "1 %" of the
+            baseline's mean; null: never "same".
+        confidence: Of every interval.
+        stop: "fixed": all seeds; "decided": until the sequential test has settled every comparison.
+        max_seeds: The most seeds of an open-ended study.
+        alpha_schedule: How α rises during training; null: constant.
+    """
+
+    format: Literal[1] = 1
+    name: Name = ""
+    task: Name | None = None
+    function: Name | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    data: str | None = None
+    train_examples: int | None = Field(default=None, ge=1)
+    model: dict[str, Any] = Field(default_factory=dict)
+    site: Literal["attention", "pool", "both"] = "attention"
+    variants: list[VariantSpec] = Field(default_factory=lambda: [VariantSpec(name="convex")])
+    control: bool = True
+    alphas: list[Finite] = Field(default_factory=lambda: [0.0, 0.25, 0.5, 0.75, 1.0], min_length=1)
+    arms: list[ArmSpec] = Field(default_factory=list)
+    seeds: list[int] = Field(default_factory=lambda: list(range(6)), min_length=1)
+    recipe: dict[str, Any] = Field(default_factory=lambda: {"name": "quick"})
+    epochs: int | None = Field(default=None, ge=1)
+    metric: Name = "test_loss"
+    direction: Literal["lower", "higher"] | None = None
+    margin: Finite | str | None = None
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    stop: Literal["fixed", "decided"] = "fixed"
+    max_seeds: int | None = Field(default=None, ge=1, le=_MOST_SEEDS)
+    alpha_schedule: ScheduleSpec | None = None
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _names_are_variants(cls, value: Any) -> Any:
+        return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+
+    @field_validator("alphas", mode="after")
+    @classmethod
+    def _with_zero_sorted(cls, value: list[float]) -> list[float]:
+        return sorted({0.0, *(alpha + 0.0 for alpha in value)})  # + 0.0: -0 is 0
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_is_range(cls, value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int):
+            return value
+        if not 1 <= value <= _MOST_SEEDS:
+            raise ValueError(f"a count of at least 1 and at most {_MOST_SEEDS}, or a list of seeds")
+        return list(range(value))
+
+    @field_validator("seeds", mode="after")
+    @classmethod
+    def _different_seeds(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value) or min(value) < 0:
+            raise ValueError("different whole numbers from 0")
+        return value
+
+    @field_validator("margin", mode="after")
+    @classmethod
+    def _margin_is_a_size(cls, value: float | str | None) -> float | str | None:
+        number = value
+        if isinstance(value, str):
+            try:
+                number = float(value.strip().removesuffix("%")) if value.strip().endswith("%") else math.nan
+            except ValueError:
+                number = math.nan
+        if number is not None and not (math.isfinite(float(number)) and float(number) > 0):
+            raise ValueError('a number above 0, "1 %" of the baseline\'s mean, or null')
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> StudySpec:
+        if (self.task is None) == (self.function is None):
+            raise ValueError("either a task or a function")
+        if self.function is None:
+            self._check_task()
+        else:
+            self._check_function()
+        if (self.stop == "decided") != (self.max_seeds is not None):
+            raise ValueError("max_seeds together with stop: decided, and only then")
+        if self.max_seeds is not None and self.max_seeds < len(self.seeds):
+            raise ValueError("max_seeds of at least the number of seeds")
+        if not self.name:
+            subject = self.task or str(self.function).partition(":")[2]
+            object.__setattr__(self, "name", "-".join([subject, *(v.label for v in self.variants[:1])]))
+        return self
+
+    def _check_task(self) -> None:
+        if self.settings:
+            raise ValueError("settings only beside a function; a task's are model and recipe")
+        known = parse_metric(self.metric)
+        if known is None:
+            raise ValueError(f"metric one of {', '.join(METRICS)}, or one with _auc or _steps_to_<target> behind it")
+        if self.direction not in (None, known[2]):
+            raise ValueError(f"direction {known[2]} for {self.metric}")
+        object.__setattr__(self, "direction", known[2])
+
+    def _check_function(self) -> None:
+        if not FUNCTION.fullmatch(str(self.function)):
+            raise ValueError("a function of the form package.module:function")
+        for field in ("data", "train_examples", "model", "recipe", "epochs", "alpha_schedule"):
+            if getattr(self, field) != type(self).model_fields[field].get_default(call_default_factory=True):
+                raise ValueError(f"no {field} beside a function; put what it needs under settings")
+        if "metric" not in self.model_fields_set or self.direction is None:
+            raise ValueError("metric and direction beside a function: what it logs, and which is better")
+        if self.arms and not {"variants", "alphas"} & self.model_fields_set:
+            object.__setattr__(self, "variants", [])  # arms of its own are all it asked for
+
+    @property
+    def measured(self) -> tuple[str, float | None, str]:
+        """As `parse_metric` gives them; a function's metric is what it logged, and nothing is made of it."""
+        known = parse_metric(self.metric) if self.function is None else None
+        return known or (self.metric, None, str(self.direction))
+
+
+def parse_spec(fields: object, source: str) -> StudySpec:
+    """A study from the mapping of its fields.
+
+    Args:
+        fields: What the file holds.
+        source: Names the file in errors.
+
+    Raises:
+        BadInput: Not a mapping, an unknown field, or a value that does not fit; names file and field.
+    """
+    if not isinstance(fields, dict) or not fields:
+        raise _not_a_study(fields, source)
+    try:
+        return StudySpec.model_validate(fields)
+    except ValidationError as error:
+        raise readable(error, source) from None
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """The fields of a study file in YAML; the name defaults to the file's.
+
+    Raises:
+        BadInput: The file is missing, unreadable, not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadInput(str(path), "a text file in YAML", "bytes that are no text") from None
+    except OSError as error:
+        raise BadInput(str(path), "a readable study file", error.strerror or str(error)) from None
+    try:
+        fields = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark is not None else ""
+        problem = getattr(error, "problem", None) or "it cannot be read as YAML"
+        raise BadInput(str(path), "a file in YAML", f"{where}{problem}") from None
+    if not isinstance(fields, dict) or not fields:
+        raise _not_a_study(fields, str(path))
+    if not _bounded(fields):
+        raise BadInput(str(path), f"at most {_MOST_VALUES} values", "more, or one that contains itself")
+    if RECORD in fields:
+        fields = written_out(fields)
+    return {"name": path.stem, **{key: value for key, value in fields.items() if key != RECORD}}
+
+
+def written_out(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a stored study, its recipe complete.
+
+    A folder's study.yaml holds every recipe field that there was when it was written; one that came later was without
+    effect then, whatever the recipe of that name makes of it today.
+    """
+    recipe = fields.get("recipe")
+    if not isinstance(recipe, dict) or not {"batch_size", "lr", "weight_decay"} <= set(recipe):
+        return fields
+    return {**fields, "recipe": Recipe().model_dump(exclude={"epochs"}) | recipe}
+
+
+def _bounded(value: object) -> bool:
+    """Whether a value of nested lists and mappings ends: YAML's aliases can make a few lines very large."""
+    todo = [value]
+    for _ in range(_MOST_VALUES):
+        if not todo:
+            return True
+        last = todo.pop()
+        if isinstance(last, dict):
+            todo += [*last.keys(), *last.values()]
+        elif isinstance(last, list | tuple | set):
+            todo += last
+    return False
+
+
+def _not_a_study(fields: object, source: str) -> BadInput:
+    found = "nothing" if fields in (None, {}) else type(fields).__name__
+    return BadInput(
+        source,
+        "a mapping with at least the field task or function",
+        found,
+        "crossnorm new FILE writes one to start from.",
+    )
+
+
+def readable(error: ValidationError, source: str) -> BadInput:
+    """The first fault of a validation, in words of the study file."""
+    fault = error.errors()[0]
+    path = ".".join(str(part) for part in fault["loc"] if not str(part).startswith(("function-", "list[", "float")))
+    name = f"{source}: {path}" if path else source
+    if fault["type"] == "extra_forbidden":
+        parent = VariantSpec if path.startswith("variants") else StudySpec
+        return unknown_name(f"{name} (unknown field)", fault["loc"][-1], parent.model_fields)
+    if fault["type"] == "missing":
+        return BadInput(name, "the field to be there", "nothing")
+    if not path and not {"task", "function"} & set(fault["input"]):
+        hint = "crossnorm list tasks shows the tasks."
+        return BadInput(f"{source}: task", "the field to be there, or function", "nothing", hint)
+    expected = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return BadInput(name, expected, _short(fault["input"]) if path else _of_these(expected, fault["input"]))
+
+
+def _of_these(expected: str, fields: Mapping[str, Any]) -> str:
+    """What the study says of the fields that an expectation names."""
+    named = set(re.findall(r"\w+", expected))
+    return ", ".join(f"{key}: {_short(value)}" for key, value in fields.items() if key in named) or "none of these"
+
+
+def _short(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

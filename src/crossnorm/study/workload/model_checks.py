@@ -1,0 +1,75 @@
+"""What a study settles between its task's words and its model: the kind, the sizes, the word vectors.
+
+Knows tasks and models; knows nothing of arms, folders or training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from crossnorm.data import Task
+from crossnorm.errors import BadInput
+from crossnorm.models import ImageConfig, LanguageConfig, TextConfig, load_word_vectors
+from crossnorm.models.config import Config
+from crossnorm.models.presets import PRESETS
+from crossnorm.rng import addressed
+
+__all__ = ["check_model", "wanted_kind", "word_vectors"]
+
+_KINDS: dict[str, type[Config]] = {"text": TextConfig, "language": LanguageConfig}
+
+
+def wanted_kind(task: Task) -> type[Config]:
+    """The configuration of the models that take the task's inputs."""
+    return _KINDS.get(task.kind, ImageConfig)
+
+
+def check_model(name: str, keywords: Mapping[str, Any], task: Task) -> None:
+    """Refuse a model that cannot take the task's inputs; what `create_model` refuses is left to it.
+
+    Raises:
+        BadInput: A model of another kind, or one that is too small for the task's texts or vocabulary.
+    """
+    wanted = wanted_kind(task)
+    if name in PRESETS and PRESETS[name].kind is not wanted:
+        suits = [other for other, preset in PRESETS.items() if preset.kind is wanted]
+        raise BadInput("model.name", f"a model for {task.name}, such as {suits[0]}", name, "See crossnorm list models.")
+    for key, least, what in _least_sizes(task):
+        given = keywords.get(key, least)
+        if isinstance(given, int) and given < least:
+            raise BadInput(f"model.{key}", f"at least {least}, the {what} of {task.name}", given)
+
+
+def _least_sizes(task: Task) -> list[tuple[str, int, str]]:
+    if not task.vocabulary:
+        return []
+    return [("seq_len", task.image_size[1], "length"), ("vocab_size", len(task.vocabulary), "vocabulary")]
+
+
+def word_vectors(file: object, task: Task, seed: int) -> Tensor:
+    """The vectors of a task's words from a file; a word that it lacks gets a draw at (seed, "words").
+
+    Args:
+        file: The setting ``model.word_vectors``: a path, as `load_word_vectors` reads it.
+        task: Its vocabulary says which words.
+        seed: The run's.
+
+    Raises:
+        BadInput: The task has no words, or whatever `load_word_vectors` refuses.
+    """
+    if task.kind != "text":
+        raise BadInput("model.word_vectors", f"no such setting: {task.name} has no words", file)
+    if not isinstance(file, str | Path):
+        raise BadInput("model.word_vectors", "the path of a file", file)
+    return _vectors(str(file), task.vocabulary, seed)
+
+
+@lru_cache(maxsize=2)  # every arm of a seed takes the same, and the published files are large
+def _vectors(file: str, vocabulary: tuple[str, ...], seed: int) -> Tensor:
+    with addressed(seed, "words"):
+        return load_word_vectors(Path(file).expanduser(), vocabulary)

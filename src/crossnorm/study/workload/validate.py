@@ -1,0 +1,87 @@
+"""From a study as it was asked for to one with every setting spelled out, checked against its data and models.
+
+Knows tasks and models by what they refuse; knows nothing of folders or processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from crossnorm.data import Task, load_task
+from crossnorm.errors import BadInput
+from crossnorm.functional.user_variants import own_function
+from crossnorm.study.spec.plan import Arm, Plan, make_plan
+from crossnorm.study.spec.schema import StudySpec
+from crossnorm.study.workload.cohort_run import build_model, model_keywords
+from crossnorm.study.workload.pretrained import encoder_for
+from crossnorm.training.loop.cohort import augmentation_of, check_mixing
+from crossnorm.training.optim.build_optimizer import make_optimizer
+from crossnorm.training.runtime.distributed import check_parts
+
+__all__ = ["check_own", "load_study_task", "resolve"]
+
+
+def load_study_task(spec: StudySpec, progress: Callable[[int, int], None] | None = None) -> Task:
+    """The study's task, loaded, its texts encoded by the tokenizer of the study's pretrained model if it has one.
+
+    Raises:
+        BadInput: What `encoder_for` and `load_task` refuse.
+    """
+    assert spec.task is not None
+    data = Path(spec.data) if spec.data else None
+    encoder = encoder_for(spec.model)
+    return load_task(spec.task, data=data, train_examples=spec.train_examples, encoder=encoder, progress=progress)
+
+
+def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
+    """The plan of the study with every recipe field and model keyword written out.
+
+    Every arm's model is built once, so that whatever does not fit is said before the first step of training.
+
+    Args:
+        spec: The study as it was asked for.
+        task: Its task, loaded.
+        imports: Modules whose functions may act as variants: a study file may name any, its user decides.
+
+    Raises:
+        BadInput: Anything that `make_plan`, the model, the site, the augmentation or the optimiser refuses.
+    """
+    baseline = make_plan(spec).arms[0].training
+    keywords = model_keywords(spec.model, task)
+    settings = {
+        "model": {key: list(value) if isinstance(value, tuple) else value for key, value in keywords.items()},
+        "recipe": baseline.model_dump(exclude={"epochs"}),
+        "epochs": baseline.epochs,
+    }
+    plan = make_plan(spec.model_copy(update=settings))
+    for arm in plan.arms:
+        check_own(arm, imports)
+        augmentation_of(task, arm.training)
+        check_mixing(task, arm.training)
+        try:
+            model = build_model(arm, plan.spec.model, task, plan.seeds[0])
+            check_parts(model, arm.training, examples=len(task.train))
+            make_optimizer(model, arm.training, torch.device("cpu"))
+        except BadInput as error:
+            raise error.within(f"arm {arm.name}") from None
+    return plan
+
+
+def check_own(arm: Arm, imports: Sequence[str]) -> None:
+    """Refuse an arm whose variant is a function of a module that the user did not allow.
+
+    Raises:
+        BadInput: So it is, or the module has no such function.
+    """
+    if arm.variant is None or ":" not in arm.variant.name:
+        return
+    module = arm.variant.name.partition(":")[0]
+    if module not in imports:
+        hint = f"If you trust it, add --import {module}, or imports=[{module!r}] in Python."
+        raise BadInput(
+            f"arm {arm.name}", "a variant of the catalogue or of a module you import", arm.variant.name, hint
+        )
+    own_function(arm.variant.name)

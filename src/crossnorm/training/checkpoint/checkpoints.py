@@ -1,0 +1,89 @@
+"""Checkpoints of a member: its model, optimiser and progress as one state.
+
+Knows what of a member must be kept and how it is put back; how states become files is `statefile`'s matter, which
+file, and when, the store's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from crossnorm.errors import BadInput
+from crossnorm.training.checkpoint.file_format import State, read_state, write_state
+from crossnorm.training.loop.run_state import Member
+
+__all__ = ["load_checkpoint", "put_back", "save_checkpoint"]
+
+_FORMAT = "crossnorm-checkpoint-2"
+
+
+def save_checkpoint(member: Member, path: Path, curve: object = None) -> None:
+    """Write model, optimiser and progress of a member; the file before it is kept beside it.
+
+    Args:
+        member: Between two steps.
+        path: Where to.
+        curve: The seal of the learning curve so far, for whoever keeps one.
+    """
+    tensors = {f"model.{key}": value for key, value in member.model.state_dict().items()}
+    if member.average is not None:
+        tensors |= {f"average.{key}": value for key, value in member.average.state_dict().items()}
+    for index, state in member.optimizer.state_dict()["state"].items():
+        for key, value in state.items():
+            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
+    about = {"format": _FORMAT, "step": member.step, "seconds": member.seconds, "curve": curve}
+    write_state(path, State(about, tensors))
+
+
+def load_checkpoint(member: Member, path: Path) -> None:
+    """Put a fresh member where the file says it stood.
+
+    Raises:
+        BadInput: The file is damaged, of another format, or of another model.
+    """
+    put_back(member, read_state(path), str(path))
+
+
+def put_back(member: Member, state: State, source: str) -> None:
+    """Put a fresh member where the state says it stood.
+
+    Args:
+        member: Of the same model and recipe.
+        state: What `save_checkpoint` wrote.
+        source: Names the file in errors.
+
+    Raises:
+        BadInput: A state of another format or of another model; the member is then of no use any more.
+    """
+    if state.about.get("format") != _FORMAT:
+        raise BadInput(source, f"a file of the format {_FORMAT}", str(state.about.get("format")))
+    try:
+        member.model.load_state_dict(_below(state.tensors, "model."))
+        if member.average is not None:
+            member.average.load_state_dict(_below(state.tensors, "average."))
+    except RuntimeError as error:
+        raise BadInput(source, "a checkpoint of this model", str(error)) from None
+    groups = member.optimizer.state_dict()["param_groups"]
+    member.optimizer.load_state_dict({"state": _optimizer_state(state.tensors, member), "param_groups": groups})
+    member.step, member.seconds = state.about["step"], state.about["seconds"]
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _optimizer_state(tensors: Mapping[str, Tensor], member: Member) -> dict[int, dict[str, Tensor]]:
+    """The optimiser's tensors, each laid out like its parameter: a fused step goes by memory, not by index."""
+    parameters = [p for group in member.optimizer.param_groups for p in group["params"]]
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            like = parameters[int(index)]
+            laid = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            states.setdefault(int(index), {})[key] = laid.detach()
+    return states

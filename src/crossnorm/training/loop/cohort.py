@@ -1,0 +1,207 @@
+"""The training loop: the members of a cohort in lock step over one stream of batches.
+
+Every member's bits are those it has alone: batches come from (seed, step), dropout from (seed, stream, step), and no
+member's arithmetic touches another's. A member that fails leaves; the others go on. Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossnorm.data import Task
+from crossnorm.data.augment.mixup import mix_batch
+from crossnorm.errors import BadInput
+from crossnorm.rng import address
+from crossnorm.training.loop.batches import steps_per_epoch, test_batches, train_batch
+from crossnorm.training.loop.evaluation import evaluate
+from crossnorm.training.loop.losses import logits_of
+from crossnorm.training.loop.run_state import Member
+from crossnorm.training.loop.site_diagnostics import site_diagnostics
+from crossnorm.training.recipe.recipes import Recipe
+from crossnorm.training.runtime.devices import autocast
+from crossnorm.training.runtime.distributed import ALONE, World, check_parts
+
+__all__ = ["Observer", "augmentation_of", "check_mixing", "mixed", "train_cohort"]
+
+# Test examples on which the sites are looked at.
+_PROBE = 64
+
+Row = dict[str, float | int | None]
+
+
+class Observer(Protocol):
+    """Who listens to a cohort: a store, a progress bar, a test."""
+
+    def evaluated(self, member: Member, row: Row) -> None:
+        """A member was evaluated; `row` is the line of its learning curve. Its state may be saved now."""
+
+    def failed(self, member: Member) -> None:
+        """A member has left for the reason `member.failure`."""
+
+    def stepped(self, members: int) -> None:
+        """So many members have made one step."""
+
+
+def augmentation_of(task: Task, recipe: Recipe) -> str:
+    """The augmentation policy of a recipe on a task.
+
+    Raises:
+        BadInput: An image policy for a task that has no images, or a way to mirror where nothing is mirrored.
+    """
+    policy = task.augmentation if recipe.augmentation == "task" else recipe.augmentation
+    if policy != "none" and task.kind != "image":
+        hint = "Set augmentation to none in the recipe."
+        raise BadInput("recipe.augmentation", f"'task' or 'none' for {task.name}, which has no images", policy, hint)
+    if policy == "none" and recipe.flip != "random":
+        raise BadInput("recipe.flip", "random where nothing is mirrored (augmentation none)", recipe.flip)
+    return policy
+
+
+def check_mixing(task: Task, recipe: Recipe) -> None:
+    """Refuse Mixup and CutMix where there is nothing to mix.
+
+    Raises:
+        BadInput: CutMix for anything but images, Mixup for words.
+    """
+    hint = "Set it to 0 in the recipe."
+    if recipe.mixup and task.kind in ("text", "language"):
+        raise BadInput("recipe.mixup", f"0 for {task.name}, whose inputs are words", recipe.mixup, hint)
+    if recipe.cutmix and task.kind != "image":
+        raise BadInput("recipe.cutmix", f"0 for {task.name}, which has no images", recipe.cutmix, hint)
+
+
+def mixed(
+    inputs: Tensor, targets: Tensor, task: Task, recipe: Recipe, *, seed: int, step: int, epoch: int
+) -> tuple[Tensor, Tensor]:
+    """The batch after Mixup or CutMix as the recipe wants it, drawn at (seed, "mix", step)."""
+    if not (recipe.mixup or recipe.cutmix) or (recipe.mix_epochs is not None and epoch >= recipe.mix_epochs):
+        return inputs, targets
+    draws = np.random.default_rng(address(seed, "mix", step))
+    return mix_batch(inputs, targets, task.n_classes, mixup=recipe.mixup, cutmix=recipe.cutmix, draws=draws)
+
+
+def train_cohort(
+    members: Sequence[Member],
+    task: Task,
+    *,
+    seed: int,
+    device: torch.device,
+    observer: Observer,
+    world: World = ALONE,
+) -> None:
+    """Train every member to its end, evaluating before training and after every epoch.
+
+    Members may stand at different steps (after a resume): each joins when the stream reaches its own.
+
+    Args:
+        members: Of one seed, alike in `batch_size`, `epochs`, `augmentation`, `flip`, `mixup`, `cutmix` and
+            `mix_epochs`.
+        task: What they learn.
+        seed: Addresses the stream.
+        device: Where the members' models are.
+        observer: Is told of every evaluation, failure and step.
+        world: The processes that share every step; each makes the same calls and evaluates for itself.
+
+    Raises:
+        BadInput: An augmentation that the task has no use for, or the variant `batch` in parts.
+    """
+    recipe = members[0].recipe
+    per_epoch = steps_per_epoch(task.train, recipe.batch_size)
+    total = per_epoch * recipe.epochs
+    augmentation = augmentation_of(task, recipe)
+    check_mixing(task, recipe)
+    for member in members:
+        check_parts(member.model, member.recipe, world, len(task.train))
+    _evaluate_all([m for m in members if m.step == 0], task, per_epoch, total, device, observer)
+    for step in range(min(m.step for m in members), total):
+        present = [m for m in members if m.failure is None and m.step == step]
+        if not present:
+            continue
+        started = time.perf_counter()
+        inputs, targets = train_batch(
+            task,
+            step,
+            seed=seed,
+            batch_size=recipe.batch_size,
+            augmentation=augmentation,
+            device=device,
+            flip=recipe.flip,
+        )
+        inputs, targets = mixed(inputs, targets, task, recipe, seed=seed, step=step, epoch=step // per_epoch)
+        share = (time.perf_counter() - started) / len(present)
+        for member in present:
+            member.seconds += share
+            try:
+                member.train_step(inputs, targets, seed=seed, total_steps=total, steps_per_epoch=per_epoch, world=world)
+            except Exception as error:
+                _crash(member, error, observer)
+        observer.stepped(len(present))
+        if (step + 1) % per_epoch == 0:
+            _evaluate_all([m for m in present if m.failure is None], task, per_epoch, total, device, observer)
+
+
+def _evaluate_all(
+    members: Sequence[Member], task: Task, per_epoch: int, total: int, device: torch.device, observer: Observer
+) -> None:
+    for member in members:
+        member.set_dose(total)
+    try:
+        results = evaluate(members, task, device)
+        sites = [_look(member, task, device) for member in members]
+    except Exception as error:
+        if len(members) == 1:
+            _crash(members[0], error, observer)
+        else:  # one of them has failed: each on its own, so that the others go on
+            for member in members:
+                _evaluate_all([member], task, per_epoch, total, device, observer)
+        return
+    for member, metrics, seen in zip(members, results, sites, strict=True):
+        learned = member.learned_doses()
+        row: Row = {
+            "step": member.step,
+            "epoch": member.step // per_epoch,
+            "images": member.step * member.recipe.batch_size,
+            "seconds": round(member.seconds, 3),
+            "alpha": member.alpha,
+            "train_loss": member.take_train_loss(),
+            **metrics,
+            **learned,
+            **seen,
+        }
+        if member.average is not None:
+            row["averaged"] = True
+        bad = [key for key in ("train_loss", *metrics) if not math.isfinite(row[key] or 0.0)]
+        observer.evaluated(member, {key: _finite_or_none(value) for key, value in row.items()})
+        if bad:
+            member.failure = f"diverged: {', '.join(bad)} not finite at step {member.step}"
+            observer.failed(member)
+
+
+def _look(member: Member, task: Task, device: torch.device) -> dict[str, float]:
+    """What happens at the member's sites on the first test examples."""
+    started = time.perf_counter()
+    inputs = next(test_batches(task, device))[0][:_PROBE]
+    with autocast(member.recipe, device):
+        model = member.evaluated_model
+        found = site_diagnostics(model, lambda: logits_of(model, inputs))
+    member.seconds += time.perf_counter() - started
+    return found
+
+
+def _finite_or_none(value: float | int | None) -> float | int | None:
+    return value if value is None or math.isfinite(value) else None
+
+
+def _crash(member: Member, error: Exception, observer: Observer) -> None:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    reason = str(error) or "no message"
+    member.failure = f"crashed: {type(error).__name__}: {reason} ({where.name}, line {where.lineno})"
+    observer.failed(member)

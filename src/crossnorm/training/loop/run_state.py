@@ -1,0 +1,233 @@
+"""A member of a cohort: one model with its optimiser and its dose, and one step of it.
+
+Knows nothing of the other members or of where batches come from.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from crossnorm.adapters import Handle
+from crossnorm.adapters.base import doses
+from crossnorm.models import set_alpha
+from crossnorm.rng import addressed
+from crossnorm.training.loop.losses import logits_of, loss_of
+from crossnorm.training.loop.site_diagnostics import site_names
+from crossnorm.training.optim.build_optimizer import Joint, make_optimizer
+from crossnorm.training.recipe.recipes import Recipe
+from crossnorm.training.recipe.schedules import AlphaSchedule, learning_rate
+from crossnorm.training.runtime.devices import autocast
+from crossnorm.training.runtime.distributed import ALONE, World, average_gradients, parts, stream_of
+
+__all__ = ["Member", "make_member"]
+
+
+@dataclass(kw_only=True, eq=False)
+class Member:
+    """One run in training.
+
+    Attributes:
+        name: Names the run to whoever listens.
+        model: On the device it trains on.
+        optimizer: Over the model's parameters.
+        average: The model with the moving average of the weights; None without `recipe.ema`.
+        recipe: Its own; `batch_size`, `epochs` and `augmentation` are the same for the whole cohort.
+        schedule: The dose over training; None: the variant's own dose throughout.
+        nuisance: 0, or a number that gives dropout a stream of its own while all else stays paired.
+        handle: Of a converted model; None: the model has places for a variant, or no variant.
+        average_handle: Of `average`, likewise.
+        learned: Whether the dose is learned; `alpha` is then its mean.
+        step: Steps done.
+        seconds: Time spent on its own steps and evaluations.
+        alpha: The dose in force.
+        failure: Why it left the cohort: "diverged: …" or "crashed: …"; None while it trains.
+        loss_sum: Sum of the training losses since the last evaluation, kept on the device.
+        loss_steps: Number of those steps.
+    """
+
+    name: str
+    model: nn.Module
+    optimizer: torch.optim.Optimizer | Joint
+    recipe: Recipe
+    average: nn.Module | None = None
+    schedule: AlphaSchedule | None = None
+    nuisance: int = 0
+    handle: Handle | None = None
+    average_handle: Handle | None = None
+    learned: bool = False
+    step: int = 0
+    seconds: float = 0.0
+    alpha: float = 0.0
+    failure: str | None = None
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
+    loss_steps: int = 0
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """What is tested and kept: the average where there is one, else the model."""
+        return self.model if self.average is None else self.average
+
+    @property
+    def evaluated(self) -> tuple[nn.Module, Handle | None]:
+        """`evaluated_model` and its handle."""
+        return (self.model, self.handle) if self.average is None else (self.average, self.average_handle)
+
+    def learned_doses(self) -> dict[str, float]:
+        """What is learned of α: its mean, least and largest value, and the mean over the heads of each site."""
+        if not self.learned:
+            return {}
+        model = self.evaluated_model
+        names, read = site_names(model), {path: dose.read() for path, dose in doses(model).items()}
+        heads = {names[path]: alpha if isinstance(alpha, tuple) else (alpha,) for path, alpha in read.items()}
+        every = [alpha for found in heads.values() for alpha in found]
+        sites = {f"alpha_{name}": sum(found) / len(found) for name, found in heads.items()}
+        self.alpha = sum(every) / len(every)
+        return {"alpha_mean": self.alpha, "alpha_least": min(every), "alpha_largest": max(every), **sites}
+
+    def set_dose(self, total_steps: int) -> None:
+        """Put the dose of the present step in force."""
+        if self.schedule is not None:
+            self.alpha = self.schedule.at(self.step / total_steps)
+            for model, handle in ((self.model, self.handle), (self.average, self.average_handle)):
+                if handle is not None:
+                    handle.alpha = self.alpha
+                elif model is not None:
+                    set_alpha(model, self.alpha)
+
+    def train_step(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        seed: int,
+        total_steps: int,
+        steps_per_epoch: int,
+        world: World = ALONE,
+    ) -> None:
+        """One optimisation step on a batch that is already on the device.
+
+        The loss is added up without being read, so that nothing waits for the device.
+
+        Args:
+            inputs: The whole batch, also where several processes share it.
+            targets: Classes (b,), or their probabilities (b, classes).
+            seed: Addresses dropout.
+            total_steps: Steps of the whole training.
+            steps_per_epoch: Steps of one pass.
+            world: The processes that share the step.
+        """
+        started = time.perf_counter()
+        self.set_dose(total_steps)
+        rate = learning_rate(self.step, total_steps, steps_per_epoch, self.recipe)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("scale", 1.0)
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._backward(inputs, targets, seed, world)
+        self.update()
+        self.loss_sum = self.loss_sum.to(loss.device) + loss
+        self.loss_steps += 1
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+
+    def loss(self, inputs: Tensor, targets: Tensor, *, seed: int, part: int = 0) -> Tensor:
+        """The mean training loss of a batch, or of a numbered part of one, dropout drawn at (seed, its stream, step).
+
+        Arguments as in `train_step`.
+        """
+        stream = f"dropout/{self.nuisance}" if self.nuisance else "dropout"
+        with addressed(seed, stream_of(stream, part), self.step), autocast(self.recipe, inputs.device):
+            logits = logits_of(self.model, inputs)
+        return loss_of(logits, targets, self.recipe.label_smoothing)
+
+    def update(self) -> None:
+        """Clip the gradients, make the optimiser's step, and let the moving average follow."""
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
+        self._update_average()
+
+    def _backward(self, inputs: Tensor, targets: Tensor, seed: int, world: World) -> Tensor:
+        """Gradients of the batch's mean loss, part by part; gives back that loss."""
+        total = torch.zeros((), device=inputs.device)
+        accumulate = self.recipe.accumulate
+        for (number, part), (_, wanted) in zip(
+            parts(inputs, accumulate, world), parts(targets, accumulate, world), strict=True
+        ):
+            weighted = self.loss(part, wanted, seed=seed, part=number) * (len(part) / len(inputs))
+            weighted.backward()  # type: ignore[no-untyped-call]
+            total += weighted.detach()
+        return average_gradients(self.model.parameters(), total, world)
+
+    def _update_average(self) -> None:
+        """Average ← decay · average + (1 - decay) · weights, of what is trained; the rest never changes."""
+        if self.average is None:
+            return
+        assert self.recipe.ema is not None
+        pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
+        trained = [(kept, new) for kept, new in pairs if new.requires_grad]
+        update = get_ema_multi_avg_fn(self.recipe.ema)  # type: ignore[no-untyped-call]
+        update([kept.data for kept, _ in trained], [new.data for _, new in trained], self.step)
+
+    def take_train_loss(self) -> float | None:
+        """Mean training loss since the last call; None if no step was made."""
+        if not self.loss_steps:
+            return None
+        mean = float(self.loss_sum) / self.loss_steps
+        self.loss_sum, self.loss_steps = torch.zeros(()), 0
+        return mean
+
+
+def make_member(
+    name: str,
+    model: nn.Module,
+    recipe: Recipe,
+    device: torch.device,
+    *,
+    alpha: float = 0.0,
+    schedule: AlphaSchedule | None = None,
+    nuisance: int = 0,
+    handle: Handle | None = None,
+    alpha_lr: float | None = None,
+) -> Member:
+    """A member at step 0, its model moved to the device, with the optimiser that the recipe wants.
+
+    Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a third less.
+
+    Args:
+        name: See `Member`, as of the rest.
+        model: With its variant in place.
+        recipe: Its own.
+        device: Where it trains.
+        alpha: The variant's own dose.
+        schedule: The dose over training.
+        nuisance: Number of its own dropout stream.
+        handle: Of a converted model.
+        alpha_lr: Peak learning rate of a learned dose; None: the optimiser's default.
+
+    Raises:
+        BadInput: An optimiser that this torch or this model has no use for.
+    """
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    doses = handle.parameters() if handle is not None else []
+    # Copied together, so that the copy's handle turns the copy.
+    average, average_handle = (None, None) if recipe.ema is None else copy.deepcopy((model, handle))
+    return Member(
+        name=name,
+        model=model,
+        optimizer=make_optimizer(model, recipe, device, doses=doses, alpha_lr=alpha_lr),
+        recipe=recipe,
+        average=average,
+        schedule=schedule,
+        nuisance=nuisance,
+        handle=handle,
+        average_handle=average_handle,
+        learned=bool(doses),
+        alpha=alpha,
+    )

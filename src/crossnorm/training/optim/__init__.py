@@ -1,0 +1,4 @@
+"""Optimizers: AdamW and Muon, built from a recipe.
+
+Schedules of the learning rate are in ``training.recipe``.
+"""

@@ -1,0 +1,182 @@
+"""What the flags make of a study: the same folder grown, and errors that say where."""
+
+from __future__ import annotations
+
+import pytest
+
+from crossnorm.api import read_result
+from crossnorm.cli.study_options import Shape
+from crossnorm.errors import BadInput
+from crossnorm.study.spec.plan import make_plan
+from crossnorm.study.storage.study_folder import open_folder, read_folder
+from crossnorm.training.recipe.recipes import make_recipe
+from tests.study.study_cases import contents, refused, write_study
+from tests.study.study_cases import crossnorm as called
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A study of `convex` that has begun."""
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path)
+    (tmp_path / "out").mkdir()
+    open_folder(tmp_path / "out", make_plan(Shape().study("tiny.yaml")), "digest")
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize("variants", ["convex", "convex,matched", "convex, signed"])
+@pytest.mark.parametrize("named", [("out", None), ("tiny.yaml", "out")])
+def test_a_folder_that_is_named_grows_by_variants(folder, variants, named):
+    name, out = named
+    plan = make_plan(Shape(variants=variants, out=out and folder).study(name))
+    record = open_folder(folder, plan, "digest")
+    arms = [f"{added.strip()}-1" for added in variants.split(",")[1:]]
+    assert [extension["arms"] for extension in record.extensions] == ([arms] if arms else [])
+    assert read_folder(folder)[0].spec.name == "tiny"
+
+
+def test_other_variants_are_another_study_elsewhere(folder):
+    assert Shape(variants="matched").study("tiny.yaml").name == "tiny-matched"
+    write_study(folder.parent, variants=["convex"])
+    assert Shape(variants="convex").study("tiny.yaml").name == "tiny"
+    write_study(folder.parent, variants=[{"name": "convex", "gain": 7.0}])
+    assert Shape(variants="convex").study("tiny.yaml").name == "tiny-convex"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"variants": ["nope"]}, "tiny.yaml: variants.nope: variant: expected one of additive"),
+        ({"arms": [{"name": "x", "variant": "nope"}]}, "tiny.yaml: arms.x: variant: expected one of additive"),
+        ({"arms": [{"name": "x", "variant": ["convex"]}]}, r"arms.x: variant: .*, got \['convex'\]"),
+        ({"recipe": {"name": ["quick"]}}, r"tiny.yaml: recipe: expected one of .*, got \['quick'\]"),
+        ({"metric": "accuracy"}, "tiny.yaml: expected metric one of test_loss, .*, got metric: 'accuracy'"),
+        ({"max_seeds": 7}, "tiny.yaml: expected max_seeds together with stop: decided, .*, got max_seeds: 7"),
+        ({"function": "m:f"}, "tiny.yaml: expected either a task or a function, got function: 'm:f', task: 'digits'"),
+        ({"recipe": {"name": "quikc"}}, "tiny.yaml: recipe: .* Did you mean 'quick'"),
+    ],
+)
+def test_errors_say_the_file_and_the_place(tmp_path, monkeypatch, changes, words):
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path, **changes)
+    with pytest.raises(BadInput, match=words):
+        Shape().study("tiny.yaml")
+
+
+def test_an_unknown_tracker_is_refused_before_any_file_is_written(folder):
+    before = contents(folder.parent)
+    with pytest.raises(BadInput, match="--track: expected one of tensorboard, wandb, got 'diary'"):
+        Shape().study("tiny.yaml").run(folder.parent / "else", track="diary", progress=False)
+    assert contents(folder.parent) == before
+
+
+def test_a_study_that_is_named_in_place_of_its_folder_is_found(folder):
+    with pytest.raises(BadInput, match="crossnorm plot STUDY makes one"):
+        read_result("tiny")
+    (folder.parent / "crossnorm").mkdir()
+    folder.rename(folder.parent / "crossnorm" / "tiny")
+    with pytest.raises(BadInput, match="Did you mean crossnorm/tiny?"):
+        read_result("tiny")
+
+
+@pytest.mark.parametrize("name", ["tiny.yaml", "out"])
+def test_fields_of_recipe_and_model_are_set_beside_those_of_the_study(folder, name):
+    settings = ["lr=1e-3", "optimizer=adamw", "epochs=5", "model.num_layers=3"]
+    plan = make_plan(Shape(settings=settings).study(name))
+    recipe = plan.arms[0].training
+    assert (recipe.lr, recipe.optimizer, recipe.epochs, recipe.batch_size) == (0.001, "adamw", 5, 31)
+    assert (plan.spec.model["num_layers"], plan.spec.model["embedding_dim"]) == (3, 8)
+
+
+def test_another_recipe_replaces_that_of_the_study_but_not_its_epochs(folder):
+    recipe = make_plan(Shape(recipe="paper", settings=["beta2=0.95"]).study("tiny.yaml")).arms[0].training
+    assert recipe == make_recipe("paper", beta2=0.95, epochs=2)
+    write_study(folder.parent, recipe={"name": "quick", "lr": 0.5, "epochs": 3}, epochs=None)
+    recipe = make_plan(Shape(recipe="paper").study("tiny.yaml")).arms[0].training
+    assert recipe == make_recipe("paper", epochs=3)
+
+
+@pytest.mark.parametrize("settings", [None, ["clip_norm=1.0"]])
+@pytest.mark.parametrize(("source", "name"), [("cct/model.safetensors", "anneal"), ("bert", "finetune-text")])
+def test_what_was_trained_before_is_trained_gently_from_the_command_line_too(folder, source, name, settings):
+    (folder.parent / "own.yaml").write_text(f"{{task: digits, model: {{from: {source}}}}}")
+    recipe = make_plan(Shape(settings=settings).study("own.yaml")).arms[0].training
+    assert recipe == make_recipe(name, **({"clip_norm": 1.0} if settings else {}))
+
+
+def test_what_a_study_leaves_open_stays_so(folder):
+    """Its name, its direction and, beside arms of its own, no grid."""
+    (folder.parent / "own.yaml").write_text(
+        "{function: mine:train, metric: loss, direction: lower, arms: [{name: hot, settings: {heat: 2}}]}"
+    )
+    study = Shape(seeds=3).study("own.yaml")
+    assert (study.name, study.variants, study.direction, len(study.seeds)) == ("own", [], "lower", 3)
+    assert Shape(metric="test_accuracy").study("tiny.yaml").direction == "higher"
+
+
+def test_what_is_set_for_a_function_are_its_settings(folder):
+    (folder.parent / "own.yaml").write_text(
+        "{function: mine:train, metric: loss, direction: lower, seeds: 3, settings: {lr: 1.0, depth: 7},"
+        " arms: [{name: hot, settings: {heat: 2}}]}"
+    )
+    study = Shape(settings=["lr=0.5", "schedule=cosine"]).study("own.yaml")
+    assert study.settings == {"lr": 0.5, "depth": 7, "schedule": "cosine"}
+    with pytest.raises(BadInput, match="no recipe beside a function"):
+        Shape(recipe="paper").study("own.yaml")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("lr=-1", "tiny.yaml: recipe.lr: expected .*greater than 0, got -1"),
+        ("rate=1", "tiny.yaml: recipe field"),
+        ("optimizer=mouon", "tiny.yaml: recipe.optimizer: .* Did you mean 'muon'"),
+        ("lr", "--set: expected FIELD=VALUE"),
+        ("name=paper", "--set: expected the option --recipe for it, got 'name=paper'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(folder, setting, words):
+    with pytest.raises(BadInput, match=words):
+        Shape(settings=[setting]).study("tiny.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "option"), [({"settings": ["beta2=0.9", "lr=0.5"]}, "--set lr"), ({"recipe": "paper"}, "--recipe")]
+)
+def test_what_an_arm_sets_itself_is_not_changed_beneath_it(folder, changes, option):
+    write_study(folder.parent, arms=[{"name": "lr 2x", "lr": 0.01}])
+    words = f"{option}: expected arms without such a field of their own, got arm 'lr 2x' with lr. Change them"
+    with pytest.raises(BadInput, match=words):
+        Shape(**changes).study("tiny.yaml")
+    assert make_plan(Shape(settings=["beta2=0.9"]).study("tiny.yaml")).arm("lr 2x").training.beta2 == 0.9
+
+
+def test_epochs_are_given_once(folder):
+    with pytest.raises(BadInput, match="--set: expected epochs in one place, got 'epochs=5' beside --epochs"):
+        Shape(epochs=3, settings=["epochs=5"]).study("tiny.yaml")
+
+
+def test_a_recipe_that_is_none_is_refused_beside_settings_too(folder):
+    write_study(folder.parent, recipe=None)
+    for settings in (None, ["lr=1e-3"]):
+        with pytest.raises(BadInput, match="tiny.yaml: recipe"):
+            Shape(settings=settings).study("tiny.yaml")
+
+
+def test_no_variants_are_no_names(folder):
+    with pytest.raises(BadInput, match="--variants: expected names separated by commas"):
+        Shape(variants="convex,").study("tiny.yaml")
+
+
+def test_outputs_that_cannot_be_written_are_said_before_the_work(tmp_path):
+    rows = [f"{arm},{seed},1,{loss}" for arm, loss in (("a", 2), ("b", 3)) for seed in range(3)]
+    (tmp_path / "runs.csv").write_text("\n".join(["arm,seed,step,loss", *rows]) + "\n")
+    (tmp_path / "taken").write_text("mine")
+    before = contents(tmp_path)
+    report = called(
+        *("report", "--from", "runs.csv", "--metric", "loss", "--direction", "lower", "--out", "taken"), cwd=tmp_path
+    )
+    refused(report, "taken: expected a folder that can be written")
+    refused(called("picture", "--out", "taken", cwd=tmp_path), "taken: expected a folder that can be written")
+    refused(called("audit", "--out", "taken", cwd=tmp_path), "taken: expected a folder that can be written")
+    assert contents(tmp_path) == before

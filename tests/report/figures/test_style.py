@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from crossnorm.api import Result, Study
+from crossnorm.errors import BadInput
+from crossnorm.report import FigureStyle
+from crossnorm.stats import Table
+from tests.report.report_studies import grid, judged
+
+EVIL = "<script>alert(1)</script>"
+
+
+def result(name: str = "convex-1") -> Result:
+    table = grid()
+    arms = [
+        type(a)(name=name, variant=a.variant, alpha=a.alpha, site=a.site, control=a.control)
+        if a.name == "convex-1"
+        else a
+        for a in table.arms
+    ]
+    table = Table(arms=tuple(arms), seeds=table.seeds, steps=table.steps, metrics=table.metrics, status=table.status)
+    return Result(table=table, verdict=judged(table))
+
+
+def test_figures_come_in_the_formats_width_and_text_that_were_asked_for(tmp_path: Path) -> None:
+    style = FigureStyle(width=3.3, font_size=9, formats=("svg", "pdf"))
+    result().save(tmp_path, style)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    expected = ["curves.pdf", "curves.svg", "report.html", "table.csv", "trend.pdf", "trend.svg", "verdict.json"]
+    assert names == expected
+    for name in ("curves", "trend"):
+        svg = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+        width = re.search(r'<svg[^>]*? width="([0-9.]+)pt"', svg)
+        assert width is not None
+        assert float(width[1]) == pytest.approx(72 * 3.3, abs=0.01)
+        sizes = {float(size) for size in re.findall(r"font(?:-size)?: (?:\w+ )*([0-9.]+)px", svg)}
+        assert 9.0 in sizes
+        assert max(sizes) == 10.5
+        box = (tmp_path / f"{name}.pdf").read_bytes()
+        assert f"/MediaBox [ 0 0 {72 * 3.3:g}".encode() in box
+
+
+def test_plot_takes_width_and_text_size() -> None:
+    for figure in result().plot(width="column", font_size=7):
+        assert figure.get_figwidth() == 3.4
+        assert min(text.get_fontsize() for text in figure.texts) == 5.5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"width": 1.0}, "width: expected 2.5 to 20 inches"),
+        ({"width": "poster"}, "size: expected one of column, page"),
+        ({"font_size": 3}, "font size: expected 5 to 20 points"),
+        ({"formats": ("jpg",)}, "format: expected one of pdf, png, svg"),
+        ({"formats": ()}, "formats: expected at least one"),
+    ],
+)
+def test_styles_that_cannot_be_are_refused(given: dict[str, object], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        FigureStyle(**given)  # type: ignore[arg-type]
+
+
+def test_a_figure_without_room_for_its_axes_is_refused() -> None:
+    with pytest.raises(BadInput, match="width: expected room for axes"):
+        result().plot(width=2.5, font_size=16)
+
+
+def test_a_notebook_shows_the_answer_and_names_stay_text() -> None:
+    shown = result(EVIL)
+    html = shown._repr_html_()
+    assert shown.verdict.answer.sentence in html
+    assert html.count("data:image/png;base64,") == 2
+    assert EVIL not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+def test_a_notebook_shows_a_study_before_it_runs() -> None:
+    study = Study(task="digits", alphas=[0, 1], seeds=3, epochs=2, name=EVIL)
+    html = study._repr_html_()
+    assert "3 seeds, 9 runs" in html
+    assert "<th>convex-1</th><td>convex</td><td>1</td><td>attenuated-1</td>" in html
+    assert EVIL not in html
+
+
+def test_hostile_names_are_text_in_svg(tmp_path: Path) -> None:
+    result(EVIL).save(tmp_path, FigureStyle(formats=("svg",)))
+    for name in ("curves", "trend"):
+        svg = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+        assert "<script" not in svg
+
+
+@pytest.mark.parametrize("font_size", [8.0, 12.0])
+def test_long_names_take_fewer_columns_and_never_all_the_room(font_size: float) -> None:
+    table = grid()
+    names = {"convex-1": "a_module.of_ones_own.with_a_long_name:and_a_function_of_a_very_long_name_too"}
+    arms = [
+        type(a)(name=f"nominal {a.name} 0123456789", control=None)
+        if a.name == "attenuated-0.5"
+        else type(a)(name=a.name, variant=names.get(a.name, a.variant), alpha=a.alpha, site=a.site)
+        for a in table.arms
+    ]
+    table = Table(arms=tuple(arms), seeds=table.seeds, steps=table.steps, metrics=table.metrics, status=table.status)
+    for figure in Result(table=table, verdict=judged(table)).plot(font_size=font_size):
+        widths = [axes.get_position().width * figure.get_figwidth() for axes in figure.axes]
+        assert min(widths) >= 0.7

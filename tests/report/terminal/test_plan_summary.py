@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from crossnorm.report.formatting import duration
+from crossnorm.report.terminal.plan_summary import plan_summary
+from crossnorm.stats import Outlook, Prospect
+from crossnorm.study.planning.cost import Cost
+from crossnorm.study.planning.elsewhere import Elsewhere
+from crossnorm.study.planning.estimate import Estimate
+
+COST = Cost(
+    source="stored runs",
+    arms=5,
+    seeds=7,
+    runs=35,
+    runs_done=11,
+    train_examples=4000,
+    steps=12345,
+    images=1580160,
+    seconds_per_run=17.0,
+    seconds_per_seed=85.0,
+    workers=2,
+    hours=2.5,
+    hours_left=1.7,
+    disk_bytes=6_000_000,
+    disk_peak_bytes=2_300_000_000,
+)
+ARM = Prospect(
+    name="one arm",
+    comparisons=6,
+    sd=0.02,
+    sd_range=(0.013, 0.044),
+    pairs=7,
+    detectable=0.04,
+    for_difference=(29, 13, 131),
+    for_margin=(19, 10, 71),
+)
+TREND = replace(ARM, name="convex - attenuated", comparisons=1, detectable=0.031, for_margin=None)
+OUTLOOK = Outlook(
+    metric="test_loss",
+    seeds=7,
+    power=0.8,
+    confidence=0.95,
+    interval="bonferroni-t",
+    later="sequential",
+    difference=-0.01,
+    margin=0.02,
+    arm=ARM,
+    trend=TREND,
+)
+THERE = Elsewhere(
+    model="cct_14_7x2_224",
+    image_size=224,
+    examples=1281167,
+    devices=8,
+    tflops=None,
+    macs=5_500_000_000,
+    macs_here=33_000_000,
+    hours_per_run=1234.0,
+    hours=43190.0,
+)
+WHOLE = Estimate(
+    study="s",
+    function=None,
+    arms=("baseline", "mixed-1", *(f"arm {k}" for k in range(11))),
+    cost=COST,
+    outlook=OUTLOOK,
+    noise="stored runs",
+    elsewhere=THERE,
+    notes=("[b]careful[/b]",),
+)
+
+
+def shown(estimate: Estimate) -> str:
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(plan_summary(estimate))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= 80
+    return " ".join(text.split())
+
+
+def test_the_summary_says_what_the_estimate_holds() -> None:
+    text = shown(WHOLE)
+    for said in (
+        "35 (5 arms × 7 seeds; 11 done)",
+        "arms baseline, mixed-1, arm 0, arm 1,",
+        "arm 9 and 1 more",
+        "12,345 steps, 1,580,160 examples (4,000 an epoch)",
+        "17 s, from stored runs",
+        "2.5 h on this machine, 2 workers; 1.7 h left",
+        "6 MB; up to 2.3 GB with checkpoints",
+        "6 comparisons 1 comparison",
+        "detectable, 7 seeds ± 0.0400 ± 0.0310",
+        "seeds to detect 0.0100 29 (13–131), 21 min",
+        "seeds for ± 0.0200 19 (10–71), 13 min",
+        "an estimate, not a measurement",
+        "167 × the study's 33,000,000",
+        "4.9 years on 8 such devices",
+        "Note: [b]careful[/b]",
+        "need sequential intervals",
+    ):
+        assert said in text
+
+
+def test_the_assumed_speed_and_the_most_seeds_are_said() -> None:
+    text = shown(replace(WHOLE, elsewhere=replace(THERE, tflops=97.0), most_seeds=True))
+    assert "as if every device sustained 97 TFLOP/s" in text.replace("\n", " ")
+    assert "all the seeds the study may take" in text.replace("\n", " ")
+    assert "TFLOP/s" not in shown(WHOLE)
+    assert "may take" not in shown(WHOLE)
+
+
+def test_what_is_not_measured_is_said_to_be_so() -> None:
+    empty = replace(ARM, sd=None, sd_range=None, pairs=0, detectable=None, for_difference=None, for_margin=None)
+    text = shown(replace(WHOLE, noise=None, outlook=replace(OUTLOOK, arm=empty, trend=None), elsewhere=None))
+    assert text.count("not measured") == 5
+    assert "--pilot" in text
+    assert "convex" not in text
+
+
+def test_of_a_function_that_has_not_run_nothing_but_its_runs_is_said() -> None:
+    runs = replace(COST, source=None, seconds_per_run=None, seconds_per_seed=None, hours=None, disk_bytes=None)
+    text = shown(replace(WHOLE, cost=runs, function="mine:train", elsewhere=None))
+    for said in ("training by mine:train", "time per run not measured", "time in all not measured", "29 (13–131) "):
+        assert said in text
+    assert "min" not in text.replace("mine", "")
+    assert "disk" not in text
+
+
+def test_too_few_seeds_detect_nothing() -> None:
+    text = shown(replace(WHOLE, outlook=replace(OUTLOOK, seeds=2, arm=replace(ARM, detectable=None), trend=None)))
+    assert "nothing: too few seeds" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.1234, "0.12 s"),
+        (45, "45 s"),
+        (720, "12 min"),
+        (12240, "3.4 h"),
+        (86400, "24 h"),
+        (4e6, "46 days"),
+        (1e9, "32 years"),
+    ],
+)
+def test_durations_for_readers(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

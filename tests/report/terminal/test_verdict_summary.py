@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from crossnorm.report import answer_panel, arms_table
+from crossnorm.report.formatting import interval, number
+from crossnorm.report.html.report_page import render_page
+from crossnorm.report.terminal.verdict_summary import sparkline
+from crossnorm.stats import Table, Verdict, standings
+from tests.report.report_studies import grid, judged, troubled
+
+
+def shown(thing: object, width: int = 150) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(thing)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_every_state_prints(state: tuple[Table, Verdict]) -> None:
+    _, verdict = state
+    text = " ".join(shown(answer_panel(verdict), 79).replace("│", " ").split())
+    assert " ".join(verdict.answer.sentence.split()) in text
+    lines = shown(arms_table(verdict), 79)
+    assert max(map(len, lines.splitlines())) <= 79
+
+
+def test_the_table_shows_the_verdicts_values() -> None:
+    verdict = judged(grid())
+    text = shown(arms_table(verdict))
+    for row in (*verdict.arms[1:], *verdict.contrasts):
+        line = next(
+            line
+            for line in text.splitlines()
+            if line.strip().startswith(row.arm) and number(row.difference, sign=True) in line
+        )
+        assert interval(row.low, row.high, digits=2) in line
+        assert row.verdict is not None
+        assert row.verdict in line
+    assert "failed" not in text
+    failed = shown(arms_table(judged(troubled())))
+    assert "1 diverged" in failed
+    assert "1 crashed" in failed
+
+
+def test_the_table_prices_the_pairs_that_are_needed() -> None:
+    verdict = judged(grid(alphas=(0.01, 1.0)), margin=0.008)
+    rows = [row for row in verdict.arms[1:] if row.pairs_needed is not None and row.verdict == "undecided"]
+    missing = {row.arm: row.pairs_needed[0] - row.n for row in rows}
+    arm = max(missing, key=lambda name: missing[name])
+    text = " ".join(shown(arms_table(verdict, 360.0), 79).split())
+    hours = number(missing[arm] / 10, digits=2)
+    assert f"{missing[arm]} more pairs of all arms: {hours} h on one worker" in text
+    short = " ".join(shown(arms_table(verdict, 0.5), 79).split())
+    assert f"of all arms: {missing[arm] / 2:.2g} s on one worker" in short
+    assert "more pairs" not in shown(arms_table(verdict))
+    assert "pairs needed" in shown(arms_table(verdict))
+
+
+def test_where_all_is_decided_no_pairs_are_needed_and_names_have_their_room() -> None:
+    decided = judged(grid(alphas=(0.25, 0.75)), margin=0.5)
+    assert {row.verdict for row in decided.arms[1:]} == {"same"}
+    text = shown(arms_table(decided, 360.0), 79)
+    assert "pairs needed" not in text
+    assert "more pairs" not in text
+    assert " attenuated-0.25 " in text
+
+
+def test_names_are_not_markup() -> None:
+    table = grid()
+    arms = list(table.arms)
+    arms[3] = type(arms[3])(name="[bold]x[/bold]", variant="attenuated", alpha=0.5, site="attention")
+    arms[1] = type(arms[1])(name="convex-0.5", variant="convex", alpha=0.5, site="attention", control="[bold]x[/bold]")
+    other = Table(arms=tuple(arms), seeds=table.seeds, steps=table.steps, metrics=table.metrics, status=table.status)
+    assert "[bold]x[/bold]" in shown(arms_table(judged(other, study="[red]s")))
+    assert "[red]s" in shown(answer_panel(judged(other, study="[red]s")))
+
+
+def test_sparkline_has_a_block_per_value() -> None:
+    assert sparkline([0.0, 0.5, None, 1.0]) == "▁▅·█"
+    assert sparkline([2.0, 2.0]) == "▄▄"
+    assert sparkline([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.012345, "0.0123"),
+        (-1234.5, "−1234"),
+        (0.0, "0"),
+        (None, "–"),
+        (float("nan"), "–"),
+        (1e-9, "1.00e−09"),
+        (float("inf"), "+∞"),
+    ],
+)
+def test_numbers_for_readers(value: float | None, text: str) -> None:
+    assert number(value) == text
+    assert interval(None, 1.0) == "–"
+    assert interval(-0.5, 0.25) == "[−0.500, +0.250]"
+
+
+def test_a_repeated_verdict_is_said_where_there_is_one() -> None:
+    table = grid()
+    arms = list(table.arms)
+    first = next(arm for arm in arms[1:] if arm.variant == "convex")
+    second = next(arm for arm in arms[1:] if arm.variant == "convex" and arm is not first)
+    twin = type(second)(name="twin", variant="convex", alpha=first.alpha, site=first.site, control=arms[-1].name)
+    arms[arms.index(second)] = twin
+    other = Table(arms=tuple(arms), seeds=table.seeds, steps=table.steps, metrics=table.metrics, status=table.status)
+    verdict = judged(other)
+    (standing,) = standings(verdict)
+    assert standing.against[1] == arms[-1].name
+    assert standing.sentence in " ".join(shown(answer_panel(verdict)).replace("│", " ").split())
+    assert standing.sentence in render_page(table=other, verdict=verdict, facts={})
+    assert standings(judged(table)) == ()

@@ -1,0 +1,133 @@
+"""One study a folder: begun once, continued, extended, never turned into another."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+
+from crossnorm.errors import BadInput
+from crossnorm.study.spec.plan import make_plan
+from crossnorm.study.spec.schema import parse_spec, read_fields
+from crossnorm.study.storage.study_folder import locked, open_folder, read_folder
+from crossnorm.training.recipe.recipes import make_recipe
+
+
+def plan(**fields):
+    base = {"task": "digits", "seeds": 3, "alphas": [0, 1], "recipe": {"name": "quick"}, "epochs": 2, "name": "s"}
+    return make_plan(parse_spec(base | fields, "my.yaml"))
+
+
+def opened(folder, **fields):
+    folder.mkdir(exist_ok=True)
+    return open_folder(folder, plan(**fields), "digest")
+
+
+def test_the_same_study_goes_on_without_an_extension(tmp_path):
+    assert opened(tmp_path).extensions == ()
+    before = (tmp_path / "study.yaml").read_bytes()
+    assert opened(tmp_path).extensions == ()
+    assert (tmp_path / "study.yaml").read_bytes() == before
+
+
+def test_study_yaml_is_itself_a_study_file(tmp_path):
+    opened(tmp_path)
+    assert parse_spec(read_fields(tmp_path / "study.yaml"), "x") == plan().spec
+    found = read_folder(tmp_path)
+    assert found is not None
+    assert found[0] == plan()
+
+
+def test_a_recipe_field_that_came_after_a_study_has_no_effect_on_it(tmp_path):
+    complete = {**make_recipe("quick").model_dump(exclude={"epochs"}), "lr": 0.005}
+    del complete["optimizer"]
+    opened(tmp_path, recipe=complete)
+    found = read_folder(tmp_path)
+    assert found is not None
+    for spec in (found[0].spec, parse_spec(read_fields(tmp_path / "study.yaml"), "x")):
+        recipe = make_plan(spec).arms[0].training
+        assert (recipe.optimizer, recipe.lr, recipe.epochs) == ("adamw", 0.005, 2)
+
+
+def test_added_seeds_and_arms_are_recorded(tmp_path):
+    opened(tmp_path)
+    record = opened(tmp_path, seeds=5, alphas=[0, 0.5, 1])
+    assert record.extensions == ({"arms": ["convex-0.5", "attenuated-0.5"], "seeds": [3, 4], "results_seen": False},)
+    assert not record.looked
+    assert opened(tmp_path, seeds=5, alphas=[0, 0.5, 1]) == record
+
+
+def test_an_extension_after_looking_says_so(tmp_path):
+    opened(tmp_path)
+    (tmp_path / "verdict.json").write_text("{}")
+    assert opened(tmp_path, seeds=4).looked
+    assert opened(tmp_path, seeds=4).looked
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"epochs": 3}, "epochs (2 → 3)"),
+        ({"task": "mnist1d"}, "task"),
+        ({"recipe": {"name": "quick", "lr": 0.1}}, "recipe"),
+        ({"metric": "test_accuracy"}, "metric ('test_loss' → 'test_accuracy')"),
+        ({"margin": 0.1}, "margin"),
+        ({"confidence": 0.9}, "confidence"),
+        ({"seeds": 2}, "seeds (without 2)"),
+        ({"alphas": [0, 0.5]}, "without or other than before: convex-1"),
+        ({"control": False}, "convex-1"),
+        ({"site": "pool"}, "site"),
+    ],
+)
+def test_any_other_difference_is_refused_and_nothing_touched(tmp_path, fields, words):
+    opened(tmp_path)
+    before = (tmp_path / "study.yaml").read_bytes()
+    with pytest.raises(BadInput) as caught:
+        opened(tmp_path, **fields)
+    assert words in str(caught.value)
+    assert (tmp_path / "study.yaml").read_bytes() == before
+
+
+def test_other_data_are_refused(tmp_path):
+    opened(tmp_path)
+    with pytest.raises(BadInput, match="other examples"):
+        open_folder(tmp_path, plan(), "another digest")
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(BadInput, match="thesis.tex and no study.yaml"):
+        opened(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("text", ["", "record: 3", "[", "task: digits", "record: {extensions: [{}]}", "\x00"])
+def test_a_damaged_study_yaml_is_named(tmp_path, text):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(BadInput, match="a damaged one"):
+        read_folder(tmp_path)
+
+
+def test_one_writer(tmp_path):
+    with locked(tmp_path / "s"), pytest.raises(BadInput, match="held by process"), locked(tmp_path / "s"):
+        pass
+    with locked(tmp_path / "s"):
+        pass
+
+
+def test_who_comes_second_is_offered_to_watch_in_words_for_a_shell(tmp_path):
+    folder = tmp_path / "my study"
+    with locked(folder), pytest.raises(BadInput) as caught, locked(folder):
+        pass
+    commands = re.findall(r"crossnorm \w+ '[^']*'", str(caught.value))
+    assert [shlex.split(said) for said in commands] == [
+        ["crossnorm", verb, str(folder)] for verb in ("watch", "report")
+    ]
+    assert "another --out" in str(caught.value)
+
+
+def test_a_file_where_the_folder_should_be_is_named(tmp_path):
+    (tmp_path / "f").write_text("x")
+    with pytest.raises(BadInput, match="a folder that can be written"), locked(tmp_path / "f"):
+        pass

@@ -1,0 +1,145 @@
+"""A user's training function as a whole study: from the command line, from a file, from a notebook."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import crossnorm as library
+from crossnorm.errors import BadInput
+from tests.study.study_cases import crossnorm, refused
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+MINE = """
+import torch
+
+def train(run):
+    value = 1 + torch.rand(())
+    for step in range(3):
+        value = value * 0.5 + 0.01 * torch.rand(()) + 0.1 * run.settings.get("extra", 0)
+        run.log(step, loss=value)
+    print("printed by the function")
+"""
+
+
+def written(folder: Path, text: str = "", name: str = "mine") -> Path:
+    (folder / f"{name}.py").write_text(MINE, encoding="utf-8")
+    (folder / "study.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+FILE = "function: mine:train\narms: [{name: more, extra: 1}]\nseeds: 3\nmetric: loss\ndirection: lower\n"
+
+
+@pytest.fixture(scope="module")
+def notebook_study(tmp_path_factory):
+    """A study of a function that no module has, as a notebook's."""
+    slope = 0.25
+
+    def train(run):
+        import torch
+
+        for step in range(3):
+            run.log(step, loss=torch.rand(()) + slope * run.dose)
+
+    folder = tmp_path_factory.mktemp("notebook")
+    fields = {"alphas": [0, 2], "control": False, "seeds": 5, "metric": "loss", "direction": "lower"}
+    study = library.Study(train, **fields)
+    return study.run(folder / "out", progress=False, workers=2), study, fields
+
+
+def test_a_notebook_function_is_a_study(notebook_study):
+    result, _, _ = notebook_study
+    verdict = json.loads((result.folder / "verdict.json").read_text())
+    assert verdict["complete"]
+    assert verdict["n_pairs"] == 5
+    assert verdict["arms"][1]["difference"] == pytest.approx(0.5, rel=1e-6)
+    assert verdict["arms"][1]["verdict"] == "worse"
+    assert verdict["answer"]["estimate"] == pytest.approx(0.25, rel=1e-6)
+    assert {"report.html", "curves.png", "trend.png", "table.csv"} <= {p.name for p in result.folder.iterdir()}
+
+
+def test_its_folder_goes_on_with_the_same_code_only(notebook_study):
+    result, study, fields = notebook_study
+    before = (result.folder / "verdict.json").read_bytes()
+    study.run(result.folder, progress=False)
+    assert (result.folder / "verdict.json").read_bytes() == before
+
+    def train(run):
+        run.log(0, loss=3)
+
+    with pytest.raises(BadInput, match="the function: expected the code that the study began with"):
+        library.Study(train, **fields).run(result.folder, progress=False)
+    with pytest.raises(BadInput, match="of a script or notebook|a module you import"):
+        library.Study(**fields, function=study.function).run(result.folder, progress=False)
+
+
+def test_study_wants_a_function():
+    with pytest.raises(BadInput, match="def train"):
+        library.Study("digits")
+
+
+@pytest.mark.slow
+def test_a_file_may_name_a_function_but_not_import_it(tmp_path):
+    written(tmp_path, FILE)
+    refused(crossnorm("plot", "study.yaml", cwd=tmp_path), "--import mine")
+    refused(crossnorm("plot", "mine:train", "--direction", "lower", cwd=tmp_path), "metric and direction")
+    refused(crossnorm("plot", "mine:nothing", "--metric", "a", "--direction", "lower", cwd=tmp_path), "no function")
+    assert {p.name for p in tmp_path.iterdir()} <= {"mine.py", "study.yaml", "__pycache__"}
+
+
+@pytest.mark.slow
+def test_a_file_with_arms_of_settings(tmp_path):
+    written(tmp_path, FILE)
+    done = crossnorm("plot", "study.yaml", "--import", "mine", "--out", "o", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "printed by" not in done.stdout
+    verdict = json.loads((tmp_path / "o" / "verdict.json").read_text())
+    assert [(row["arm"], row["verdict"]) for row in verdict["arms"]] == [("baseline", None), ("more", "worse")]
+    assert crossnorm("report", "o", cwd=tmp_path).returncode == 0
+    refused(crossnorm("audit", "o", cwd=tmp_path), "--import mine")
+    audited = crossnorm("audit", "o", "--import", "mine", cwd=tmp_path)
+    assert audited.returncode == 0, audited.stderr
+    for run in ("baseline, seed 0", "more, seed 0"):
+        assert f"{run}: the same bits at all 3 evaluations" in " ".join(audited.stdout.split())
+    planned = crossnorm("plan", "study.yaml", "--import", "mine", "--out", "o", "--json", cwd=tmp_path)
+    found = json.loads(planned.stdout)
+    assert (found["cost"]["runs_done"], found["noise"], found["function"]) == (6, "stored runs", "mine:train")
+
+
+@pytest.mark.slow
+def test_a_function_that_crashes_fails_the_run_with_its_reason(tmp_path):
+    lines = ["def train(run):", " run.log(0, loss=run.seed)", " if run.arm != 'baseline' and run.seed == 1:", "  1 / 0"]
+    (tmp_path / "mine.py").write_text("\n".join(lines))
+    options = ["--metric", "loss", "--direction", "lower", "--alphas", "0,1", "--seeds", "3", "--out", "o"]
+    done = crossnorm("plot", "mine:train", *options, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "ZeroDivisionError: division by zero (train, line 4 of mine.py)" in " ".join(done.stderr.split())
+    verdict = json.loads((tmp_path / "o" / "verdict.json").read_text())
+    assert [row["crashed"] for row in verdict["arms"]] == [0, 1, 1]
+
+
+@pytest.mark.slow
+def test_the_plain_example(tmp_path):
+    shutil.copy(EXAMPLES / "plain_loop.py", tmp_path)
+    options = ["--metric", "loss", "--direction", "lower", "--alphas", "0,1", "--seeds", "2", "--out", "o"]
+    done = crossnorm("plot", "plain_loop:train", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "o" / "table.csv").read_text().splitlines()
+    assert len(table) == 1 + 3 * 2 * 4
+    assert json.loads((tmp_path / "o" / "verdict.json").read_text())["arms"][0]["mean"] < 1.8
+
+
+@pytest.mark.slow
+def test_the_trainer_example(tmp_path):
+    pytest.importorskip("accelerate")
+    pytest.importorskip("transformers")
+    for name in ("trainer.py", "trainer.yaml"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    done = crossnorm("plot", "trainer.yaml", "--import", "trainer", "--out", "o", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "o" / "table.csv").read_text().splitlines()) == 1 + 3 * 2 * 2
