@@ -11,6 +11,12 @@ def test_message_has_name_expected_got_and_hint():
     assert str(BadInput("seeds", "at least 1", -2, "Give more.")) == "seeds: expected at least 1, got -2. Give more."
 
 
+def test_a_reason_stands_alone():
+    error = BadInput.because("quick", "folder is locked by process 7 on host", "Give another --out.")
+    assert str(error) == "quick: folder is locked by process 7 on host. Give another --out."
+    assert str(error.within("plot")) == f"plot: {error}"
+
+
 def test_within_puts_the_place_in_front():
     assert str(BadInput("seeds", "a count", "x").within("my.yaml")) == "my.yaml: seeds: expected a count, got x."
 

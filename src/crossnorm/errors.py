@@ -1,6 +1,6 @@
-"""Errors that name the thing, what was expected, what was found and what to do.
+"""Errors that say what is wrong, what was given, what is allowed and what to do.
 
-Knows nothing of who raises them; the command line turns them into exit code 2 without a traceback.
+The command line turns them into one line and exit code 2, without a traceback.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ _MOST, _SHOWN = 24, 6  # longer lists of names are cut to the nearest few
 
 
 class BadInput(ValueError):
-    """Input that the user can mend: ``name: expected …, got …. hint``.
+    """Input that the user can correct: ``name: expected …, got …. hint``, or ``name: reason. hint`` (`because`).
 
     Args:
         name: What is wrong: a parameter, a file and field, a path.
-        expected: What would have been right.
-        got: What was found, shown by ``repr`` unless it is a string that already reads as prose.
+        expected: What is allowed.
+        got: What was given, shown by ``repr`` unless it is a string.
         hint: What to do about it (optional, a full sentence).
     """
 
@@ -27,9 +27,15 @@ class BadInput(ValueError):
         self.name, self.expected, self.got, self.hint = name, expected, got, hint
         super().__init__(name, expected, got, hint)
 
+    @classmethod
+    def because(cls, name: str, reason: str, hint: str = "") -> BadInput:
+        """The error ``name: reason. hint``, where nothing else was expected: a locked folder, a missing library."""
+        return cls(name, "", reason, hint)
+
     def __str__(self) -> str:
         found = self.got if isinstance(self.got, str) else repr(self.got)
-        return f"{self.name}: expected {self.expected}, got {found}." + (f" {self.hint}" if self.hint else "")
+        problem = f"expected {self.expected}, got {found}" if self.expected else found
+        return f"{self.name}: {problem}." + (f" {self.hint}" if self.hint else "")
 
     def within(self, outer: str) -> BadInput:
         """The same error, its name preceded by where it happened (a file, a field)."""
@@ -37,7 +43,7 @@ class BadInput(ValueError):
 
 
 def unknown_name(kind: str, got: object, known: Iterable[str]) -> BadInput:
-    """The error for a name that is not in a catalogue, with the nearest one as the hint."""
+    """The error for a name that is not in a list of known ones; the hint is the nearest of them."""
     names = sorted(known)
     near = get_close_matches(str(got), names, n=_SHOWN)
     hint = f"Did you mean {near[0]!r}?" if near else ""
