@@ -1,40 +1,75 @@
-"""Writing files so that a reader, or a kill at any instant, never meets a half-written one.
-
-Knows nothing of what is written.
-"""
+"""Atomic writes: neither a reader nor a kill at any instant finds a half-written file."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from crossnorm.errors import BadInput
 
-__all__ = ["encoded_name", "make_folder", "read_json", "storage_fault", "write_atomically", "write_json"]
+__all__ = [
+    "atomic_path",
+    "encoded_name",
+    "file_sha256",
+    "make_folder",
+    "read_json",
+    "storage_fault",
+    "write_atomically",
+    "write_json",
+]
+
+
+@contextmanager
+def atomic_path(path: Path, temporary: Path | None = None) -> Iterator[Path]:
+    """A temporary file to write, which replaces ``path`` when the block ends and is removed when it fails.
+
+    The content is durable before the file takes its name.
+
+    Args:
+        path: The file to replace.
+        temporary: Name of the temporary file, for a file with a single writer: a killed one then leaves at most this
+            file. None: a unique ``.NAME.….tmp`` in the same folder.
+    """
+    temporary = _unique(path) if temporary is None else temporary
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file by a whole new one, durable before it takes the name; text becomes UTF-8."""
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync(path.parent)
+    """Replace a file by a new one, in one step; text is encoded as UTF-8."""
+    with atomic_path(path, path.with_name(f".{path.name}.new")) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def file_sha256(*paths: Path) -> str:
+    """SHA-256 of the content of a file, or of several one after the other, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder if there is none, and see that files can be put there: before the work whose outcome they hold.
+    """Create a folder if it does not exist, and check that it is writable.
 
     Raises:
-        BadInput: It is a file, or cannot be made or written.
+        BadInput: It is a file, or it cannot be created or written.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -44,8 +79,18 @@ def make_folder(path: Path) -> None:
         raise BadInput(str(path), "a folder that can be written", error.strerror or str(error)) from None
 
 
+def _unique(path: Path) -> Path:
+    """A new empty file beside ``path``, with the permissions of any new file."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    mask = os.umask(0)
+    os.umask(mask)
+    Path(name).chmod(0o666 & ~mask)
+    return Path(name)
+
+
 def _sync(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
+    """Make the entries of a folder durable, where the system can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -63,12 +108,12 @@ _STORAGE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota is used up",
     errno.EROFS: "the file system is read-only",
-    errno.EIO: "the disk does not answer",
+    errno.EIO: "I/O error",
 }
 
 
 def storage_fault(error: BaseException) -> str | None:
-    """What is wrong with the disk, if that is what the error is about: trying again would not help."""
+    """What is wrong with the disk, if the error is about the disk (trying again would not help); otherwise None."""
     return _STORAGE.get(error.errno or 0) if isinstance(error, OSError) else None
 
 
@@ -81,12 +126,10 @@ def read_json(path: Path) -> Any:
 
 
 def encoded_name(name: str) -> str:
-    """A name as one path component: percent-encoded where it is not plain, short enough for any file system."""
+    """A name as one path component: percent-encoded, and at most 200 characters long."""
     encoded = quote(name, safe="@+=,~")
     if encoded.startswith("."):
         encoded = "%2E" + encoded[1:]
     if len(encoded) > 200:
-        import hashlib
-
         encoded = encoded[:160].rstrip("%") + "~" + hashlib.sha256(name.encode()).hexdigest()[:16]
     return encoded

@@ -5,13 +5,13 @@ Knows paths and names, and fetches from the hub; knows nothing of what the files
 
 from __future__ import annotations
 
-import hashlib
 import re
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from crossnorm.errors import BadInput
+from crossnorm.io import file_sha256
 
 __all__ = ["digest_of", "locate"]
 
@@ -95,9 +95,4 @@ def digest_of(path: Path) -> str:
 
 @lru_cache(maxsize=8)  # every arm asks for the same
 def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for name, _, _ in files:
-        with Path(name).open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()
+    return file_sha256(*(Path(name) for name, _, _ in files))

@@ -6,7 +6,6 @@ nothing of how models are built.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import warnings
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossnorm.errors import BadInput
+from crossnorm.io import atomic_path, file_sha256
 from crossnorm.models.compact_transformers import CompactTransformer, Model
 from crossnorm.models.config import ImageConfig
 from crossnorm.models.presets import configure
@@ -86,35 +86,24 @@ def _fetch(name: str) -> Path:
     record = path.with_name(path.name + ".sha256")
     if not path.exists() or not record.exists():
         _download(BASE + PUBLISHED[name], path)
-        record.write_text(_sha256(path) + "\n", encoding="ascii")
-    elif _sha256(path) != record.read_text(encoding="ascii").strip():
+        record.write_text(file_sha256(path) + "\n", encoding="ascii")
+    elif file_sha256(path) != record.read_text(encoding="ascii").strip():
         raise BadInput(str(path), f"the sha256 in {record.name}", "another", f"Delete {path} to fetch it again.")
     return path
 
 
 def _download(url: str, path: Path) -> None:
     """Fetch into place, but only a file that can be read."""
-    fresh = path.with_name(path.name + ".fresh")
     hint = f"Fetch it elsewhere and use load_weights, or put it at {path}."
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(fresh), progress=False)
-        _read(fresh)
-        fresh.replace(path)
+        with atomic_path(path) as temporary:
+            torch.hub.download_url_to_file(url, str(temporary), progress=False)
+            _read(temporary)
     except BadInput:
         raise BadInput(url, "a checkpoint that can be read", "a damaged file", "Try again. " + hint) from None
     except (OSError, HTTPException) as error:
         raise BadInput(url, "published weights to fetch", str(error) or type(error).__name__, hint) from None
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Any]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
+from crossnorm.io import atomic_path
 from crossnorm.models.compact_transformers import Model, build
 from crossnorm.models.config import Config, ImageConfig, LanguageConfig, TextConfig
 from crossnorm.models.variant_sites import place, sites
@@ -40,10 +41,9 @@ def save_model(model: Model, path: str | Path) -> None:
     if path.suffix != ".safetensors":
         raise BadInput("path", "a file name that ends in .safetensors", str(path))
     tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    partial = path.with_name(path.name + ".partial")
     try:
-        save_file(tensors, partial, metadata={_KEY: json.dumps(_describe(model)), "format": "pt"})
-        partial.replace(path)
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={_KEY: json.dumps(_describe(model)), "format": "pt"})
     except (OSError, SafetensorError) as error:
         raise BadInput(str(path), "a place that can be written", str(error)) from None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossnorm.errors import BadInput, unknown_name
-from crossnorm.report.whole_file import whole_file
+from crossnorm.io import atomic_path
 from crossnorm.stats import ArmInfo
 
 if TYPE_CHECKING:
@@ -255,5 +255,5 @@ def save(figure: Figure, path: Path, *, dpi: int = 200) -> None:
         raise unknown_name(f"{path}: the file's ending", path.suffix, endings)
     dated: Any = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
     options: Any = {"svg.hashsalt": "crossnorm", "svg.fonttype": "none", "pdf.fonttype": 42}
-    with matplotlib.rc_context(options), whole_file(path) as temporary:
+    with matplotlib.rc_context(options), atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], dpi=dpi, metadata=dated)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossnorm.io import atomic_path
 from crossnorm.report.html.report_page import environment, static_files
-from crossnorm.report.whole_file import whole_file
 
 __all__ = ["Exhibit", "write_gallery"]
 
@@ -34,5 +34,5 @@ def write_gallery(path: Path, title: str, lead: Sequence[str], exhibits: Sequenc
         .get_template("gallery.html")
         .render(title=title, lead=lead, exhibits=shown, static=static_files("report.css"))
     )
-    with whole_file(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")

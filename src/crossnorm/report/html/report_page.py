@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossnorm.errors import unknown_name
+from crossnorm.io import atomic_path
 from crossnorm.report.figures.alpha_trend import trend_figure
 from crossnorm.report.figures.arm_groups import ramped, spaced
 from crossnorm.report.figures.learned_alpha import learned_arms, learned_figure
@@ -21,7 +22,6 @@ from crossnorm.report.figures.learning_curves import curves_figure
 from crossnorm.report.figures.style import FigureStyle, save
 from crossnorm.report.formatting import interval, interval_note, metric_name, number, pairs_cost
 from crossnorm.report.html.chart_data import chart_data
-from crossnorm.report.whole_file import whole_file
 from crossnorm.stats import Table, Verdict, standings
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def write_report(
     for name, figure in figures.items():
         for ending in style.formats:
             save(figure, directory / f"{name}.{ending}")
-    with whole_file(directory / "report.html") as temporary:
+    with atomic_path(directory / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 

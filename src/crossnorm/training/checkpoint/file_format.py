@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -21,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from crossnorm.errors import BadInput
+from crossnorm.io import atomic_path
 
 __all__ = ["State", "previous_of", "read_newest", "read_state", "remove_state", "write_state"]
 
@@ -51,14 +51,10 @@ def write_state(path: Path, state: State) -> None:
     tensors = _apart(state.tensors)
     about = json.dumps(state.about, sort_keys=True)
     content = save(tensors, {"crossnorm": about, "digest": _digest(about, tensors)})
-    temporary = path.with_suffix(".new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    if path.exists():
-        path.replace(previous_of(path))
-    temporary.replace(path)
+    with atomic_path(path, path.with_suffix(".new")) as temporary:
+        temporary.write_bytes(content)
+        if path.exists():
+            path.replace(previous_of(path))
 
 
 def read_state(path: Path) -> State:
