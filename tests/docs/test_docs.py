@@ -76,6 +76,23 @@ def test_pages_name_only_what_exists(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("name", ["cli.md", "study-file.md"])
+def test_generated_pages_are_up_to_date(name: str) -> None:
+    pytest.importorskip("griffe", reason="griffe is not installed")
+    from docs.generate import PAGES
+
+    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name](), "run python -m docs.generate"
+
+
+def test_every_field_of_a_study_file_is_described() -> None:
+    pytest.importorskip("griffe", reason="griffe is not installed")
+    from docs.generate import study_file_page
+
+    rows = [line for line in study_file_page().splitlines() if line.startswith("| `")]
+    assert len(rows) > 40
+    assert [row for row in rows if row.replace(" ", "").endswith("||")] == []
+
+
 def test_images_are_small() -> None:
     for image in (DOCS / "images").iterdir():
         assert image.stat().st_size < 400_000, image.name
