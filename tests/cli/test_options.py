@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crossnorm.api import read_result
-from crossnorm.cli.study_options import Shape
+from crossnorm.cli.study_options import StudyOptions
 from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import make_plan
 from crossnorm.study.storage.study_folder import open_folder, read_folder
@@ -20,7 +20,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_study(tmp_path)
     (tmp_path / "out").mkdir()
-    open_folder(tmp_path / "out", make_plan(Shape().study("tiny.yaml")), "digest")
+    open_folder(tmp_path / "out", make_plan(StudyOptions().study("tiny.yaml")), "digest")
     return tmp_path / "out"
 
 
@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("named", [("out", None), ("tiny.yaml", "out")])
 def test_a_folder_that_is_named_grows_by_variants(folder, variants, named):
     name, out = named
-    plan = make_plan(Shape(variants=variants, out=out and folder).study(name))
+    plan = make_plan(StudyOptions(variants=variants, out=out and folder).study(name))
     record = open_folder(folder, plan, "digest")
     arms = [f"{added.strip()}-1" for added in variants.split(",")[1:]]
     assert [extension["arms"] for extension in record.extensions] == ([arms] if arms else [])
@@ -36,11 +36,11 @@ def test_a_folder_that_is_named_grows_by_variants(folder, variants, named):
 
 
 def test_other_variants_are_another_study_elsewhere(folder):
-    assert Shape(variants="matched").study("tiny.yaml").name == "tiny-matched"
+    assert StudyOptions(variants="matched").study("tiny.yaml").name == "tiny-matched"
     write_study(folder.parent, variants=["convex"])
-    assert Shape(variants="convex").study("tiny.yaml").name == "tiny"
+    assert StudyOptions(variants="convex").study("tiny.yaml").name == "tiny"
     write_study(folder.parent, variants=[{"name": "convex", "gain": 7.0}])
-    assert Shape(variants="convex").study("tiny.yaml").name == "tiny-convex"
+    assert StudyOptions(variants="convex").study("tiny.yaml").name == "tiny-convex"
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_errors_say_the_file_and_the_place(tmp_path, monkeypatch, changes, words
     monkeypatch.chdir(tmp_path)
     write_study(tmp_path, **changes)
     with pytest.raises(BadInput, match=words):
-        Shape().study("tiny.yaml")
+        StudyOptions().study("tiny.yaml")
 
 
 def test_an_unknown_tracker_is_refused_before_any_file_is_written(folder):
     before = contents(folder.parent)
     with pytest.raises(BadInput, match="--track: expected one of tensorboard, wandb, got 'diary'"):
-        Shape().study("tiny.yaml").run(folder.parent / "else", track="diary", progress=False)
+        StudyOptions().study("tiny.yaml").run(folder.parent / "else", track="diary", progress=False)
     assert contents(folder.parent) == before
 
 
@@ -82,17 +82,17 @@ def test_a_study_that_is_named_in_place_of_its_folder_is_found(folder):
 @pytest.mark.parametrize("name", ["tiny.yaml", "out"])
 def test_fields_of_recipe_and_model_are_set_beside_those_of_the_study(folder, name):
     settings = ["lr=1e-3", "optimizer=adamw", "epochs=5", "model.num_layers=3"]
-    plan = make_plan(Shape(settings=settings).study(name))
+    plan = make_plan(StudyOptions(settings=settings).study(name))
     recipe = plan.arms[0].training
     assert (recipe.lr, recipe.optimizer, recipe.epochs, recipe.batch_size) == (0.001, "adamw", 5, 31)
     assert (plan.spec.model["num_layers"], plan.spec.model["embedding_dim"]) == (3, 8)
 
 
 def test_another_recipe_replaces_that_of_the_study_but_not_its_epochs(folder):
-    recipe = make_plan(Shape(recipe="paper", settings=["beta2=0.95"]).study("tiny.yaml")).arms[0].training
+    recipe = make_plan(StudyOptions(recipe="paper", settings=["beta2=0.95"]).study("tiny.yaml")).arms[0].training
     assert recipe == make_recipe("paper", beta2=0.95, epochs=2)
     write_study(folder.parent, recipe={"name": "quick", "lr": 0.5, "epochs": 3}, epochs=None)
-    recipe = make_plan(Shape(recipe="paper").study("tiny.yaml")).arms[0].training
+    recipe = make_plan(StudyOptions(recipe="paper").study("tiny.yaml")).arms[0].training
     assert recipe == make_recipe("paper", epochs=3)
 
 
@@ -100,7 +100,7 @@ def test_another_recipe_replaces_that_of_the_study_but_not_its_epochs(folder):
 @pytest.mark.parametrize(("source", "name"), [("cct/model.safetensors", "anneal"), ("bert", "finetune-text")])
 def test_what_was_trained_before_is_trained_gently_from_the_command_line_too(folder, source, name, settings):
     (folder.parent / "own.yaml").write_text(f"{{task: digits, model: {{from: {source}}}}}")
-    recipe = make_plan(Shape(settings=settings).study("own.yaml")).arms[0].training
+    recipe = make_plan(StudyOptions(settings=settings).study("own.yaml")).arms[0].training
     assert recipe == make_recipe(name, **({"clip_norm": 1.0} if settings else {}))
 
 
@@ -109,9 +109,9 @@ def test_what_a_study_leaves_open_stays_so(folder):
     (folder.parent / "own.yaml").write_text(
         "{function: mine:train, metric: loss, direction: lower, arms: [{name: hot, settings: {heat: 2}}]}"
     )
-    study = Shape(seeds=3).study("own.yaml")
+    study = StudyOptions(seeds=3).study("own.yaml")
     assert (study.name, study.variants, study.direction, len(study.seeds)) == ("own", [], "lower", 3)
-    assert Shape(metric="test_accuracy").study("tiny.yaml").direction == "higher"
+    assert StudyOptions(metric="test_accuracy").study("tiny.yaml").direction == "higher"
 
 
 def test_what_is_set_for_a_function_are_its_settings(folder):
@@ -119,10 +119,10 @@ def test_what_is_set_for_a_function_are_its_settings(folder):
         "{function: mine:train, metric: loss, direction: lower, seeds: 3, settings: {lr: 1.0, depth: 7},"
         " arms: [{name: hot, settings: {heat: 2}}]}"
     )
-    study = Shape(settings=["lr=0.5", "schedule=cosine"]).study("own.yaml")
+    study = StudyOptions(settings=["lr=0.5", "schedule=cosine"]).study("own.yaml")
     assert study.settings == {"lr": 0.5, "depth": 7, "schedule": "cosine"}
     with pytest.raises(BadInput, match="no recipe beside a function"):
-        Shape(recipe="paper").study("own.yaml")
+        StudyOptions(recipe="paper").study("own.yaml")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_is_set_for_a_function_are_its_settings(folder):
 )
 def test_settings_that_do_not_fit_are_named(folder, setting, words):
     with pytest.raises(BadInput, match=words):
-        Shape(settings=[setting]).study("tiny.yaml")
+        StudyOptions(settings=[setting]).study("tiny.yaml")
 
 
 @pytest.mark.parametrize(
@@ -147,25 +147,25 @@ def test_what_an_arm_sets_itself_is_not_changed_beneath_it(folder, changes, opti
     write_study(folder.parent, arms=[{"name": "lr 2x", "lr": 0.01}])
     words = f"{option}: expected arms without such a field of their own, got arm 'lr 2x' with lr. Change them"
     with pytest.raises(BadInput, match=words):
-        Shape(**changes).study("tiny.yaml")
-    assert make_plan(Shape(settings=["beta2=0.9"]).study("tiny.yaml")).arm("lr 2x").training.beta2 == 0.9
+        StudyOptions(**changes).study("tiny.yaml")
+    assert make_plan(StudyOptions(settings=["beta2=0.9"]).study("tiny.yaml")).arm("lr 2x").training.beta2 == 0.9
 
 
 def test_epochs_are_given_once(folder):
     with pytest.raises(BadInput, match="--set: expected epochs in one place, got 'epochs=5' beside --epochs"):
-        Shape(epochs=3, settings=["epochs=5"]).study("tiny.yaml")
+        StudyOptions(epochs=3, settings=["epochs=5"]).study("tiny.yaml")
 
 
 def test_a_recipe_that_is_none_is_refused_beside_settings_too(folder):
     write_study(folder.parent, recipe=None)
     for settings in (None, ["lr=1e-3"]):
         with pytest.raises(BadInput, match="tiny.yaml: recipe"):
-            Shape(settings=settings).study("tiny.yaml")
+            StudyOptions(settings=settings).study("tiny.yaml")
 
 
 def test_no_variants_are_no_names(folder):
     with pytest.raises(BadInput, match="--variants: expected names separated by commas"):
-        Shape(variants="convex,").study("tiny.yaml")
+        StudyOptions(variants="convex,").study("tiny.yaml")
 
 
 def test_outputs_that_cannot_be_written_are_said_before_the_work(tmp_path):

@@ -1,7 +1,7 @@
-"""The command line: each command a few lines over the library.
+"""The command line: every command is a few lines on top of the library.
 
-Progress and errors go to the error stream, results to the output. Exit codes: 0 done, 1 some runs failed, 2 bad
-input, 130 interrupted. Heavy imports happen inside the commands, so that help is instant.
+Results go to the output, progress and errors to the error stream. Exit codes: 0 done, 1 some runs failed, 2 bad
+input, 130 interrupted. Commands import heavy libraries when they run, so that help is fast.
 """
 
 from crossnorm.cli import (  # noqa: F401 (each adds its commands)

@@ -1,4 +1,4 @@
-"""The application that commands join, and what every command does about bad input and interruptions."""
+"""The Typer application, and how every command handles bad input and interruptions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ P = ParamSpec("P")
 
 app = typer.Typer(
     name="crossnorm",
-    help="Answers requests for plots about attention: a grid of α × paired seeds, curves with bands, a verdict.",
+    help="Tests ideas about attention: a grid of α × paired seeds, learning curves with bands, a trend, a verdict.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,13 +29,13 @@ app = typer.Typer(
 def main() -> None:
     """Entry point of the command ``crossnorm``."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # α and × on terminals that are not UTF-8
+        if hasattr(stream, "reconfigure"):  # terminals without α and ×
             stream.reconfigure(errors="replace")
     app()
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Bad input and interruptions end with one line and their exit code, not with a traceback."""
+    """Turn bad input and interruptions into one line and an exit code, without a traceback."""
 
     @functools.wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -45,7 +45,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             typer.echo(f"crossnorm: {error}", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            typer.echo("crossnorm: interrupted; the same command goes on from what is stored.", err=True)
+            typer.echo("crossnorm: interrupted; run the same command to resume.", err=True)
             raise typer.Exit(130) from None
 
     return guarded

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from crossnorm.cli.app import app, guarded
-from crossnorm.cli.options import import_modules, settings_of, with_options
+from crossnorm.cli.options import Device, Imports, import_modules, settings_of, with_options
 
 __all__: list[str] = []
 
@@ -26,9 +26,9 @@ def bench(
     members: Annotated[int, typer.Option(help="Runs that share every batch.")] = 5,
     repeats: Annotated[int, typer.Option(help="Rounds in which everything is measured once.")] = 7,
     threads: Annotated[int, typer.Option(help="Threads of the CPU; a study's workers have one each.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="A JSON file to write.")] = None,
-    imports: Annotated[list[str] | None, typer.Option("--import", help="Module with a variant of your own.")] = None,
+    imports: Imports = None,
 ) -> None:
     """Measure this machine: how fast it trains, how near that is to its ceiling, and what each variant costs.
 

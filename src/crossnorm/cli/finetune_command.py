@@ -10,7 +10,7 @@ import typer
 
 from crossnorm.cli.app import app, guarded
 from crossnorm.cli.model_commands import show_run
-from crossnorm.cli.options import import_modules, settings_of, with_options
+from crossnorm.cli.options import Device, Imports, import_modules, settings_of, with_options
 from crossnorm.errors import BadInput
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def finetune(
         list[str] | None, typer.Option("--set", help="A field of the recipe, batch_size=16, or model.max_tokens=64.")
     ] = None,
     train_examples: Annotated[int | None, typer.Option(help="Use so many training examples.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="The run's folder; default: crossnorm/<task>-finetuned-…")] = None,
     data: Annotated[Path | None, typer.Option(help="Where the task's data are.")] = None,
-    imports: Annotated[list[str] | None, typer.Option("--import", help="Module with a variant of your own.")] = None,
+    imports: Imports = None,
 ) -> None:
     """Fine-tune a pretrained model while α rises step by step; the same command goes on where it stopped.
 

@@ -1,4 +1,4 @@
-"""The command list."""
+"""The command `list`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Listable(str, Enum):
 @app.command("list")
 @guarded
 def list_(what: Annotated[Listable, typer.Argument(help="models, tasks, variants, recipes or studies.")]) -> None:
-    """List what there is to choose from.
+    """List models, tasks, variants, recipes or built-in studies.
 
     \b
     crossnorm list tasks
@@ -45,7 +45,7 @@ def _models() -> dict[str, str]:
 
 
 def _size_of(name: str) -> str:
-    """Parameters and multiply-adds, counted on a model without memory."""
+    """Parameters and multiply-adds, counted on a model without allocated weights."""
     import torch
 
     from crossnorm.models import count_macs, count_parameters
@@ -55,7 +55,7 @@ def _size_of(name: str) -> str:
     classes = {"num_classes": 10} if name.startswith("text_") else {}
     with torch.device("meta"):
         model = build(configure(name, classes))
-    note = "  (of 10 classes, 100000 words)" if classes else ""
+    note = "  (10 classes, 100000 words)" if classes else ""
     return f"{count_parameters(model) / 1e6:8.3f} M parameters  {count_macs(model) / 1e6:9.1f} M multiply-adds{note}"
 
 

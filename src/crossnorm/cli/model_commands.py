@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from crossnorm.cli.app import app, guarded
-from crossnorm.cli.options import import_modules, settings_of, with_options
+from crossnorm.cli.options import Device, Imports, import_modules, settings_of, with_options
 from crossnorm.errors import BadInput
 
 __all__ = ["show_run"]
@@ -33,10 +33,10 @@ def train(
     weights: Annotated[Path | None, typer.Option(help="A checkpoint to start from.")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Start from the published weights.")] = False,
     train_examples: Annotated[int | None, typer.Option(help="Use so many training examples.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="The run's folder; default: crossnorm/<task>-<model>-…")] = None,
     data: Annotated[Path | None, typer.Option(help="Where the task's data are.")] = None,
-    imports: Annotated[list[str] | None, typer.Option("--import", help="Module with a variant of your own.")] = None,
+    imports: Imports = None,
 ) -> None:
     """Train one model and keep it; the same command goes on where it stopped.
 
@@ -80,7 +80,7 @@ def eval_(
     checkpoint: Annotated[Path, typer.Argument(help="A model.safetensors, or a folder model, that crossnorm wrote.")],
     task: Annotated[str, typer.Option(help="On which test set: crossnorm list tasks.")],
     data: Annotated[Path | None, typer.Option(help="Where the task's data are.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Where to write; default: beside the checkpoint.")] = None,
 ) -> None:
     """Evaluate a model: loss, top-1, top-5, and a picture of which class is taken for which.

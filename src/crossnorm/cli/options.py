@@ -1,4 +1,4 @@
-"""What words on the command line mean: lists of numbers, margins, settings, modules to import."""
+"""Parse values of options: lists of numbers, margins, settings, modules to import."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from crossnorm.errors import BadInput
 
 __all__ = [
+    "Device",
+    "Imports",
     "allowed_modules",
     "import_modules",
     "inches",
@@ -21,11 +25,18 @@ __all__ = [
     "words",
 ]
 
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+Imports = Annotated[
+    list[str] | None,
+    typer.Option("--import", help="Python module to import; its functions and variants may then be used."),
+]
+
 _MODEL_OPTIONS = {"variant": "--variant", "pretrained": "--pretrained", "name": "--model"}
 
 
 def numbers(name: str, text: str) -> list[float]:
-    """Numbers separated by commas, the value of the option called ``name``."""
+    """Numbers separated by commas, the value of the option ``name``."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
@@ -33,7 +44,7 @@ def numbers(name: str, text: str) -> list[float]:
 
 
 def words(name: str, text: str) -> list[str]:
-    """Words separated by commas, the value of the option called ``name``."""
+    """Names separated by commas, the value of the option ``name``."""
     found = [part.strip() for part in text.split(",")]
     if not all(found):
         raise BadInput(name, "names separated by commas, such as convex,matched", repr(text))
@@ -41,14 +52,14 @@ def words(name: str, text: str) -> list[str]:
 
 
 def allowed_modules(study: str, imports: Sequence[str]) -> list[str]:
-    """The modules that the command line allows to be imported: after --import, and of a function it names."""
+    """The modules that the command line allows to import: those of --import, and that of a function it names."""
     module, colon, function = study.partition(":")
     named = colon and all(part.isidentifier() for part in [*module.split("."), *function.split(".")])
     return [*imports, *([module] if named and module not in imports else [])]
 
 
 def margin_of(text: str) -> float | str:
-    """A number, or the words that the study file takes, such as ``1 %``."""
+    """A number, or text that the study file accepts, such as ``1 %``."""
     try:
         return float(text)
     except ValueError:
@@ -62,7 +73,7 @@ def settings_of(
 
     Args:
         pairs: The values of ``--set``.
-        options: Keywords of the model and the options of their own that the command has for them.
+        options: Keywords of the model that have an option of their own, with that option.
     """
     fields: dict[str, Any] = {}
     keywords: dict[str, Any] = {}
@@ -76,30 +87,30 @@ def settings_of(
             value = text
         keyword = key.removeprefix("model.")
         if key != keyword and keyword in options:
-            raise BadInput("--set", f"the option {options[keyword]} for it", repr(pair))
+            raise BadInput.because("--set", f"{key} has an option of its own", f"Use {options[keyword]}.")
         target = keywords if key != keyword else fields
         target[keyword] = value
     return fields, keywords
 
 
 def with_options(fields: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-    """Fields of the recipe after ``--set``, and those for which the command has an option of its own; None: not given.
+    """Fields of the recipe from ``--set``, together with those from options of their own (None: not given).
 
     Raises:
-        BadInput: One that is given twice, or the recipe's name.
+        BadInput: A field that is given twice, or the recipe's name.
     """
     if "name" in fields:
-        raise BadInput("--set", "the option --recipe for it", repr(f"name={fields['name']}"))
+        raise BadInput.because("--set", "the recipe's name has an option of its own", "Use --recipe.")
     given = {field: value for field, value in options.items() if value is not None}
     for field in given:
         if field in fields:
             option = f"--{field.replace('_', '-')}"
-            raise BadInput("--set", f"{field} in one place", f"{f'{field}={fields[field]}'!r} beside {option}")
+            raise BadInput.because("--set", f"{field} is given twice, by --set {field}={fields[field]} and by {option}")
     return {**fields, **given}
 
 
 def inches(text: str) -> float | str:
-    """A width in inches, or the name of one."""
+    """A width in inches, or a named width."""
     try:
         return float(text)
     except ValueError:
@@ -107,11 +118,11 @@ def inches(text: str) -> float | str:
 
 
 def import_modules(modules: Sequence[str]) -> None:
-    """Import the user's modules, as asked for on the command line, from the working directory too."""
+    """Import the modules of ``--import``, also from the working directory."""
     if modules and "" not in sys.path:
         sys.path.insert(0, "")
     for module in modules:
         try:
             import_module(module)
         except Exception as error:
-            raise BadInput("--import", f"a module that can be imported, not {module!r}", str(error)) from None
+            raise BadInput.because("--import", f"cannot import {module!r}: {error}") from None

@@ -1,4 +1,4 @@
-"""The command that shows the idea itself: picture."""
+"""The command `picture`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__: list[str] = []
 @app.command()
 @guarded
 def picture(
-    left: Annotated[Path | None, typer.Option(help="A picture file as the left factor (with --right).")] = None,
-    right: Annotated[Path | None, typer.Option(help="A picture file as the right factor (with --left).")] = None,
+    left: Annotated[Path | None, typer.Option(help="Image file, the left factor (with --right).")] = None,
+    right: Annotated[Path | None, typer.Option(help="Image file, the right factor (with --left).")] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="A model.safetensors; default: a small one, trained now.")
+        Path | None, typer.Option(help="A run's folder or a model.safetensors; default: train a small model.")
     ] = None,
-    task: Annotated[str, typer.Option(help="What the model looks at: crossnorm list tasks.")] = "digits",
-    data: Annotated[Path | None, typer.Option(help="Where the task's data are.")] = None,
-    layer: Annotated[int, typer.Option(help="The attention layer that is shown; -1: the last.")] = 0,
-    example: Annotated[int, typer.Option(help="Which example of the test set.")] = 0,
-    temperature: Annotated[float, typer.Option(help="τ of the softmaxes over pixels.")] = 8.0,
-    device: Annotated[str, typer.Option(help="Where a small model is trained: auto, cpu, cuda or mps.")] = "auto",
-    out: Annotated[Path, typer.Option(help="Where to write.")] = Path("crossnorm/picture"),
+    task: Annotated[str, typer.Option(help="Task of the model: crossnorm list tasks.")] = "digits",
+    data: Annotated[Path | None, typer.Option(help="Folder or file with the task's data.")] = None,
+    layer: Annotated[int, typer.Option(help="Attention layer to show; -1: the last.")] = 0,
+    example: Annotated[int, typer.Option(help="Index of the test example.")] = 0,
+    temperature: Annotated[float, typer.Option(help="Temperature τ of the softmax over pixels.")] = 8.0,
+    device: Annotated[str, typer.Option(help="Device for the small model: auto, cpu, cuda or mps.")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("crossnorm/picture"),
 ) -> None:
-    """Look at cross-normalisation: pictures multiplied as matrices, and the heads of a model.
+    """Show cross-normalization: images multiplied as matrices, and the attention heads of a model.
 
     \b
     crossnorm picture
@@ -49,4 +49,4 @@ def picture(
         temperature=temperature,
         device=device,
     )
-    typer.echo(f"The gallery: {page}")
+    typer.echo(f"Gallery: {page}")

@@ -1,4 +1,4 @@
-"""A study's answer on the output."""
+"""Print the result of a study."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["show"]
 
 
 def show(result: Result, folder: Path | None = None) -> None:
-    """The answer on the output; exit code 1 if runs crashed."""
+    """Print arms and answer; exit with code 1 if runs crashed."""
     from rich.console import Console
 
     from crossnorm.report import answer_panel, arms_table
@@ -24,6 +24,6 @@ def show(result: Result, folder: Path | None = None) -> None:
     console.print(answer_panel(result.verdict, result.facts.get("description", "")))
     where = folder or result.folder
     if where is not None:
-        console.print(f"The page: {where / 'report.html'}", highlight=False, soft_wrap=True)
+        console.print(f"Report: {where / 'report.html'}", highlight=False, soft_wrap=True)
     if (result.table.status == "crashed").any():
         raise typer.Exit(1)

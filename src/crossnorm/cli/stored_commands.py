@@ -1,4 +1,4 @@
-"""The commands that start from what is stored: report, audit."""
+"""The commands for stored studies: report, audit."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ __all__: list[str] = []
 @app.command()
 @guarded
 def report(
-    folder: Annotated[Path | None, typer.Argument(help="A study's folder.")] = None,
-    table: Annotated[Path | None, typer.Option("--from", help="Runs instead: CSV, JSON lines, TensorBoard.")] = None,
-    metric: Annotated[str | None, typer.Option(help="The column to compare (with --from).")] = None,
-    direction: Annotated[str | None, typer.Option(help="Which is better: lower or higher (with --from).")] = None,
-    margin: Annotated[str | None, typer.Option(help='Differences up to it count as "same" (with --from).')] = None,
-    baseline: Annotated[str | None, typer.Option(help="The arm to compare with (with --from).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write; default: the folder itself.")] = None,
-    formats: Annotated[str, typer.Option(help="Of the figures, separated by commas: png,svg,pdf")] = "png",
-    width: Annotated[str, typer.Option(help="Of the figures: page, column, or inches.")] = "page",
-    font_size: Annotated[float, typer.Option(help="Text size of the figures in points.")] = 8.0,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of a study.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--from", help="Table of runs: CSV, JSON lines, TensorBoard logs."),
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Column to compare (with --from).")] = None,
+    direction: Annotated[str | None, typer.Option(help="lower or higher is better (with --from).")] = None,
+    margin: Annotated[str | None, typer.Option(help='Largest difference that counts as "same" (with --from).')] = None,
+    baseline: Annotated[str | None, typer.Option(help="Arm to compare with (with --from).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; default: the study's folder.")] = None,
+    formats: Annotated[str, typer.Option(help="Formats of the figures, separated by commas: png,svg,pdf.")] = "png",
+    width: Annotated[str, typer.Option(help="Width of the figures: page, column, or inches.")] = "page",
+    font_size: Annotated[float, typer.Option(help="Font size of the figures in points.")] = 8.0,
 ) -> None:
-    """Draw again from what is stored, or from any table of runs. Of an unfinished study the answer is provisional.
+    """Redraw a stored study, or draw any table of runs. The answer of an unfinished study is provisional.
 
     \b
     crossnorm report crossnorm/quick
@@ -37,9 +40,9 @@ def report(
     crossnorm report --from runs.csv --metric loss --direction lower --out answer
     crossnorm report --from logs --metric eval/loss --direction lower --out answer    logs/ARM/SEED/events…
 
-    With --from, --metric, --direction and --out are required. The columns of a table: arm, seed, step, the metrics,
-    and optionally dose and control. The baseline is the arm called baseline, else the first whose dose is 0, else the
-    first. Beside one whose dose is not 0 there is no trend.
+    --from requires --metric, --direction and --out. Columns of the table: arm, seed, step, the metrics, and optionally
+    dose and control. The baseline is the arm named baseline, else the first with dose 0, else the first. A baseline
+    with another dose than 0 has no trend.
     """  # noqa: D301
     from crossnorm.api import look_at, report_table
     from crossnorm.report import FigureStyle
@@ -47,10 +50,10 @@ def report(
     names = tuple(name.strip() for name in formats.split(","))
     style = FigureStyle(width=inches(width), font_size=font_size, formats=names)
     if (folder is None) == (table is None):
-        raise BadInput("report", "a study's folder or --from FILE", "neither" if folder is None else "both")
+        raise BadInput("report", "a study's folder or --from FILE, one of them", "none" if folder is None else "both")
     if folder is not None:
         if metric or direction or margin or baseline:
-            raise BadInput("report", "--metric, --direction, --margin and --baseline only with --from", "a folder")
+            raise BadInput.because("report", "--metric, --direction, --margin and --baseline only with --from")
         result = look_at(folder)
         result.save(out or folder, style)
     else:
@@ -58,7 +61,7 @@ def report(
         given = {"metric": metric, "direction": direction, "out": out}
         if metric is None or direction is None or out is None:
             lacking = [f"--{name}" for name, value in given.items() if value is None]
-            raise BadInput("report --from", "--metric, --direction and --out beside it", f"no {', '.join(lacking)}")
+            raise BadInput.because("report --from", f"{', '.join(lacking)} missing")
         result = report_table(table, metric, direction, None if margin is None else margin_of(margin), baseline)
         result.save(out, style)
     show(result, out or folder)
@@ -67,21 +70,24 @@ def report(
 @app.command()
 @guarded
 def audit(
-    folder: Annotated[Path | None, typer.Argument(help="A study's folder; none: trains an A/A study.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of a study; default: train an A/A study.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where audit.json goes; else the folder, or crossnorm/audit.")
+        Path | None, typer.Option(help="Folder for audit.json; default: the study's folder, or crossnorm/audit.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None,
-    imports: Annotated[list[str] | None, typer.Option("--import", help="Module that a study may name.")] = None,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option("--import", help="Python module to import; its functions may be used by the study."),
+    ] = None,
 ) -> None:
-    """Check that runs repeat to the bit and that verdicts stay quiet where nothing differs.
+    """Check that runs are bit-identical when repeated, and estimate the false-positive rate on A/A arms.
 
-    Exit code 0 if so; 1 if repeated bits differ or an A/A comparison errs more often than the confidence allows.
+    Exit code 1 if a repeated run differs, or if A/A arms are called different more often than the confidence allows.
 
     \b
-    crossnorm audit                    trains a small A/A study, a few minutes
-    crossnorm audit crossnorm/quick    repeats stored runs; the baseline's seeds are its A/A comparisons
-    crossnorm audit crossnorm/mine --import mine    a study of your own function, or with your own variants
+    crossnorm audit                    train a small A/A study (a few minutes)
+    crossnorm audit crossnorm/quick    repeat stored runs; compare the baseline's seeds with each other
+    crossnorm audit crossnorm/mine --import mine    a study with your own function or variants
     """  # noqa: D301
     from rich.console import Console
 

@@ -10,7 +10,7 @@ import typer
 from crossnorm.cli.app import app, guarded
 from crossnorm.cli.options import import_modules
 from crossnorm.cli.show_result import show
-from crossnorm.cli.study_options import Shape, StudyName, with_shape
+from crossnorm.cli.study_options import StudyName, StudyOptions, with_study_options
 from crossnorm.errors import BadInput
 
 __all__: list[str] = []
@@ -18,11 +18,11 @@ __all__: list[str] = []
 
 @app.command()
 @guarded
-@with_shape
+@with_study_options
 def plot(
     *,
     study: StudyName = "quick",
-    shape: Shape,
+    options: StudyOptions,
     track: Annotated[str | None, typer.Option(help="tensorboard or wandb: told of every evaluation too.")] = None,
     mirror: Annotated[str | None, typer.Option(help="URL to copy runs to, and to go on from: s3://…")] = None,
     ray: Annotated[str | None, typer.Option(help="local, or a Ray cluster's address: runs are its tasks.")] = None,
@@ -35,17 +35,17 @@ def plot(
     crossnorm plot my-study.yaml --out results  your own (crossnorm new my-study.yaml)
     crossnorm plot my_module:train --alphas 0,0.5,1 --seeds 5 --metric loss --direction lower
     """  # noqa: D301 (\b keeps the lines apart)
-    import_modules(shape.imports or [])
-    show(shape.study(study).run(shape.folder(study), track=track, mirror=mirror, ray=ray, **shape.place))
+    import_modules(options.imports or [])
+    show(options.study(study).run(options.folder(study), track=track, mirror=mirror, ray=ray, **options.execution))
 
 
 @app.command()
 @guarded
-@with_shape
+@with_study_options
 def plan(
     *,
     study: StudyName,
-    shape: Shape,
+    options: StudyOptions,
     pilot: Annotated[bool, typer.Option("--pilot", help="Train 3 pairs of one epoch where none are stored.")] = False,
     difference: Annotated[float | None, typer.Option(help="A true difference to detect: seeds it needs.")] = None,
     like: Annotated[str | None, typer.Option(help="Estimate the hours of this model instead.")] = None,
@@ -68,12 +68,12 @@ def plan(
     from crossnorm.report.terminal.plan_summary import plan_summary
     from crossnorm.study.planning.elsewhere import Like
 
-    import_modules(shape.imports or [])
+    import_modules(options.imports or [])
     if like is None and (image_size, examples, devices, tflops) != (None, None, None, None):
         raise BadInput("--like", "a model beside --image-size, --examples, --devices and --tflops", "none")
     there = None if like is None else Like(like, image_size, examples, 1 if devices is None else devices, tflops)
-    found = shape.study(study).estimate(
-        shape.folder(study), pilot=pilot, difference=difference, like=there, **shape.place
+    found = options.study(study).estimate(
+        options.folder(study), pilot=pilot, difference=difference, like=there, **options.execution
     )
     if as_json:
         typer.echo(found.to_json(), nl=False)

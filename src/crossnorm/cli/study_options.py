@@ -1,4 +1,4 @@
-"""The options that shape a study, the same for every command that takes one."""
+"""The options that change a study, the same for every command that takes one."""
 
 from __future__ import annotations
 
@@ -11,45 +11,48 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from crossnorm.cli.options import allowed_modules, margin_of, numbers, settings_of, with_options, words
+from crossnorm.cli.options import Device, allowed_modules, margin_of, numbers, settings_of, with_options, words
 from crossnorm.errors import BadInput
 
 if TYPE_CHECKING:
     from crossnorm.api import Study
 
-__all__ = ["Shape", "StudyName", "with_shape"]
+__all__ = ["StudyName", "StudyOptions", "with_study_options"]
 
 StudyName = Annotated[
-    str, typer.Argument(help="A study file, a study's folder, a ready study's name, or module:function.")
+    str, typer.Argument(help="A study file, a study's folder, the name of a built-in study, or module:function.")
 ]
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What the flags change in a study, and where and how it runs."""
+class StudyOptions:
+    """What the options change in a study, and where and how it runs."""
 
-    alphas: Annotated[str | None, typer.Option(help="Doses, separated by commas: 0,0.5,1")] = None
+    alphas: Annotated[str | None, typer.Option(help="Doses, separated by commas: 0,0.5,1.")] = None
     seeds: Annotated[int | None, typer.Option(help="Number of paired seeds.")] = None
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None
-    recipe: Annotated[str | None, typer.Option(help="crossnorm list recipes; in place of the study's.")] = None
+    recipe: Annotated[str | None, typer.Option(help="Recipe instead of the study's: crossnorm list recipes.")] = None
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A field of the recipe, lr=1e-3, or model.FIELD=VALUE; a function's setting."),
+        typer.Option("--set", help="Change a field: lr=1e-3 (recipe), model.FIELD=VALUE, or a setting of a function."),
     ] = None
-    train_examples: Annotated[int | None, typer.Option(help="Use so many training examples.")] = None
-    variants: Annotated[str | None, typer.Option(help="Variants, separated by commas: convex,matched")] = None
+    train_examples: Annotated[int | None, typer.Option(help="Number of training examples to use.")] = None
+    variants: Annotated[str | None, typer.Option(help="Variants, separated by commas: convex,matched.")] = None
     metric: Annotated[str | None, typer.Option(help="test_loss, test_accuracy, or what a function logs.")] = None
-    direction: Annotated[str | None, typer.Option(help="Which is better: lower or higher.")] = None
-    margin: Annotated[str | None, typer.Option(help='Differences up to it count as "same": 0.02, or 1%.')] = None
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
-    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None
-    out: Annotated[Path | None, typer.Option(help="The study's folder; default: crossnorm/<name>.")] = None
-    data: Annotated[Path | None, typer.Option(help="Folder or zip with train/CLASS/*, test/CLASS/*; or text.")] = None
-    imports: Annotated[list[str] | None, typer.Option("--import", help="Module that a study may name.")] = None
-    source: Annotated[str | None, typer.Option("--from", help="The pretrained model of a study that has one.")] = None
+    direction: Annotated[str | None, typer.Option(help="lower or higher is better.")] = None
+    margin: Annotated[str | None, typer.Option(help='Largest difference that counts as "same": 0.02, or 1%.')] = None
+    device: Device = "auto"
+    workers: Annotated[int | None, typer.Option(help="Number of worker processes; default: one per core.")] = None
+    out: Annotated[Path | None, typer.Option(help="Folder of the study; default: crossnorm/<name>.")] = None
+    data: Annotated[Path | None, typer.Option(help="Folder or zip of train/CLASS/*, test/CLASS/*; or text.")] = None
+    imports: Annotated[
+        list[str] | None,
+        typer.Option("--import", help="Python module to import; its functions may be used by the study."),
+    ] = None
+    source: Annotated[str | None, typer.Option("--from", help="Pretrained model to start from.")] = None
 
     def study(self, name: str) -> Study:
-        """The study of that name or file, with what the flags change."""
+        """The study of that name or file, changed by the options."""
         from crossnorm.api import Study
         from crossnorm.study.spec.arms import arms_of
         from crossnorm.study.spec.builtin_studies import find_study
@@ -73,7 +76,7 @@ class Shape:
             written.pop("direction", None)
         if "variants" in given:
             if _same_variants(written.get("variants"), given["variants"]):
-                del given["variants"]  # what it has already
+                del given["variants"]
             else:  # another question, another folder
                 written["name"] = "-".join([str(written.get("name", "study")), *given["variants"]]).replace(":", ".")
         if self.source is not None:
@@ -81,18 +84,18 @@ class Shape:
         self._set(written)
         folder = self.folder(name)
         stored = None if folder is None else read_folder(folder)
-        if stored is not None and "variants" in given:  # a folder that is named is that same study, grown
+        if stored is not None and "variants" in given:  # the folder was named, so this extends its study
             written["name"] = stored[0].spec.name
         spec = parse_spec(written | given, name)
         try:
             arms_of(spec)
         except BadInput as error:
             raise error.within(name) from None
-        # What was not asked for stays so: the recipe that is the default depends on the model.
+        # Fields that were not set stay unset: the default recipe depends on the model.
         return Study.model_validate(spec.model_dump(exclude_unset=True))
 
     def _set(self, written: dict[str, Any]) -> None:
-        """What ``--recipe`` and ``--set`` change in a study."""
+        """Apply ``--recipe`` and ``--set`` to the fields of a study."""
         changed, keywords = settings_of(self.settings or [], options={})
         function = written.get("function") is not None
         if not function:
@@ -102,30 +105,30 @@ class Shape:
             held = written.get("recipe")
             kept = {"epochs": held["epochs"]} if isinstance(held, dict) and "epochs" in held else {}
             written["recipe"] = {"name": self.recipe} | kept
-        if "epochs" in changed and not function:  # a study's own, which would overrule the recipe's
+        if "epochs" in changed and not function:  # the study's own field takes precedence over the recipe's
             written["epochs"] = changed.pop("epochs")
         for part, changes in (("settings" if function else "recipe", changed), ("model", keywords)):
             held = written.get(part, {})
-            if changes and isinstance(held, dict):  # anything else is refused when the study is read
+            if changes and isinstance(held, dict):  # another type is refused when the study is parsed
                 written[part] = {**held, **changes}
 
     def folder(self, name: str) -> Path | None:
-        """Where the study goes on: ``--out``, or the study's folder that was named; None: its default."""
+        """The study's folder: ``--out``, or the folder that was named as the study; None: the default."""
         from crossnorm.study.spec.builtin_studies import ready_studies
 
         return self.out or (Path(name) if name not in ready_studies() and Path(name).is_dir() else None)
 
     @property
-    def place(self) -> dict[str, Any]:
+    def execution(self) -> dict[str, Any]:
         """Keywords of `Study.run` and `Study.estimate`."""
         return {"workers": self.workers, "device": self.device, "imports": self.imports or []}
 
 
 def _check_arms(arms: object, changed: dict[str, Any], recipe: str | None) -> None:
-    """Refuse to change beneath an arm what it sets itself: an arm called "lr 2x" would then be something else.
+    """Reject ``--set`` and ``--recipe`` for fields that an arm overrides: its name, such as "lr 2x", would be wrong.
 
     Raises:
-        BadInput: It would be so.
+        BadInput: An arm sets such a field.
     """
     from crossnorm.training.recipe.recipes import Recipe
 
@@ -134,12 +137,12 @@ def _check_arms(arms: object, changed: dict[str, Any], recipe: str | None) -> No
         own = [field for field in fields if field != "name" and isinstance(arm, dict) and arm.get(field) is not None]
         if own:
             option = f"--set {own[0]}" if recipe is None else "--recipe"
-            found = f"arm {arm.get('name')!r} with {', '.join(own)}"
-            raise BadInput(option, "arms without such a field of their own", found, "Change them in a study file.")
+            reason = f"arm {arm.get('name')!r} sets {', '.join(own)} itself"
+            raise BadInput.because(option, reason, "Change the arms in a study file.")
 
 
 def _same_variants(written: object, names: list[str]) -> bool:
-    """Whether a study's variants are those of the names, without settings of their own."""
+    """Whether a study's variants are exactly those names, without further settings."""
     from pydantic import ValidationError
 
     from crossnorm.study.spec.arm_schema import VariantSpec
@@ -150,32 +153,32 @@ def _same_variants(written: object, names: list[str]) -> bool:
         listed = [VariantSpec.model_validate({"name": v} if isinstance(v, str) else v) for v in written]
         return listed == [VariantSpec(name=name) for name in names]
     except ValidationError:
-        return False  # said in full when the study is read
+        return False  # reported when the study is parsed
 
 
-def with_shape(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `Shape` in place of its parameter ``shape``."""
-    names = [field.name for field in fields(Shape)]
-    hints = get_type_hints(Shape, include_extras=True)
+def with_study_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `StudyOptions` instead of its parameter ``options``."""
+    names = [field.name for field in fields(StudyOptions)]
+    hints = get_type_hints(StudyOptions, include_extras=True)
     signature = inspect.signature(command, eval_str=True)
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
-        if parameter.name == "shape":
+        if parameter.name == "options":
             parameters += [
                 inspect.Parameter(
                     field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
                 )
-                for field in fields(Shape)
+                for field in fields(StudyOptions)
             ]
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
     @functools.wraps(command)
-    def shaped(**given: Any) -> None:
-        shape = Shape(**{name: given.pop(name) for name in names})
-        shape = replace(shape, imports=allowed_modules(given.get("study", ""), shape.imports or []))
-        command(shape=shape, **given)
+    def command_with_options(**given: Any) -> None:
+        options = StudyOptions(**{name: given.pop(name) for name in names})
+        options = replace(options, imports=allowed_modules(given.get("study", ""), options.imports or []))
+        command(options=options, **given)
 
-    shaped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    shaped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return shaped
+    command_with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command_with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command_with_options

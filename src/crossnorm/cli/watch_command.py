@@ -1,4 +1,4 @@
-"""The command that shows a study while it runs: watch."""
+"""The command `watch`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ __all__: list[str] = []
 def watch(
     folder: Annotated[Path, typer.Argument(help="A study's folder; it need not exist yet.")],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than this one let others look.")
+        str, typer.Option(help="Address to listen on; with another one, other machines can read the page.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0: a free one.", min=0, max=65535)] = 0,
-    imports: Annotated[list[str] | None, typer.Option("--import", help="Module with variants of your own.")] = None,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: any free port.", min=0, max=65535)] = 0,
+    imports: Annotated[
+        list[str] | None, typer.Option("--import", help="Python module with variants of your own.")
+    ] = None,
 ) -> None:
-    """Show a study's page while it runs, for a browser on this machine; Ctrl-C ends the page, not the study.
+    """Serve the live page of a running study to a browser on this machine. Ctrl-C stops the page, not the study.
 
     \b
     crossnorm watch crossnorm/quick
@@ -33,6 +35,6 @@ def watch(
 
     import_modules(imports or [])
     try:
-        api.watch(folder, host=host, port=port, ready=lambda address: typer.echo(f"The live page: {address}"))
+        api.watch(folder, host=host, port=port, ready=lambda address: typer.echo(f"Live page: {address}"))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
