@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ ROWS = (
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 MODULES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = sorted({path.parent for path in MODULES})
+MOST_MODULES = 13
+CALLED_FROM_OUTSIDE = {"_repr_html_", "main", "resume"}  # by notebooks, the console script, training functions
 
 
 def room(module: Path) -> str:
@@ -71,6 +75,52 @@ def test_every_module_says_what_it_is(module):
 
 def test_every_room_is_in_the_flow():
     assert {room(module) for module in MODULES} - {"__init__"} <= set(RANK)
+
+
+def test_a_folder_holds_at_most_13_modules():
+    folders = {folder: [p for p in MODULES if p.parent == folder and p.name != "__init__.py"] for folder in FOLDERS}
+    assert {str(f.relative_to(PACKAGE)): len(found) for f, found in folders.items() if len(found) > MOST_MODULES} == {}
+
+
+def test_no_two_modules_share_a_name():
+    stems = Counter(path.stem for path in MODULES if not path.stem.startswith("__"))
+    assert [stem for stem, count in stems.items() if count > 1] == []
+
+
+def used_names(tree: ast.AST) -> Counter[str]:
+    """Names that a module's code refers to; not those that it defines, exports or only imports."""
+    found: Counter[str] = Counter()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found[node.id] += 1
+        elif isinstance(node, ast.Attribute):
+            found[node.attr] += 1
+    return found
+
+
+def unreached(sources: dict[str, str], public: set[str]) -> list[str]:
+    """Functions, classes and methods without decorators that no code of the sources refers to."""
+    trees = {name: ast.parse(source) for name, source in sources.items()}
+    used: Counter[str] = sum((used_names(tree) for tree in trees.values()), Counter())
+    found = []
+    for name, tree in trees.items():
+        nodes = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.decorator_list]
+        foreign = {method for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.bases for method in n.body}
+        for node in nodes:
+            hidden = node.name.startswith("__") or node in foreign  # called by Python or by a library's base class
+            if not hidden and not used[node.name] and node.name not in public:
+                found.append(f"{name}:{node.name}")
+    return found
+
+
+def test_nothing_is_reached_by_tests_alone():
+    sources = {str(p.relative_to(PACKAGE)): p.read_text(encoding="utf-8") for p in MODULES}
+    assert unreached(sources, set(crossnorm.__all__) | CALLED_FROM_OUTSIDE) == []
+
+
+def test_the_test_of_reach_can_fail():
+    sources = {"a.py": "def used(): ...\ndef lost(): ...", "b.py": "from a import lost, used\nused()"}
+    assert unreached(sources, set()) == ["a.py:lost"]
 
 
 def loaded_after(statement: str) -> set[str]:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from crossnorm.api import Study
 from crossnorm.cli import app
-from crossnorm.cli.study_options import Shape
+from crossnorm.cli.study_options import StudyOptions
 from crossnorm.data import load_task
 from crossnorm.errors import BadInput
 from crossnorm.models import load_model
@@ -241,5 +241,5 @@ def test_ready_studies_compile(name):
 
 
 def test_the_command_line_names_another_starting_point():
-    assert Shape(source="mine.safetensors").study("cct-anneal").model == {"from": "mine.safetensors"}
-    assert Shape().study("cct-anneal").model == {"from": "cct/model.safetensors"}
+    assert StudyOptions(source="mine.safetensors").study("cct-anneal").model == {"from": "mine.safetensors"}
+    assert StudyOptions().study("cct-anneal").model == {"from": "cct/model.safetensors"}

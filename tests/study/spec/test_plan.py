@@ -18,11 +18,11 @@ def names(made):
     return [arm.name for arm in made.arms]
 
 
-def test_the_quick_study_has_54_runs():
+def test_the_quick_study_has_50_runs():
     quick = make_plan(parse_spec(find_study("quick"), "quick"))
-    assert len(quick.runs) == 54
-    assert names(quick)[:2] == ["baseline", "convex-0.25"]
-    assert quick.arm("convex-0.25").control == "attenuated-0.25"
+    assert len(quick.runs) == 50
+    assert names(quick)[:2] == ["baseline", "convex-0.5"]
+    assert quick.arm("convex-0.5").control == "attenuated-0.5"
 
 
 def test_variants_with_the_same_control_share_it():
