@@ -132,7 +132,7 @@ def test_what_is_set_for_a_function_are_its_settings(folder):
         ("rate=1", "tiny.yaml: recipe field"),
         ("optimizer=mouon", "tiny.yaml: recipe.optimizer: .* Did you mean 'muon'"),
         ("lr", "--set: expected FIELD=VALUE"),
-        ("name=paper", "--set: expected the option --recipe for it, got 'name=paper'"),
+        ("name=paper", "--set: the recipe's name has an option of its own. Use --recipe."),
     ],
 )
 def test_settings_that_do_not_fit_are_named(folder, setting, words):
@@ -145,14 +145,14 @@ def test_settings_that_do_not_fit_are_named(folder, setting, words):
 )
 def test_what_an_arm_sets_itself_is_not_changed_beneath_it(folder, changes, option):
     write_study(folder.parent, arms=[{"name": "lr 2x", "lr": 0.01}])
-    words = f"{option}: expected arms without such a field of their own, got arm 'lr 2x' with lr. Change them"
+    words = f"{option}: arm 'lr 2x' sets lr itself. Change the arms"
     with pytest.raises(BadInput, match=words):
         StudyOptions(**changes).study("tiny.yaml")
     assert make_plan(StudyOptions(settings=["beta2=0.9"]).study("tiny.yaml")).arm("lr 2x").training.beta2 == 0.9
 
 
 def test_epochs_are_given_once(folder):
-    with pytest.raises(BadInput, match="--set: expected epochs in one place, got 'epochs=5' beside --epochs"):
+    with pytest.raises(BadInput, match="--set: epochs is given twice, by --set epochs=5 and by --epochs"):
         StudyOptions(epochs=3, settings=["epochs=5"]).study("tiny.yaml")
 
 
