@@ -48,11 +48,6 @@ def plan(
     shape: Shape,
     pilot: Annotated[bool, typer.Option("--pilot", help="Train 3 pairs of one epoch where none are stored.")] = False,
     difference: Annotated[float | None, typer.Option(help="A true difference to detect: seeds it needs.")] = None,
-    like: Annotated[str | None, typer.Option(help="Estimate the hours of this model instead.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Pixels a side (with --like).")] = None,
-    examples: Annotated[int | None, typer.Option(help="Training examples (with --like).")] = None,
-    devices: Annotated[int | None, typer.Option(help="Devices that share the work (with --like).")] = None,
-    tflops: Annotated[float | None, typer.Option(help="TFLOP/s that one of them sustains (with --like).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a study takes and what it can show, before it is run; its folder is only read.
@@ -61,20 +56,13 @@ def plan(
     crossnorm plan quick                               runs, hours, disk
     crossnorm plan quick --pilot --difference 0.01     seeds that a difference needs
     crossnorm plan my_module:train --seeds 5 --metric loss --direction lower    a function's runs
-    crossnorm plan cifar10 --epochs 300 --like cct_14_7x2_224 --examples 1281167 --devices 8 --tflops 100
     """  # noqa: D301
     from rich.console import Console
 
     from crossnorm.report.terminal.plan_summary import plan_summary
-    from crossnorm.study.planning.elsewhere import Like
 
     import_modules(shape.imports or [])
-    if like is None and (image_size, examples, devices, tflops) != (None, None, None, None):
-        raise BadInput("--like", "a model beside --image-size, --examples, --devices and --tflops", "none")
-    there = None if like is None else Like(like, image_size, examples, 1 if devices is None else devices, tflops)
-    found = shape.study(study).estimate(
-        shape.folder(study), pilot=pilot, difference=difference, like=there, **shape.place
-    )
+    found = shape.study(study).estimate(shape.folder(study), pilot=pilot, difference=difference, **shape.place)
     if as_json:
         typer.echo(found.to_json(), nl=False)
     else:

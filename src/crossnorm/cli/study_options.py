@@ -111,9 +111,9 @@ class Shape:
 
     def folder(self, name: str) -> Path | None:
         """Where the study goes on: ``--out``, or the study's folder that was named; None: its default."""
-        from crossnorm.study.spec.builtin_studies import ready_studies
+        from crossnorm.study.spec.builtin_studies import builtin_studies
 
-        return self.out or (Path(name) if name not in ready_studies() and Path(name).is_dir() else None)
+        return self.out or (Path(name) if name not in builtin_studies() and Path(name).is_dir() else None)
 
     @property
     def place(self) -> dict[str, Any]:
