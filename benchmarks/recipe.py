@@ -31,6 +31,7 @@ from functools import cache
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.stats.intervals import interval_of_mean
 from crossnorm.study.storage.environment import describe_environment
-from crossnorm.study.storage.run_folder import read_rows
+from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.workload.single_run import SingleRun, run_single
 from crossnorm.training.recipe.recipes import Recipe, make_recipe
 from crossnorm.training.runtime.devices import DEVICES, pick_device
@@ -58,6 +59,10 @@ NAMED: dict[str, dict[str, object]] = {
 """What `quick` is and what it was, as changes of what it is; candidates change further fields beside one of these."""
 PAPER_EPOCHS = (40, 60, 20, 200)  # the likeliest winner first: the others then stop early
 FACTOR = 3  # how many times the images of `quick` answer the question
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    return RunFolder(folder).read_rows()
 
 
 @dataclass(frozen=True, kw_only=True)

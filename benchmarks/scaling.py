@@ -23,9 +23,10 @@ import numpy as np
 import yaml
 
 from crossnorm.study.spec.schema import parse_spec
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import locked, open_folder
-from crossnorm.study.workload.workload import open_subject
+from crossnorm.study.workload.workload import open_workload
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 
 def made_up(folder: Path, arms: int, seeds: int) -> int:
@@ -42,19 +43,20 @@ def made_up(folder: Path, arms: int, seeds: int) -> int:
         "seeds": seeds,
     }
     (folder / "large.yaml").write_text(yaml.safe_dump(fields))
-    subject = open_subject(parse_spec(fields, "large"))
+    workload = open_workload(parse_spec(fields, "large"))
     draws = np.random.default_rng(0)
     os.fsync = lambda handle: None  # only here: the folder need not outlive a power cut
     with locked(folder / "out"):
-        open_folder(folder / "out", subject.plan, subject.digest)
-        for run in subject.plan.runs:
-            curve = store.Curve(store.run_folder(folder / "out", run))
+        open_folder(folder / "out", workload.plan, workload.digest)
+        for run in workload.plan.runs:
+            own = RunFolder.of(folder / "out", run)
+            own.rewind()
             for epoch in range(3):
                 loss = float(2.3 / (1 + epoch) + 0.1 * draws.standard_normal())
                 about = {"step": 2 * epoch, "epoch": epoch, "images": 62 * epoch, "seconds": 0.1 * epoch, "alpha": 0.5}
-                curve.append(about | {"train_loss": loss if epoch else None, "test_loss": loss, "test_accuracy": 0.5})
-            store.finish(folder / "out", run, "complete", None, {"step": 4, "seconds": 0.2, "device": "cpu"})
-    return len(subject.plan.runs)
+                own.append(about | {"train_loss": loss if epoch else None, "test_loss": loss, "test_accuracy": 0.5})
+            own.finish(Outcome(RunStatus.COMPLETE), {"step": 4, "seconds": 0.2, "device": "cpu"})
+    return len(workload.plan.runs)
 
 
 def measured(*arguments: str, cwd: Path) -> dict[str, float]:

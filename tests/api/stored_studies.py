@@ -7,8 +7,9 @@ from pathlib import Path
 
 from crossnorm.study.spec.plan import Plan, make_plan
 from crossnorm.study.spec.schema import parse_spec
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import open_folder
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 SPEC = {
     "name": "stored",
@@ -32,14 +33,14 @@ def begun(folder: Path, **changes: object) -> Plan:
 def trained(folder: Path, plan: Plan, runs: int, *, evaluations: int = 4, **result: object) -> None:
     """Give the first `runs` runs of the plan a curve, and an outcome if it is whole."""
     for k, run in enumerate(plan.runs[:runs]):
-        store.rewind_metrics(folder, run, None)
+        RunFolder.of(folder, run).rewind()
         dose = plan.arm(run.arm).dose or 0.0
         for epoch in range(evaluations):
             loss = 2.0 / (1 + epoch) + 0.1 * dose + 0.01 * ((7 * k) % 11) + 0.05 * run.seed
             row = {"step": 13 * epoch, "epoch": epoch, "images": 403 * epoch, "seconds": 1.5 * epoch}
-            store.append_metrics(folder, run, row | {"test_loss": loss, "test_accuracy": 1 - loss / 4})
+            RunFolder.of(folder, run).append(row | {"test_loss": loss, "test_accuracy": 1 - loss / 4})
         if evaluations == 4:
-            store.finish(folder, run, "complete", None, {"step": 39, "seconds": 4.5} | result)
+            RunFolder.of(folder, run).finish(Outcome(RunStatus.COMPLETE), {"step": 39, "seconds": 4.5} | result)
 
 
 def status(folder: Path, plan: Plan, *, age: float = 0.0, done: int = 26) -> None:

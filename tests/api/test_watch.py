@@ -14,8 +14,9 @@ from crossnorm.api._watch import Watched, progress_of
 from crossnorm.cli import app
 from crossnorm.errors import BadInput
 from crossnorm.report.html.http_server import bound, host_allowed
+from crossnorm.study.events import CohortStarted, Evaluated, Stepped
 from crossnorm.study.monitoring.status_file import StatusFile, read_status
-from crossnorm.study.spec.plan import make_plan
+from crossnorm.study.spec.plan import Cohort, Run, make_plan
 from crossnorm.study.storage.study_folder import read_folder
 from tests.api.stored_studies import begun, status, trained
 
@@ -204,16 +205,16 @@ def test_the_status_file_follows_the_executors_events(tmp_path: Path) -> None:
     plan = make_plan(begun(tmp_path).spec)
     with StatusFile(tmp_path) as status:
         listen = status.begin(plan, plan.runs, plan.runs[10:], lambda arm: 7 * arm.training.epochs)
-        listen(0, {"event": "cohort", "seed": 2, "arms": ["baseline", "convex-1"]})
-        listen(0, {"event": "step", "members": 5, "resumed": True})
-        listen(0, {"event": "evaluated", "arm": "baseline", "seed": 2, "row": {}, "memory": 11})
+        listen(0, CohortStarted(Cohort(2, ("baseline", "convex-1"))))
+        listen(0, Stepped(5, restored=True))
+        listen(0, Evaluated(Run("baseline", 2), {}, memory=11))
         status._write()
         found = read_status(tmp_path)
         assert found is not None
         assert found["seconds_left"] is None
         assert found["workers"]["0"]["examples_per_second"] is None
         for _ in range(3):
-            listen(0, {"event": "step", "members": 2})
+            listen(0, Stepped(2))
         status._write()
         found = read_status(tmp_path)
         assert found is not None

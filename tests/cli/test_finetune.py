@@ -16,10 +16,10 @@ from crossnorm.cli.study_options import StudyOptions
 from crossnorm.data import load_task
 from crossnorm.errors import BadInput
 from crossnorm.models import load_model
-from crossnorm.study.spec.builtin_studies import ready_studies, ready_study
+from crossnorm.study.spec.builtin_studies import builtin_studies, builtin_study
 from crossnorm.study.spec.plan import make_plan
 from crossnorm.study.spec.schema import parse_spec
-from crossnorm.study.workload.cohort_run import build_member
+from crossnorm.study.workload.build_model import build_member
 from crossnorm.study.workload.pretrained import load_pretrained, pretrained_keywords
 from tests.study.study_cases import TINY
 
@@ -234,9 +234,9 @@ def test_arms_of_another_schedule_leave_the_trend():
 
 
 @pytest.mark.parametrize("name", ["cct-anneal", "gpt-shakespeare", "minilm-trec"])
-def test_ready_studies_compile(name):
-    assert name in ready_studies()
-    plan = make_plan(parse_spec(ready_study(name), name))
+def test_builtin_studies_compile(name):
+    assert name in builtin_studies()
+    plan = make_plan(parse_spec(builtin_study(name), name))
     assert any(arm.schedule is not None or arm.learnable for arm in plan.arms)
 
 

@@ -9,7 +9,8 @@ import torch
 from crossnorm.api._stored_result import result_of
 from crossnorm.study.spec.plan import Plan, make_plan
 from crossnorm.study.spec.schema import parse_spec
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.needed_runs import unfinished_runs
+from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import locked, open_folder
 from crossnorm.study.workload.function_run import run_function
 
@@ -38,10 +39,10 @@ def whole_study(folder: Path, *, interrupted: bool = False) -> None:
     plan = small_plan()
     with locked(folder):
         record = open_folder(folder, plan, "digest")
-        for run in store.unfinished(folder, plan.runs):
+        for run in unfinished_runs(folder, plan.runs, print):
             train = _interrupted if interrupted else train_small
             run_function(plan, train, run, folder, torch.device("cpu"), lambda event: None)
             if interrupted:
-                (store.run_folder(folder, run) / "result.json").unlink()
+                (RunFolder.of(folder, run).path / "result.json").unlink()
                 raise KeyboardInterrupt
         result_of(folder, plan, record, plan.runs).save(folder)

@@ -116,7 +116,7 @@ def test_runs_that_are_gone_are_not_trained_again_over_their_table(tmp_path):
     assert crossnorm(*plot, cwd=tmp_path).returncode == 0
     shutil.rmtree(tmp_path / "out" / "runs")
     before = contents(tmp_path)
-    refused(crossnorm(*plot, cwd=tmp_path), "out: expected the runs of the answer that it holds", "only their table")
+    refused(crossnorm(*plot, cwd=tmp_path), "out: the runs are missing", "refusing to train them again")
     assert contents(tmp_path) == before
     columns = (tmp_path / "out" / "table.csv").read_text().splitlines()[0]
     (tmp_path / "out" / "table.csv").write_text(columns + "\n")  # of a study that was drawn before its first run
@@ -159,8 +159,8 @@ def test_bad_flags_end_with_one_message(tmp_path, arguments, words):
         ({"model": {"embeding_dim": 8}}, ["embeding_dim", "embedding_dim"]),
         ({"model": {"name": "vit_2_4_32"}, "site": "pool"}, ["site"]),
         ({"model": {"variant": "convex"}}, ["model.variant", "variants and alphas"]),
-        ({"model": {"img_size": 9}}, ["model.img_size: expected (8, 8), which task digits has, got 9"]),
-        ({"model": {"num_classes": 7}}, ["model.num_classes: expected 10, which task digits has, got 7"]),
+        ({"model": {"img_size": 9}}, ["model.img_size: expected (8, 8), as in task digits, got 9"]),
+        ({"model": {"num_classes": 7}}, ["model.num_classes: expected 10, as in task digits, got 7"]),
         ({"variants": ["os:system"]}, ["--import os"]),
     ],
 )

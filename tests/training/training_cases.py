@@ -30,7 +30,7 @@ class Listener:
         self.rows.setdefault(member.name, []).append({k: v for k, v in row.items() if k != "seconds"})
 
     def failed(self, member):
-        self.failures[member.name] = member.failure
+        self.failures[member.name] = str(member.failure)
 
     def stepped(self, members):
         self.steps += members

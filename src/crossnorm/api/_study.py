@@ -8,20 +8,20 @@ from typing import Any
 
 from pydantic import PrivateAttr, ValidationError
 
-from crossnorm.api._execute import Execution, execute
+from crossnorm.api._execute import execute
 from crossnorm.api._result import Result
 from crossnorm.api._stored_result import default_folder
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.report.html.notebook import study_html
+from crossnorm.study.executors.execution import Execution
 from crossnorm.study.executors.process_pool import default_workers
 from crossnorm.study.monitoring.progress_bar import Progress
 from crossnorm.study.monitoring.trackers import TRACKERS
-from crossnorm.study.planning.elsewhere import Like
-from crossnorm.study.planning.estimate import Asked, Estimate, estimate_study
+from crossnorm.study.planning.estimate import Estimate, EstimateOptions, estimate_study
 from crossnorm.study.spec.plan import Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec, readable
 from crossnorm.study.workload.function_loading import Train, function_name
-from crossnorm.study.workload.workload import Subject, open_subject
+from crossnorm.study.workload.workload import Workload, open_workload
 from crossnorm.training.runtime.devices import pick_device
 
 __all__ = ["Study"]
@@ -53,8 +53,8 @@ class Study(StudySpec):
             raise readable(error, "Study") from None
         self._function = function
 
-    def _open(self, imports: Sequence[str], bars: Progress | None = None) -> Subject:
-        return open_subject(self, imports, function=self._function, loading=bars.loading if bars else None)
+    def _open(self, imports: Sequence[str], bars: Progress | None = None) -> Workload:
+        return open_workload(self, imports, function=self._function, loading=bars.loading if bars else None)
 
     def plan(self, imports: Sequence[str] = ()) -> Plan:
         """Arms and seeds, with recipe and model written out; loads the task.
@@ -107,18 +107,17 @@ class Study(StudySpec):
         if workers is not None and workers < 1:
             raise BadInput("workers", "at least 1", workers)
         if track is not None and track not in TRACKERS:
-            raise unknown_name("--track", track, TRACKERS)
-        how = Execution(
+            raise unknown_name("track", track, TRACKERS)
+        execution = Execution(
             workers=workers or default_workers(),
             device=pick_device(device).type,
-            imports=imports,
             track=track,
             mirror=mirror,
             ray=ray,
         )
         with Progress(shown=progress) as bars:
-            subject = self._open(imports, bars)
-            return execute(subject, Path(out) if out is not None else default_folder(self.name), how, bars)
+            workload = self._open(imports, bars)
+            return execute(workload, Path(out) if out is not None else default_folder(self.name), execution, bars)
 
     def estimate(
         self,
@@ -126,7 +125,6 @@ class Study(StudySpec):
         *,
         pilot: bool = False,
         difference: float | None = None,
-        like: Like | None = None,
         workers: int | None = None,
         device: str = "auto",
         imports: Sequence[str] = (),
@@ -143,7 +141,6 @@ class Study(StudySpec):
             pilot: Train three pairs of one epoch, in a temporary folder, where the folder has no three pairs; not of a
                 function, which has no epochs.
             difference: A true difference to detect: how many seeds does it need?
-            like: Another size of the study to estimate the hours of.
             workers: Worker processes that would share the runs; default one per core.
             device: "auto", "cpu", "cuda" or "mps".
             imports: Modules that define variants of one's own.
@@ -154,15 +151,10 @@ class Study(StudySpec):
         """
         if workers is not None and workers < 1:
             raise BadInput("workers", "at least 1", workers)
-        asked = Asked(
-            workers=workers or default_workers(),
-            device=pick_device(device),
-            imports=imports,
-            pilot=pilot,
-            difference=difference,
-            like=like,
+        options = EstimateOptions(
+            workers=workers or default_workers(), device=pick_device(device), pilot=pilot, difference=difference
         )
         with Progress(shown=progress) as bars:
-            subject = self._open(imports, bars)
+            workload = self._open(imports, bars)
             folder = Path(out) if out is not None else default_folder(self.name)
-            return estimate_study(subject, folder, asked, bars)
+            return estimate_study(workload, folder, options, bars)

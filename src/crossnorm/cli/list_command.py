@@ -80,9 +80,9 @@ def _recipes() -> dict[str, str]:
 
 
 def _studies() -> dict[str, str]:
-    from crossnorm.study.spec.builtin_studies import ready_studies
+    from crossnorm.study.spec.builtin_studies import builtin_studies
 
-    return ready_studies()
+    return builtin_studies()
 
 
 _LISTS: dict[str, Callable[[], dict[str, str]]] = {

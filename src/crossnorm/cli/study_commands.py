@@ -1,4 +1,4 @@
-"""The commands that start from a study: plot, plan, new."""
+"""The commands for studies: plot, plan, new."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def plot(
     *,
     study: StudyName = "quick",
     options: StudyOptions,
-    track: Annotated[str | None, typer.Option(help="tensorboard or wandb: told of every evaluation too.")] = None,
-    mirror: Annotated[str | None, typer.Option(help="URL to copy runs to, and to go on from: s3://…")] = None,
-    ray: Annotated[str | None, typer.Option(help="local, or a Ray cluster's address: runs are its tasks.")] = None,
+    track: Annotated[str | None, typer.Option(help="Log every evaluation to tensorboard or wandb.")] = None,
+    mirror: Annotated[str | None, typer.Option(help="URL to copy runs to and resume from: s3://…")] = None,
+    ray: Annotated[str | None, typer.Option(help="Run on Ray: local, or the address of a cluster.")] = None,
 ) -> None:
-    """Run, resume or extend a study and draw its answer.
+    """Run, resume or extend a study, and print and draw its answer.
 
     \b
     crossnorm plot                              the built-in quick study
-    crossnorm plot cifar10 --seeds 3            a ready study, with fewer seeds
-    crossnorm plot my-study.yaml --out results  your own (crossnorm new my-study.yaml)
+    crossnorm plot cifar10 --seeds 3            a built-in study with fewer seeds
+    crossnorm plot my-study.yaml --out results  your own study (crossnorm new my-study.yaml)
     crossnorm plot my_module:train --alphas 0,0.5,1 --seeds 5 --metric loss --direction lower
-    """  # noqa: D301 (\b keeps the lines apart)
+    """  # noqa: D301 (\b keeps line breaks)
     import_modules(options.imports or [])
     show(options.study(study).run(options.folder(study), track=track, mirror=mirror, ray=ray, **options.execution))
 
@@ -46,34 +46,24 @@ def plan(
     *,
     study: StudyName,
     options: StudyOptions,
-    pilot: Annotated[bool, typer.Option("--pilot", help="Train 3 pairs of one epoch where none are stored.")] = False,
-    difference: Annotated[float | None, typer.Option(help="A true difference to detect: seeds it needs.")] = None,
-    like: Annotated[str | None, typer.Option(help="Estimate the hours of this model instead.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Pixels a side (with --like).")] = None,
-    examples: Annotated[int | None, typer.Option(help="Training examples (with --like).")] = None,
-    devices: Annotated[int | None, typer.Option(help="Devices that share the work (with --like).")] = None,
-    tflops: Annotated[float | None, typer.Option(help="TFLOP/s that one of them sustains (with --like).")] = None,
+    pilot: Annotated[bool, typer.Option("--pilot", help="Train 3 pairs for one epoch if none are stored.")] = False,
+    difference: Annotated[float | None, typer.Option(help="Report the seeds needed to detect this difference.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what a study takes and what it can show, before it is run; its folder is only read.
+    """Estimate cost and statistical power of a study without running it.
 
     \b
     crossnorm plan quick                               runs, hours, disk
-    crossnorm plan quick --pilot --difference 0.01     seeds that a difference needs
+    crossnorm plan quick --pilot --difference 0.01     seeds needed for a difference
     crossnorm plan my_module:train --seeds 5 --metric loss --direction lower    a function's runs
-    crossnorm plan cifar10 --epochs 300 --like cct_14_7x2_224 --examples 1281167 --devices 8 --tflops 100
     """  # noqa: D301
     from rich.console import Console
 
     from crossnorm.report.terminal.plan_summary import plan_summary
-    from crossnorm.study.planning.elsewhere import Like
 
     import_modules(options.imports or [])
-    if like is None and (image_size, examples, devices, tflops) != (None, None, None, None):
-        raise BadInput("--like", "a model beside --image-size, --examples, --devices and --tflops", "none")
-    there = None if like is None else Like(like, image_size, examples, 1 if devices is None else devices, tflops)
     found = options.study(study).estimate(
-        options.folder(study), pilot=pilot, difference=difference, like=there, **options.execution
+        options.folder(study), pilot=pilot, difference=difference, **options.execution
     )
     if as_json:
         typer.echo(found.to_json(), nl=False)
@@ -83,7 +73,7 @@ def plan(
 
 @app.command()
 @guarded
-def new(file: Annotated[Path, typer.Argument(help="Where to write the study file.")]) -> None:
+def new(file: Annotated[Path, typer.Argument(help="Study file to write.")]) -> None:
     """Write a commented study file to start from.
 
     \b
@@ -95,7 +85,7 @@ def new(file: Annotated[Path, typer.Argument(help="Where to write the study file
         with file.open("x", encoding="utf-8") as target:
             target.write(study_template())
     except FileExistsError:
-        raise BadInput(str(file), "a name that is free", "an existing file", "It was left as it is.") from None
+        raise BadInput.because(str(file), "the file exists; it was not changed") from None
     except OSError as error:
-        raise BadInput(str(file), "a place that can be written", error.strerror or str(error)) from None
+        raise BadInput.because(str(file), f"cannot write: {error.strerror or error}") from None
     typer.echo(f"Wrote {file}. Run it with: crossnorm plot {file}")

@@ -114,9 +114,9 @@ class StudyOptions:
 
     def folder(self, name: str) -> Path | None:
         """The study's folder: ``--out``, or the folder that was named as the study; None: the default."""
-        from crossnorm.study.spec.builtin_studies import ready_studies
+        from crossnorm.study.spec.builtin_studies import builtin_studies
 
-        return self.out or (Path(name) if name not in ready_studies() and Path(name).is_dir() else None)
+        return self.out or (Path(name) if name not in builtin_studies() and Path(name).is_dir() else None)
 
     @property
     def execution(self) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from crossnorm.report.formatting import duration
 from crossnorm.report.terminal.plan_summary import plan_summary
 from crossnorm.stats import Outlook, Prospect
 from crossnorm.study.planning.cost import Cost
-from crossnorm.study.planning.elsewhere import Elsewhere
 from crossnorm.study.planning.estimate import Estimate
 
 COST = Cost(
@@ -53,17 +52,6 @@ OUTLOOK = Outlook(
     arm=ARM,
     trend=TREND,
 )
-THERE = Elsewhere(
-    model="cct_14_7x2_224",
-    image_size=224,
-    examples=1281167,
-    devices=8,
-    tflops=None,
-    macs=5_500_000_000,
-    macs_here=33_000_000,
-    hours_per_run=1234.0,
-    hours=43190.0,
-)
 WHOLE = Estimate(
     study="s",
     function=None,
@@ -71,7 +59,6 @@ WHOLE = Estimate(
     cost=COST,
     outlook=OUTLOOK,
     noise="stored runs",
-    elsewhere=THERE,
     notes=("[b]careful[/b]",),
 )
 
@@ -98,26 +85,21 @@ def test_the_summary_says_what_the_estimate_holds() -> None:
         "detectable, 7 seeds ± 0.0400 ± 0.0310",
         "seeds to detect 0.0100 29 (13–131), 21 min",
         "seeds for ± 0.0200 19 (10–71), 13 min",
-        "an estimate, not a measurement",
-        "167 × the study's 33,000,000",
-        "4.9 years on 8 such devices",
         "Note: [b]careful[/b]",
         "need sequential intervals",
     ):
         assert said in text
 
 
-def test_the_assumed_speed_and_the_most_seeds_are_said() -> None:
-    text = shown(replace(WHOLE, elsewhere=replace(THERE, tflops=97.0), most_seeds=True))
-    assert "as if every device sustained 97 TFLOP/s" in text.replace("\n", " ")
+def test_the_most_seeds_are_said() -> None:
+    text = shown(replace(WHOLE, most_seeds=True))
     assert "all the seeds the study may take" in text.replace("\n", " ")
-    assert "TFLOP/s" not in shown(WHOLE)
     assert "may take" not in shown(WHOLE)
 
 
 def test_what_is_not_measured_is_said_to_be_so() -> None:
     empty = replace(ARM, sd=None, sd_range=None, pairs=0, detectable=None, for_difference=None, for_margin=None)
-    text = shown(replace(WHOLE, noise=None, outlook=replace(OUTLOOK, arm=empty, trend=None), elsewhere=None))
+    text = shown(replace(WHOLE, noise=None, outlook=replace(OUTLOOK, arm=empty, trend=None)))
     assert text.count("not measured") == 5
     assert "--pilot" in text
     assert "convex" not in text
@@ -125,7 +107,7 @@ def test_what_is_not_measured_is_said_to_be_so() -> None:
 
 def test_of_a_function_that_has_not_run_nothing_but_its_runs_is_said() -> None:
     runs = replace(COST, source=None, seconds_per_run=None, seconds_per_seed=None, hours=None, disk_bytes=None)
-    text = shown(replace(WHOLE, cost=runs, function="mine:train", elsewhere=None))
+    text = shown(replace(WHOLE, cost=runs, function="mine:train"))
     for said in ("training by mine:train", "time per run not measured", "time in all not measured", "29 (13–131) "):
         assert said in text
     assert "min" not in text.replace("mine", "")

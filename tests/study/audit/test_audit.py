@@ -20,13 +20,14 @@ from crossnorm.cli import app
 from crossnorm.errors import BadInput
 from crossnorm.stats import FalseRate
 from crossnorm.study.audit.aa_arms import AaKind, Audit, audit_kinds, audit_study
-from crossnorm.study.audit.reproducibility import Repeat, _elsewhere, repeat_runs, same_rows
+from crossnorm.study.audit.reproducibility import Repeat, _environment_changes, repeat_runs, same_rows
 from crossnorm.study.spec.plan import Cohort, Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
-from crossnorm.study.storage import run_folder as store
 from crossnorm.study.storage.environment import describe_environment
+from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import read_folder
-from crossnorm.study.workload.cohort_run import build_model, run_cohort
+from crossnorm.study.workload.build_model import build_model
+from crossnorm.study.workload.cohort_run import run_cohort
 from crossnorm.study.workload.validate import load_study_task
 from tests.study.study_cases import TINY
 
@@ -53,7 +54,9 @@ def copied(trained, tmp_path):
 
 
 def curve(folder, arm, seed):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in store.read_metrics(folder, Run(arm, seed))]
+    return [
+        {k: v for k, v in row.items() if k != "seconds"} for row in RunFolder.of(folder, Run(arm, seed)).read_rows()
+    ]
 
 
 def test_own_dropout_changes_dropout_only(trained):
@@ -93,7 +96,7 @@ def baseline_of(folder):
 
 def nudge(folder, arm, seed):
     """Move the last stored test loss to the next number there is."""
-    path = store.run_folder(folder, Run(arm, seed)) / "metrics.jsonl"
+    path = RunFolder.of(folder, Run(arm, seed)).path / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[-1]["test_loss"] = math.nextafter(rows[-1]["test_loss"], math.inf)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -116,12 +119,12 @@ def test_training_that_draws_on_the_process_is_noticed(copied, tmp_path, monkeyp
 
 def test_other_data_are_refused(copied):
     plan, record = read_folder(copied)
-    with pytest.raises(BadInput, match="what the study was trained on"):
+    with pytest.raises(BadInput, match="the data changed since the study started"):
         repeat_runs(copied, plan, replace(record, digest="0"))
 
 
 def test_long_runs_are_repeated_for_a_minute(copied):
-    path = store.run_folder(copied, Run("baseline", 0)) / "metrics.jsonl"
+    path = RunFolder.of(copied, Run("baseline", 0)).path / "metrics.jsonl"
     rows = [json.loads(line) | {"seconds": 50.0 * i} for i, line in enumerate(path.read_text().splitlines())]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (found,) = repeat_runs(copied, *baseline_of(copied))
@@ -164,9 +167,9 @@ def kind(word="undecided", low=0.0):
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"kinds": (kind("better"),)}, "a is treated as the baseline and called better"),
-        ({"kinds": (kind("worse"),)}, "called worse"),
-        ({"kinds": (kind(low=0.06),)}, "err in at least 6.0 %; 5 % is allowed"),
+        ({"kinds": (kind("better"),)}, "a, an A/A arm, has the verdict better"),
+        ({"kinds": (kind("worse"),)}, "has the verdict worse"),
+        ({"kinds": (kind(low=0.06),)}, "at least 6.0 %, nominal 5 %"),
         ({"repeats": (Repeat(arm="a", seed=3, evaluations=2, difference="x was 1 and is 2"),)}, "a, seed 3: x was 1"),
     ],
 )
@@ -178,7 +181,9 @@ def test_faults_are_named(changes, fault):
 
 
 def test_what_is_no_fault():
-    assert _elsewhere({**describe_environment(), "torch": "1", "cores": "97"}) == (f"torch 1 → {version('torch')}",)
+    assert _environment_changes({**describe_environment(), "torch": "1", "cores": "97"}) == (
+        f"torch 1 → {version('torch')}",
+    )
     elsewhere = Repeat(arm="a", seed=3, evaluations=2, difference="x", elsewhere=("torch 1 → 2",))
     assert elsewhere.holds is None
     assert audited(repeats=(elsewhere,), kinds=(kind("same"), kind(low=0.05))).passed

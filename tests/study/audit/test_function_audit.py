@@ -19,10 +19,11 @@ from crossnorm.stats import FalseRate
 from crossnorm.study.audit.aa_arms import AaKind, Audit, audit_kinds
 from crossnorm.study.audit.reproducibility import Repeat, repeat_runs
 from crossnorm.study.spec.plan import Run
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import open_folder, read_folder
 from crossnorm.study.workload.function_run import run_function
-from crossnorm.study.workload.workload import open_subject
+from crossnorm.study.workload.workload import open_workload
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 TRAIN = """
 import os, time, torch
@@ -50,7 +51,7 @@ def trained(tmp_path_factory):
     (home / f"{module}.py").write_text(TRAIN)
     sys.path.insert(0, str(home))
     fields = {"metric": "loss", "direction": "lower", "seeds": [5, 6, 13], "arms": ARMS}
-    subject = open_subject(library.Study(function=f"{module}:train", **fields), [module])
+    subject = open_workload(library.Study(function=f"{module}:train", **fields), [module])
     folder, cpu = home / "o", torch.device("cpu")
     folder.mkdir()
     open_folder(folder, subject.plan, subject.digest)
@@ -74,19 +75,19 @@ def test_a_function_that_is_not_allowed_or_has_changed_is_refused(trained):
     with pytest.raises(BadInput, match=f"--import {trained.module}"):
         repeat_runs(trained.folder, plan, record)
     changed = replace(record, digest="0")
-    with pytest.raises(BadInput, match="the function: expected the code that the study was trained with"):
+    with pytest.raises(BadInput, match="the code of the function changed since the study started"):
         repeat_runs(trained.folder, plan, changed, [trained.module])
 
 
 def test_an_outcome_without_a_curve_is_a_fault(trained, tmp_path):
     plan, record = read_folder(trained.folder)
     for run in (Run("baseline", 5), Run("unsteady", 5)):
-        store.run_folder(tmp_path, run).mkdir(parents=True)
-        store.finish(tmp_path, run, "complete", None, {})
+        RunFolder.of(tmp_path, run).path.mkdir(parents=True)
+        RunFolder.of(tmp_path, run).finish(Outcome(RunStatus.COMPLETE), {})
     found = repeat_runs(tmp_path, plan, record, [trained.module])
     assert [(repeat.evaluations, repeat.difference) for repeat in found] == [
-        (0, "an outcome is stored and no evaluation"),
-        (0, "an outcome is stored and no evaluation"),
+        (0, "the run has an outcome but no evaluation"),
+        (0, "the run has an outcome but no evaluation"),
     ]
 
 

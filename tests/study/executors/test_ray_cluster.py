@@ -63,12 +63,12 @@ def test_a_node_that_dies_in_the_middle(tmp_path, expected, capfd, monkeypatch):
         killer.join()
     finally:
         cluster.shutdown()
-    assert "tried again" in capfd.readouterr().err
+    assert "retrying" in capfd.readouterr().err
     assert (verdict(tmp_path), curves(tmp_path)) == expected
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_that_does_not_answer_is_named(tmp_path):
     pytest.importorskip("ray")
-    with pytest.raises(BadInput, match="--ray"):
+    with pytest.raises(BadInput, match="ray: expected"):
         library.Study(train, **FIELDS).run(tmp_path / "out", ray="127.0.0.1:1", progress=False)

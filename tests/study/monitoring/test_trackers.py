@@ -12,16 +12,18 @@ import pytest
 
 from crossnorm.api import report_table
 from crossnorm.errors import BadInput
+from crossnorm.study.events import Evaluated, Finished
 from crossnorm.study.monitoring.trackers import open_tracker, read_event_log, tracked
 from crossnorm.study.spec.plan import Run
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 from tests.study.study_cases import crossnorm
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def evaluated(run, step, **metrics):
-    return {"event": "evaluated", "arm": run.arm, "seed": run.seed, "row": {"step": step, **metrics}}
+    return Evaluated(run, {"step": step, **metrics})
 
 
 def tell(tracker, *events):
@@ -41,7 +43,7 @@ def logs(tmp_path):
         for seed in range(3):
             run = Run(arm, seed)
             rows = [evaluated(run, 5 * k, loss=2.0**-k + gain + seed, seconds=None) for k in range(4)]
-            tell(tracker, *rows, {"event": "finished", "arm": arm, "seed": seed, "status": "complete", "reason": None})
+            tell(tracker, *rows, Finished(run, Outcome(RunStatus.COMPLETE)))
     tracker.close()
     return tmp_path / "runs"
 
@@ -79,7 +81,7 @@ def test_arm_and_seed_stand_in_the_path(tmp_path, path, arm, seed):
 
 def test_event_files_that_say_too_little_are_refused(tmp_path):
     writers = pytest.importorskip("torch.utils.tensorboard")
-    with pytest.raises(BadInput, match="folders with files events"):
+    with pytest.raises(BadInput, match="no event files"):
         read_event_log(tmp_path)
     with writers.SummaryWriter(str(tmp_path / "mine")) as writer:
         writer.add_scalar("loss", 0.5, 1)
@@ -130,7 +132,7 @@ def test_wandb_gets_a_run_for_every_run(tmp_path, monkeypatch):
 def test_what_wandb_refuses_is_bad_input(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", stand_in([]))
     tracker = open_tracker("wandb", tmp_path, "study")
-    with pytest.raises(BadInput, match=r"got No API key configured\. .*WANDB_MODE=offline"):
+    with pytest.raises(BadInput, match=r"cannot open a run: No API key configured\. .*WANDB_MODE=offline"):
         tracker.evaluated(Run("refused", 0), {"step": 0, "loss": 1.0})
 
 
@@ -193,6 +195,6 @@ def test_wandb_offline_holds_every_evaluation(tmp_path, monkeypatch):
     assert sorted(run for run, _, _ in found) == expected
     for (arm, seed), project, rows in found:
         assert project == "train-convex"
-        stored = store.read_metrics(tmp_path / "o", Run(arm, seed))
+        stored = RunFolder.of(tmp_path / "o", Run(arm, seed)).read_rows()
         assert rows == {row["step"]: {key: row[key] for key in row if key != "step"} for row in stored}
         assert list(rows) == [0, 5, 7]

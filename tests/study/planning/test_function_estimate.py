@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 import crossnorm as library
 from crossnorm.cli import app
 from crossnorm.errors import BadInput
-from crossnorm.study.planning.elsewhere import Like
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import open_folder
-from crossnorm.study.workload.workload import open_subject
+from crossnorm.study.workload.workload import open_workload
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 FIELDS = {"metric": "loss", "direction": "lower", "alphas": [0, 1], "name": "mine"}
 SECONDS = {"baseline": 700.0, "convex-1": 1100.0}  # of attenuated-1 nothing is complete
@@ -36,15 +36,15 @@ def estimated(folder, **options):
 def stored(folder, **fields):
     """Three pairs of two arms, and a control's runs that have begun."""
     begun = study(seeds=3, **fields)
-    subject = open_subject(begun, function=train)
+    subject = open_workload(begun, function=train)
     folder.mkdir()
     open_folder(folder, subject.plan, subject.digest)
     for run in subject.plan.runs:
-        store.run_folder(folder, run).mkdir(parents=True)
+        RunFolder.of(folder, run).path.mkdir(parents=True)
         loss = LOSSES.get(run.arm, (1.0,) * 3)[run.seed]
-        store.append_metrics(folder, run, {"step": 3, "seconds": 50.0, "loss": loss})
+        RunFolder.of(folder, run).append({"step": 3, "seconds": 50.0, "loss": loss})
         if run.arm in SECONDS:
-            store.finish(folder, run, "complete", None, {"seconds": SECONDS[run.arm]})
+            RunFolder.of(folder, run).finish(Outcome(RunStatus.COMPLETE), {"seconds": SECONDS[run.arm]})
     return folder
 
 
@@ -74,14 +74,12 @@ def test_stored_runs_tell_time_and_noise(tmp_path):
 def test_runs_of_other_settings_are_not_used(tmp_path):
     found = estimated(stored(tmp_path / "o", settings={"depth": 2}))
     assert (found.cost.source, found.cost.runs_done, found.noise) == (None, 0, None)
-    assert "other code or other settings: they are not used" in found.notes[0]
+    assert "not used: their function, code or settings differ" in found.notes[0]
 
 
 def test_what_a_function_cannot_have_is_refused(tmp_path):
-    with pytest.raises(BadInput, match=r"--pilot: expected a study of a task.*Run 3 seeds"):
+    with pytest.raises(BadInput, match=r"pilot: expected False for a training function.*Run 3 seeds"):
         estimated(tmp_path, pilot=True)
-    with pytest.raises(BadInput, match="--like: expected a study of a task"):
-        estimated(tmp_path, like=Like("cct_2_3x2_32"))
 
 
 def test_the_command_lists_the_runs(tmp_path, monkeypatch):

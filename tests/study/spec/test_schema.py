@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crossnorm.errors import BadInput
-from crossnorm.study.spec.builtin_studies import find_study, ready_studies, study_template
+from crossnorm.study.spec.builtin_studies import builtin_studies, find_study, study_template
 from crossnorm.study.spec.plan import make_plan
 from crossnorm.study.spec.schema import parse_spec, read_fields
 
@@ -118,8 +118,8 @@ def test_name_defaults_to_the_files(tmp_path):
     assert read_fields(tmp_path / "hello.yaml") == {"name": "hello", "task": "digits"}
 
 
-def test_ready_studies_are_studies_with_a_description():
-    ready = ready_studies()
+def test_builtin_studies_are_studies_with_a_description():
+    ready = builtin_studies()
     assert {"quick", "cifar10", "seven-runs"} <= set(ready)
     for name, description in ready.items():
         assert parse_spec(find_study(name), name).name == name

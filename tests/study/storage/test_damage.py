@@ -150,7 +150,7 @@ def test_an_edited_study_yaml_is_not_taken_for_the_study(tmp_path, finished):
     path = tmp_path / "out" / "study.yaml"
     found = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump(found | {"confidence": 0.9}))
-    with pytest.raises(BadInput, match="a damaged one"):
+    with pytest.raises(BadInput, match="the file is damaged"):
         read_result(tmp_path / "out")
     path.write_text(yaml.safe_dump(found))
     assert read_result(tmp_path / "out").verdict.confidence == 0.95

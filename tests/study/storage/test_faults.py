@@ -14,13 +14,14 @@ import pytest
 
 import crossnorm as library
 from crossnorm.errors import BadInput
+from crossnorm.study.events import Note
 from crossnorm.study.executors.process_pool import run_local
 from crossnorm.study.spec.plan import cut
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import locked, open_folder
-from crossnorm.study.storage.worker_lock import fence
+from crossnorm.study.storage.worker_lock import hold_worker_lock
 from crossnorm.study.workload.function_run import run_function
-from crossnorm.study.workload.workload import open_subject
+from crossnorm.study.workload.workload import open_workload
 from tests.study.fault_cases import (
     alive,
     check_curves,
@@ -134,18 +135,15 @@ class TestInProcess:
     def carried_out(self, folder, function, listened, workers=1, **fields):
         base = {"metric": "loss", "direction": "lower", "alphas": [0, 1], "control": False, "seeds": 1}
         study = library.Study(function, **base | fields)
-        subject = open_subject(study, function=function)
+        workload = open_workload(study, function=function)
+        plan = workload.plan
         run_local(
-            subject.plan,
-            cut(subject.plan, subject.plan.runs, workers),
-            folder,
+            workload.job(folder, "cpu"),
+            cut(plan, plan.runs, workers),
             workers=workers,
-            device="cpu",
-            imports=(),
             listen=lambda number, event: listened.append(event),
-            orders=subject.orders,
         )
-        return {run: store.read_result(folder, run) for run in subject.plan.runs}
+        return {run: RunFolder.of(folder, run).read_result() for run in plan.runs}
 
     def test_a_full_disk_ends_the_study_and_calls_no_run_crashed(self, tmp_path, listened):
         def train(run):
@@ -160,7 +158,7 @@ class TestInProcess:
                 os.fsync = full
             run.log(1, loss=2)
 
-        with pytest.raises(BadInput, match=r"the disk is full.*Nothing that was finished is lost"):
+        with pytest.raises(BadInput, match=r"the disk is full.*Finished runs are kept"):
             self.carried_out(tmp_path, train, listened)
         assert not list(tmp_path.glob("runs/convex-1/*/result.json"))
         assert [p.parts[-3] for p in tmp_path.glob("runs/*/*/result.json")] == ["baseline"]
@@ -184,8 +182,8 @@ class TestInProcess:
         found = self.carried_out(tmp_path, train, listened)
         assert [result["status"] for result in found.values()] == ["complete", "crashed"]
         assert "MemoryError" in list(found.values())[1]["reason"]
-        notes = [event["text"] for event in listened if event["event"] == "note"]
-        assert any("signal 9; tried again" in text for text in notes)
+        notes = [event.text for event in listened if isinstance(event, Note)]
+        assert any("signal 9; retrying" in text for text in notes)
 
 
 def test_a_disk_that_fails_while_the_answer_is_written(tmp_path):
@@ -205,7 +203,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
     run_function(plan, train_small, plan.runs[0], tmp_path / "a", torch.device("cpu"), lambda event: None)
     monkeypatch.setattr(time, "time", lambda: next(clock))
     run_function(plan, train_small, plan.runs[0], tmp_path / "b", torch.device("cpu"), lambda event: None)
-    a, b = (store.read_metrics(tmp_path / name, plan.runs[0]) for name in "ab")
+    a, b = (RunFolder.of(tmp_path / name, plan.runs[0]).read_rows() for name in "ab")
     assert [row["loss"] for row in a] == [row["loss"] for row in b]
     assert all(0 <= row["seconds"] < 60 for row in b)
 
@@ -214,25 +212,25 @@ def test_data_that_changed_before_a_resume_are_refused(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("the quick brown fox jumps over the lazy dog. " * 200)
     study = library.Study(task="bytes", data=str(text), seeds=2, alphas=[0, 1], epochs=1)
-    subject = open_subject(study)
+    workload = open_workload(study)
     with locked(tmp_path / "out"):
-        open_folder(tmp_path / "out", subject.plan, subject.digest)
+        open_folder(tmp_path / "out", workload.plan, workload.digest)
     text.write_text("the quick brown fox jumps over the lazy cat. " * 200)
     before = (tmp_path / "out" / "study.yaml").read_bytes()
-    with pytest.raises(BadInput, match="the data: expected what the study began with, got other examples"):
+    with pytest.raises(BadInput, match="the data changed since the study started"):
         study.run(tmp_path / "out", progress=False)
     assert (tmp_path / "out" / "study.yaml").read_bytes() == before
 
 
 @linux
 def test_who_comes_next_waits_for_the_last_worker(tmp_path, monkeypatch):
-    monkeypatch.setattr("crossnorm.study.storage.worker_lock._PATIENCE", 0.2)
-    with fence(tmp_path) as held:
+    monkeypatch.setattr("crossnorm.study.storage.worker_lock._TIMEOUT", 0.2)
+    with hold_worker_lock(tmp_path) as held:
         orphan = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=held)
-    with pytest.raises(BadInput, match="still at work"), fence(tmp_path):
+    with pytest.raises(BadInput, match="still active"), hold_worker_lock(tmp_path):
         pass
     orphan.communicate()
-    with fence(tmp_path):
+    with hold_worker_lock(tmp_path):
         pass
 
 
@@ -244,7 +242,7 @@ def test_a_second_plot_of_a_live_folder_says_so(tmp_path):
     try:
         assert wait_until(lambda: progress(tmp_path) > 0, 60)
         second = subprocess.run(command(), cwd=tmp_path, capture_output=True, text=True, timeout=120)
-        refused(second, f"held by process {process.pid}", "crossnorm watch out", "crossnorm report out")
+        refused(second, f"locked by process {process.pid}", "crossnorm watch out", "crossnorm report out")
     finally:
         process.kill()
         process.wait()

@@ -7,7 +7,7 @@ import torch
 from crossnorm.api._stored_result import result_of
 from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import locked, open_folder
 from crossnorm.study.workload.function_run import run_function
 
@@ -35,6 +35,6 @@ def test_names_stay_in_the_folder_and_do_nothing_in_the_page(tmp_path):
     page = (folder / "report.html").read_text(encoding="utf-8")
     for harm in ("<script>alert", "<img src=x", "<b>bold", "<i>s</i>", "\x1b"):
         assert harm not in page, harm
-    reason = store.read_result(folder, Run("..", 0))["reason"]
+    reason = RunFolder.of(folder, Run("..", 0)).read_result()["reason"]
     assert "title" in reason
     assert reason.isprintable()

@@ -9,8 +9,9 @@ import pytest
 
 import crossnorm as library
 from crossnorm.errors import BadInput
-from crossnorm.study.storage import run_folder as store
 from crossnorm.study.storage.mirror import Mirror
+from crossnorm.study.storage.needed_runs import unfinished_runs
+from crossnorm.study.storage.run_folder import RunFolder
 from tests.study.fault_cases import curves, verdict
 from tests.study.small_study import small_plan, train_small, whole_study
 
@@ -26,7 +27,7 @@ def test_finished_runs_come_back(tmp_path):
     shutil.rmtree(tmp_path / "out")
     (tmp_path / "out").mkdir()
     assert Mirror(f"file://{tmp_path}/far", tmp_path / "out").fetch() == 6 + 3 * 2
-    assert store.unfinished(tmp_path / "out", small_plan().runs) == [small_plan().runs[3]]
+    assert unfinished_runs(tmp_path / "out", small_plan().runs, print) == [small_plan().runs[3]]
     whole_study(tmp_path / "out")
     assert (verdict(tmp_path), curves(tmp_path)) == expected
 
@@ -41,7 +42,7 @@ def test_an_unfinished_run_goes_on_from_its_copied_checkpoint(tmp_path):
     mirror.evaluated(run, {})
     again = tmp_path / "again" / "out"
     assert Mirror("memory://crossnorm-test/study", again).fetch() == 3
-    assert store.checkpoint_path(again, run).exists()
+    assert RunFolder.of(again, run).checkpoint.exists()
     whole_study(again)
     assert (verdict(again.parent), curves(again.parent)) == (verdict(tmp_path / "whole"), curves(tmp_path / "whole"))
     (tmp_path / "out").rename(tmp_path / "elsewhere")
@@ -57,7 +58,7 @@ def test_a_copy_that_was_cut_off_is_noticed(tmp_path):
     copied = tmp_path / "far" / "runs" / "baseline" / "0" / "metrics.jsonl"
     copied.write_bytes(copied.read_bytes()[:-9])
     Mirror(f"{tmp_path}/far", tmp_path / "third").fetch()
-    assert store.damaged(tmp_path / "third", run)
+    assert RunFolder.of(tmp_path / "third", run).damaged
 
 
 def test_what_an_interruption_leaves_is_fetched_again(tmp_path, monkeypatch):
@@ -80,11 +81,11 @@ def test_what_an_interruption_leaves_is_fetched_again(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_opened_is_named(tmp_path):
-    with pytest.raises(BadInput, match="--mirror: expected a URL"):
+    with pytest.raises(BadInput, match="mirror: expected a URL"):
         Mirror("nosuch://x", tmp_path)
     (tmp_path / "file").touch()
     (tmp_path / "study.yaml").touch()
-    with pytest.raises(BadInput, match="the same command goes on"):
+    with pytest.raises(BadInput, match="run the same command to resume"):
         Mirror(f"{tmp_path}/file/x", tmp_path).copy_study()
 
 

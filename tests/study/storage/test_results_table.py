@@ -7,20 +7,21 @@ import pytest
 
 from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
-from crossnorm.study.storage import run_folder as store
 from crossnorm.study.storage.results_table import collect
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 
 def test_every_stored_number_finds_its_place(tmp_path):
     plan = make_plan(parse_spec({"task": "digits", "alphas": [1], "seeds": [3, 1]}, "s"))
     runs = [run for run in plan.runs if run != Run("convex-1", 1)]
     for i, run in enumerate(runs):
-        store.rewind_metrics(tmp_path, run, None)
+        RunFolder.of(tmp_path, run).rewind()
         for step in (0, 7):
-            store.append_metrics(tmp_path, run, {"step": step, "epoch": step // 7, "test_loss": i + step / 100})
-    store.append_metrics(tmp_path, runs[0], {"step": 13, "test_loss": None})
-    store.finish(tmp_path, runs[1], "complete", None, {})
-    store.finish(tmp_path, runs[2], "diverged", "x", {})
+            RunFolder.of(tmp_path, run).append({"step": step, "epoch": step // 7, "test_loss": i + step / 100})
+    RunFolder.of(tmp_path, runs[0]).append({"step": 13, "test_loss": None})
+    RunFolder.of(tmp_path, runs[1]).finish(Outcome(RunStatus.COMPLETE), {})
+    RunFolder.of(tmp_path, runs[2]).finish(Outcome(RunStatus.DIVERGED, "x"), {})
     table = collect(tmp_path, plan, runs)
     assert [arm.name for arm in table.arms] == ["baseline", "convex-1", "attenuated-1"]
     assert (table.seeds, table.steps) == ((3, 1), (0, 7, 13))
@@ -41,9 +42,9 @@ def test_summaries_of_a_curve_are_metrics(tmp_path, metric, values):
     plan = make_plan(parse_spec({"task": "digits", "alphas": [1], "seeds": 1, "control": False, "metric": metric}, "s"))
     curves = {"baseline": ([6, 5, 4], [0, 0.25, 0.5]), "convex-1": ([4, 3, 2], [0.25, 0.5, 0.75])}
     for run in plan.runs:
-        store.rewind_metrics(tmp_path, run, None)
+        RunFolder.of(tmp_path, run).rewind()
         for i, (loss, accuracy) in enumerate(zip(*curves[run.arm], strict=True)):
-            store.append_metrics(tmp_path, run, {"step": 10 * i, "test_loss": loss, "test_accuracy": accuracy})
-        store.finish(tmp_path, run, "complete", None, {})
+            RunFolder.of(tmp_path, run).append({"step": 10 * i, "test_loss": loss, "test_accuracy": accuracy})
+        RunFolder.of(tmp_path, run).finish(Outcome(RunStatus.COMPLETE), {})
     table = collect(tmp_path, plan, plan.runs)
     np.testing.assert_allclose(table.final(metric)[:, 0], values)

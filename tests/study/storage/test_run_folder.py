@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 
 from crossnorm.io import encoded_name, read_json, write_atomically
 from crossnorm.study.spec.plan import Run
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 RUN = Run("convex-0.5", 3)
 
@@ -41,76 +44,100 @@ def rows(*steps):
 
 def append(folder, *steps):
     for row in rows(*steps):
-        store.append_metrics(folder, RUN, row)
+        RunFolder.of(folder, RUN).append(row)
 
 
 def test_curve_survives_torn_and_doubled_lines(tmp_path):
-    store.rewind_metrics(tmp_path, RUN, None)
+    RunFolder.of(tmp_path, RUN).rewind()
     append(tmp_path, 0, 5, 10)
-    path = store.run_folder(tmp_path, RUN) / "metrics.jsonl"
+    path = RunFolder.of(tmp_path, RUN).curve
     with path.open("a") as file:
         file.write('{"step": 5, "test_loss": 9.0}\n{"step": "x"}\n[1]\n{"step": 15, "te')
-    assert store.read_metrics(tmp_path, RUN) == [rows(0)[0], {"step": 5, "test_loss": 9.0}, rows(10)[0]]
+    assert RunFolder.of(tmp_path, RUN).read_rows() == [rows(0)[0], {"step": 5, "test_loss": 9.0}, rows(10)[0]]
 
 
 def test_resuming_rewrites_up_to_the_checkpoint(tmp_path):
-    store.rewind_metrics(tmp_path, RUN, None)
+    RunFolder.of(tmp_path, RUN).rewind()
     append(tmp_path, 0, 5, 10)
-    store.rewind_metrics(tmp_path, RUN, 5)
-    assert store.read_metrics(tmp_path, RUN) == rows(0, 5)
-    store.rewind_metrics(tmp_path, RUN, None)
-    assert store.read_metrics(tmp_path, RUN) == []
+    RunFolder.of(tmp_path, RUN).rewind(5)
+    assert RunFolder.of(tmp_path, RUN).read_rows() == rows(0, 5)
+    RunFolder.of(tmp_path, RUN).rewind()
+    assert RunFolder.of(tmp_path, RUN).read_rows() == []
 
 
 def test_outcome(tmp_path):
-    assert store.read_result(tmp_path, RUN) is None
-    store.rewind_metrics(tmp_path, RUN, None)
-    checkpoint = store.checkpoint_path(tmp_path, RUN)
+    assert RunFolder.of(tmp_path, RUN).read_result() is None
+    RunFolder.of(tmp_path, RUN).rewind()
+    checkpoint = RunFolder.of(tmp_path, RUN).checkpoint
     checkpoint.write_text("x")
-    store.finish(tmp_path, RUN, "crashed", "no memory", {"step": 3})
-    result = store.read_result(tmp_path, RUN)
+    RunFolder.of(tmp_path, RUN).finish(Outcome(RunStatus.CRASHED, "no memory"), {"step": 3})
+    result = RunFolder.of(tmp_path, RUN).read_result()
     assert {key: result[key] for key in ("status", "reason", "step")} == {
         "status": "crashed",
         "reason": "no memory",
         "step": 3,
     }
     assert checkpoint.exists()
-    store.finish(tmp_path, RUN, "complete", None, {})
+    RunFolder.of(tmp_path, RUN).finish(Outcome(RunStatus.COMPLETE), {})
     assert not checkpoint.exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"status": 3}', "[]", '"complete"'])
 def test_damaged_outcome_is_none(tmp_path, text):
-    store.rewind_metrics(tmp_path, RUN, None)
-    (store.run_folder(tmp_path, RUN) / "result.json").write_text(text)
-    assert store.read_result(tmp_path, RUN) is None
+    RunFolder.of(tmp_path, RUN).rewind()
+    (RunFolder.of(tmp_path, RUN).path / "result.json").write_text(text)
+    assert RunFolder.of(tmp_path, RUN).read_result() is None
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"step": 0}\n', None])
 def test_an_outcome_whose_curve_is_damaged_is_none(tmp_path, damage):
-    store.rewind_metrics(tmp_path, RUN, None)
+    RunFolder.of(tmp_path, RUN).rewind()
     append(tmp_path, 0, 5)
-    store.finish(tmp_path, RUN, "complete", None, {})
-    assert store.stands(tmp_path, RUN)
-    assert not store.damaged(tmp_path, RUN)
-    path = store.run_folder(tmp_path, RUN) / "metrics.jsonl"
+    RunFolder.of(tmp_path, RUN).finish(Outcome(RunStatus.COMPLETE), {})
+    assert RunFolder.of(tmp_path, RUN).finished
+    assert not RunFolder.of(tmp_path, RUN).damaged
+    path = RunFolder.of(tmp_path, RUN).curve
     path.unlink() if damage is None else path.write_bytes(damage)
-    assert not store.stands(tmp_path, RUN)
-    assert store.damaged(tmp_path, RUN)
+    assert not RunFolder.of(tmp_path, RUN).finished
+    assert RunFolder.of(tmp_path, RUN).damaged
 
 
 def test_a_seal_is_of_what_was_written_so_far(tmp_path):
-    own = tmp_path / "run"
-    curve = store.Curve(own)
-    curve.append(rows(0)[0])
-    seal = curve.seal
-    curve.append(rows(5)[0])
-    assert store.sealed(own, seal)
-    assert store.sealed(own, curve.seal)
-    assert store.Curve(own, 0).seal == seal
-    assert not store.sealed(own, curve.seal)
-    assert store.sealed(own, None)
-    assert not store.sealed(own, "x")
+    own, again = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    own.rewind()
+    own.append(rows(0)[0])
+    seal = own.seal
+    own.append(rows(5)[0])
+    assert again.sealed(seal)
+    assert again.sealed(own.seal)
+    again.rewind(0)
+    assert again.seal == seal
+    assert not again.sealed(own.seal)
+    assert again.sealed(None)
+    assert not again.sealed("x")
+
+
+def test_appending_without_a_rewind_continues_the_curve(tmp_path):
+    append(tmp_path, 0, 5)
+    own = RunFolder.of(tmp_path, RUN)
+    own.append(rows(10)[0])
+    assert own.read_rows() == rows(0, 5, 10)
+    assert own.sealed(own.seal)
+
+
+def test_a_curve_that_cannot_be_read_is_not_rewritten(tmp_path, monkeypatch):
+    append(tmp_path, 0, 5)
+    own = RunFolder.of(tmp_path, RUN)
+
+    def fails(path):
+        raise OSError(errno.EIO, "I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", fails)
+        with pytest.raises(OSError, match="I/O"):
+            own.rewind(5)
+        assert not own.sealed(own.seal | {"bytes": 1})
+    assert own.read_rows() == rows(0, 5)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

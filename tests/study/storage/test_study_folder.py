@@ -75,7 +75,7 @@ def test_an_extension_after_looking_says_so(tmp_path):
         ({"margin": 0.1}, "margin"),
         ({"confidence": 0.9}, "confidence"),
         ({"seeds": 2}, "seeds (without 2)"),
-        ({"alphas": [0, 0.5]}, "without or other than before: convex-1"),
+        ({"alphas": [0, 0.5]}, "missing or changed: convex-1"),
         ({"control": False}, "convex-1"),
         ({"site": "pool"}, "site"),
     ],
@@ -91,7 +91,7 @@ def test_any_other_difference_is_refused_and_nothing_touched(tmp_path, fields, w
 
 def test_other_data_are_refused(tmp_path):
     opened(tmp_path)
-    with pytest.raises(BadInput, match="other examples"):
+    with pytest.raises(BadInput, match="the data changed"):
         open_folder(tmp_path, plan(), "another digest")
 
 
@@ -105,12 +105,12 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
 @pytest.mark.parametrize("text", ["", "record: 3", "[", "task: digits", "record: {extensions: [{}]}", "\x00"])
 def test_a_damaged_study_yaml_is_named(tmp_path, text):
     (tmp_path / "study.yaml").write_text(text)
-    with pytest.raises(BadInput, match="a damaged one"):
+    with pytest.raises(BadInput, match="the file is damaged"):
         read_folder(tmp_path)
 
 
 def test_one_writer(tmp_path):
-    with locked(tmp_path / "s"), pytest.raises(BadInput, match="held by process"), locked(tmp_path / "s"):
+    with locked(tmp_path / "s"), pytest.raises(BadInput, match="locked by process"), locked(tmp_path / "s"):
         pass
     with locked(tmp_path / "s"):
         pass
@@ -124,10 +124,10 @@ def test_who_comes_second_is_offered_to_watch_in_words_for_a_shell(tmp_path):
     assert [shlex.split(said) for said in commands] == [
         ["crossnorm", verb, str(folder)] for verb in ("watch", "report")
     ]
-    assert "another --out" in str(caught.value)
+    assert "another output folder" in str(caught.value)
 
 
 def test_a_file_where_the_folder_should_be_is_named(tmp_path):
     (tmp_path / "f").write_text("x")
-    with pytest.raises(BadInput, match="a folder that can be written"), locked(tmp_path / "f"):
+    with pytest.raises(BadInput, match="a writable folder"), locked(tmp_path / "f"):
         pass

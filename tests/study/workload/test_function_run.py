@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from crossnorm.errors import BadInput
+from crossnorm.study.events import Note
 from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.workload.function_run import run_function
 
 CPU = torch.device("cpu")
@@ -29,7 +30,7 @@ def carried_out(folder, train, run=None, **fields):
     told, run = [], run or Run("convex-0.5", 1)
     run_function(plan(**fields), train, run, folder, CPU, told.append)
     return SimpleNamespace(
-        told=told, result=store.read_result(folder, run), rows=store.read_metrics(folder, run), own=run
+        told=told, result=RunFolder.of(folder, run).read_result(), rows=RunFolder.of(folder, run).read_rows(), own=run
     )
 
 
@@ -91,7 +92,7 @@ def test_rows_are_joined_by_step_and_carry_the_dose(tmp_path):
         {"step": 7, "alpha": 0.5, "loss": 0.25, "accuracy": 1.0},
     ]
     assert found.result["status"] == "complete"
-    assert [event["event"] for event in found.told] == ["evaluated"] * 3 + ["step", "finished"]
+    assert [event.kind for event in found.told] == ["evaluated"] * 3 + ["step", "finished"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), torch.tensor(float("inf"))])
@@ -130,15 +131,15 @@ def raises(error):
         (raises(RuntimeError("no luck")), ["RuntimeError: no luck (train, line "]),
         (raises(SystemExit(3)), ["SystemExit: 3"]),
         (raises(MemoryError()), ["MemoryError: no message"]),
-        (lambda run: None, ["never logged loss", "nothing"]),
-        (lambda run: run.log(1, acc=3), ["never logged loss; last logged: acc"]),
+        (lambda run: None, ["without logging loss", "nothing"]),
+        (lambda run: run.log(1, acc=3), ["without logging loss; it last logged acc"]),
         (lambda run: (run.log(4, loss=1), run.log(3, loss=1)), ["run.log: step: expected at least 4", "got 3"]),
         (lambda run: run.log(-1, loss=1), ["at least 0"]),
         (lambda run: run.log(0.5, loss=1), ["a whole number"]),
         (lambda run: run.log(0, loss="x"), ["run.log: loss: expected a number, got str"]),
         (lambda run: run.log(0, loss=torch.ones(2)), ["a number, got Tensor"]),
-        (lambda run: run.log(0, seconds=1), ["does not use itself, got seconds"]),
-        (lambda run: (run.log(0, loss=1), run.resume()), ["a call before the first log"]),
+        (lambda run: run.log(0, seconds=1), ["itself stores a value named 'seconds'"]),
+        (lambda run: (run.log(0, loss=1), run.resume()), ["called after run.log"]),
         (lambda run: run.save({"model": torch.nn.Linear(2, 3)}), ["state['model']", "Linear", "state_dict()"]),
     ],
 )
@@ -172,9 +173,9 @@ def test_resumed_runs_have_the_bits_of_undisturbed_ones(tmp_path, stop):
     again = carried_out(tmp_path / "cut", interrupted_at(None))
     assert again.result["status"] == "complete"
     assert [(row["step"], row["loss"]) for row in again.rows] == [(row["step"], row["loss"]) for row in whole.rows]
-    lines = (store.run_folder(tmp_path / "cut", again.own) / "metrics.jsonl").read_text().splitlines()
+    lines = (RunFolder.of(tmp_path / "cut", again.own).path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(7))
-    assert [p.name for p in store.run_folder(tmp_path / "cut", again.own).glob("checkpoint*")] == []
+    assert [p.name for p in RunFolder.of(tmp_path / "cut", again.own).path.glob("checkpoint*")] == []
 
 
 def test_what_is_logged_in_pieces_survives_interruption_after_interruption(tmp_path):
@@ -197,7 +198,7 @@ def test_what_is_logged_in_pieces_survives_interruption_after_interruption(tmp_p
         carried_out(tmp_path, lambda run, stop=stop: train(run, stop))
     found = carried_out(tmp_path, train)
     assert began_at == [0, 2, 2, 4]
-    assert [event for event in found.told if event["event"] == "note"] == []
+    assert [event for event in found.told if isinstance(event, Note)] == []
     assert [row["other"] for row in found.rows] == [0.5, 1.5, 2.5, 3.5, 4.5]
     assert [row.get("late") for row in found.rows] == [0.25, None, 2.25, None, 4.25]
 
@@ -215,10 +216,10 @@ def test_a_function_that_never_resumes_starts_anew(tmp_path):
 
 def test_a_damaged_checkpoint_is_passed_over_with_a_note(tmp_path):
     carried_out(tmp_path, interrupted_at(4))
-    path = store.checkpoint_path(tmp_path, Run("convex-0.5", 1))
+    path = RunFolder.of(tmp_path, Run("convex-0.5", 1)).checkpoint
     path.write_bytes(path.read_bytes()[:-3])
     again = carried_out(tmp_path, interrupted_at(None))
-    notes = [event["text"] for event in again.told if event["event"] == "note"]
+    notes = [event.text for event in again.told if isinstance(event, Note)]
     assert len(notes) == 1
     assert "goes on from the checkpoint before it" in notes[0]
     whole = carried_out(tmp_path / "whole", interrupted_at(None))

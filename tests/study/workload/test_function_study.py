@@ -72,7 +72,7 @@ def test_its_folder_goes_on_with_the_same_code_only(notebook_study):
     def train(run):
         run.log(0, loss=3)
 
-    with pytest.raises(BadInput, match="the function: expected the code that the study began with"):
+    with pytest.raises(BadInput, match="the code of the function changed since the study started"):
         library.Study(train, **fields).run(result.folder, progress=False)
     with pytest.raises(BadInput, match="of a script or notebook|a module you import"):
         library.Study(**fields, function=study.function).run(result.folder, progress=False)

@@ -12,7 +12,7 @@ from crossnorm import Study
 from crossnorm.data import load_task
 from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import make_plan
-from crossnorm.study.workload.cohort_run import build_model, model_keywords
+from crossnorm.study.workload.build_model import build_model, model_keywords
 from tests.study.study_cases import crossnorm, refused
 
 QUESTIONS = ["LOC:x Where is Ohio ?", "HUM:x Who is Ohio ?", "NUM:x When was Ohio ?"] * 7

@@ -1,4 +1,4 @@
-"""An estimate for a terminal: what a study would cost, what it could show, and what another size of it would cost.
+"""An estimate for a terminal: what a study would cost and what it could show.
 
 Knows an estimate; knows nothing of how it came about. Returns rich renderables and prints nothing.
 """
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from crossnorm.report.formatting import duration, metric_name, number
 from crossnorm.stats import Outlook, Prospect
 from crossnorm.study.planning.cost import Cost
-from crossnorm.study.planning.elsewhere import Elsewhere
 from crossnorm.study.planning.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -29,13 +28,11 @@ _SOURCES = {
 
 
 def plan_summary(estimate: Estimate) -> Group:
-    """Tables of cost, outlook and another size, and the notes; within 80 columns."""
+    """Tables of cost and outlook, and the notes; within 80 columns."""
     from rich.console import Group
     from rich.text import Text
 
     parts = [_cost_table(estimate), _outlook_table(estimate)]
-    if estimate.elsewhere is not None:
-        parts.append(_elsewhere_table(estimate.elsewhere))
     return Group(*parts, *(Text(f"Note: {note}", style="dim") for note in _notes(estimate)))
 
 
@@ -132,30 +129,6 @@ def _caption(outlook: Outlook) -> str:
     if outlook.margin is not None:
         said += " For ±: until an interval's half-width reaches the margin."
     return said
-
-
-def _elsewhere_table(there: Elsewhere) -> RichTable:
-    table = _facts("Another size: an estimate, not a measurement")
-    size = "" if there.image_size is None else f" at {there.image_size} pixels"
-    table.add_row("model", f"{there.model}{size}")
-    times = f"{there.macs / there.macs_here:.3g} ×"
-    table.add_row("multiply-adds", f"{there.macs:,} an example, {times} the study's {there.macs_here:,}")
-    table.add_row("training set", f"{there.examples:,} examples")
-    table.add_row("time per run", f"about {duration(3600 * there.hours_per_run)} on {_devices(there)}")
-    table.add_row("time in all", f"about {duration(3600 * there.hours)} on {_devices(there)}")
-    basis = (
-        "the time per run above and counted multiply-adds, as if every device computed as many a second as one "
-        "worker here"
-        if there.tflops is None
-        else f"counted multiply-adds (2 operations each, three times for a step), as if every device sustained "
-        f"{there.tflops:g} TFLOP/s"
-    )
-    table.caption = f"From {basis} and shared the work without loss; the truth may be several times more or less."
-    return table
-
-
-def _devices(there: Elsewhere) -> str:
-    return f"{there.devices} such device" + ("" if there.devices == 1 else "s")
 
 
 def _facts(title: str) -> RichTable:

@@ -1,7 +1,6 @@
-"""The audit of an instrument: are its runs repeatable, and do its verdicts stay quiet where nothing differs?
+"""The result of an audit: repeated runs, and the A/A arms of a study with their false-positive rates.
 
-Picks A/A arms out of a study, judges them, and says what is at fault in them and in repeated runs (`repeats`). Knows
-plans and tables; knows nothing of folders, pages or terminals.
+A/A arms are trained exactly as the baseline, with other random numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from crossnorm.stats import (
     rate_of_unpaired,
 )
 from crossnorm.study.audit.reproducibility import Repeat
-from crossnorm.study.spec.builtin_studies import ready_study
+from crossnorm.study.spec.builtin_studies import builtin_study
 from crossnorm.study.spec.plan import Arm, Plan
 from crossnorm.study.spec.schema import StudySpec, parse_spec
 
@@ -33,14 +32,14 @@ Kind = Literal["nuisance", "seeds", "baseline"]
 
 @dataclass(frozen=True, kw_only=True)
 class AaKind:
-    """What one kind of A/A comparison says.
+    """The A/A comparisons of one kind.
 
     Attributes:
-        kind: "nuisance": arms with dropout of their own; "seeds": arms on other seeds; "baseline": seeds of the
-            baseline against each other.
-        verdicts: Arm → the study's verdict on it; none for the baseline's seeds.
-        scatter: Of the arms about the baseline; None for the baseline's seeds.
-        rate: How often small studies resampled from these runs err.
+        kind: "nuisance": arms with their own dropout stream; "seeds": arms on other seeds; "baseline": the baseline's
+            seeds against each other.
+        verdicts: The study's verdict by arm; empty for "baseline".
+        scatter: Standard deviation and correlation of the arms and the baseline; None for "baseline".
+        rate: The false-positive rate of small studies resampled from these runs.
     """
 
     kind: Kind
@@ -50,22 +49,22 @@ class AaKind:
 
     @property
     def called(self) -> tuple[str, ...]:
-        """The arms falsely called better or worse."""
+        """The arms with a false verdict, better or worse."""
         return tuple(arm for arm, word in self.verdicts.items() if word in ("better", "worse"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """Everything an audit found.
+    """The result of an audit.
 
     Attributes:
         study: The study's name.
-        function: The function that trains; None: crossnorm does.
-        metric: What its verdicts are about.
-        confidence: Of its verdicts, and of the bounds of the rates.
-        seeds: Number of its seeds.
+        function: The training function; None for a task.
+        metric: The metric of its verdicts.
+        confidence: The confidence level of its verdicts and of the bounds of the rates.
+        seeds: Number of seeds.
         repeats: The runs that were trained again.
-        kinds: The kinds of A/A comparison it holds.
+        kinds: The A/A comparisons by kind.
     """
 
     study: str
@@ -78,17 +77,17 @@ class Audit:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What must not be, in words.
+        """What is wrong, as text.
 
-        If all is well, the arms of a study are falsely called with a chance of at most 1 - confidence together, and
-        so is a rate whose lower bound lies above 1 - confidence.
+        In a correct study the chance of any false verdict is at most 1 - confidence, and so is the chance that a
+        rate's lower bound exceeds 1 - confidence.
         """
         level = 1 - self.confidence
         return (
             *(f"{r.arm}, seed {r.seed}: {r.difference}" for r in self.repeats if r.holds is False),
-            *(f"{arm} is treated as the baseline and called {k.verdicts[arm]}" for k in self.kinds for arm in k.called),
+            *(f"{arm}, an A/A arm, has the verdict {k.verdicts[arm]}" for k in self.kinds for arm in k.called),
             *(
-                f"A/A studies ({kind.kind}) err in at least {100 * kind.rate.low:.1f} %; {100 * level:.3g} % is allowed"
+                f"false-positive rate ({kind.kind}) at least {100 * kind.rate.low:.1f} %, nominal {100 * level:.3g} %"
                 for kind in self.kinds
                 if kind.rate.low > level + 1e-9
             ),
@@ -96,11 +95,11 @@ class Audit:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is at fault."""
+        """Whether there are no faults."""
         return not self.faults
 
     def to_dict(self) -> dict[str, Any]:
-        """For audit.json."""
+        """The content of audit.json."""
         verdicts = [{"called": list(kind.called)} for kind in self.kinds]
         holds = [{"holds": repeat.holds} for repeat in self.repeats]
         fields = asdict(self)
@@ -110,13 +109,13 @@ class Audit:
 
 
 def audit_study() -> StudySpec:
-    """The A/A study an audit trains by itself: the ready study `aa` on digits, a few minutes' work."""
-    fields = ready_study("aa") | {"name": "audit", "task": "digits", "epochs": 5}
+    """The A/A study that `audit` trains without a folder: the built-in study `aa` on digits, a few minutes."""
+    fields = builtin_study("aa") | {"name": "audit", "task": "digits", "epochs": 5}
     return parse_spec(fields, "audit")
 
 
 def audit_kinds(plan: Plan, table: Table, verdict: Verdict) -> tuple[AaKind, ...]:
-    """The kinds of A/A comparison that a study's runs hold; the baseline's own seeds always do."""
+    """The A/A comparisons in a study's runs; without arms on other seeds, the baseline's seeds are compared."""
     values = table.final(verdict.metric)
     found = []
     kinds: tuple[Kind, ...] = ("nuisance", "seeds")
@@ -127,7 +126,7 @@ def audit_kinds(plan: Plan, table: Table, verdict: Verdict) -> tuple[AaKind, ...
             rated = (
                 rate_of_paired(rows, confidence=verdict.confidence)
                 if kind == "nuisance"
-                else _apart(plan, arms, rows, verdict)
+                else _unpaired_rate(plan, arms, rows, verdict)
             )
             words = {verdict.arms[i].arm: verdict.arms[i].verdict or "undecided" for i in arms}
             found.append(AaKind(kind=kind, verdicts=words, scatter=paired_scatter(rows), rate=rated))
@@ -137,8 +136,8 @@ def audit_kinds(plan: Plan, table: Table, verdict: Verdict) -> tuple[AaKind, ...
     return tuple(found)
 
 
-def _apart(plan: Plan, arms: Sequence[int], rows: np.ndarray, verdict: Verdict) -> FalseRate:
-    """The rate over the baseline and arms on other seeds; a run whose seed another arm has too is not counted again."""
+def _unpaired_rate(plan: Plan, arms: Sequence[int], rows: np.ndarray, verdict: Verdict) -> FalseRate:
+    """The rate over the baseline and the arms on other seeds; every seed counts once."""
     offsets = [0, *(plan.arms[i].seed_offset for i in arms)]
     pool: dict[int, float] = {}
     for offset, row in zip(offsets, rows, strict=True):
@@ -148,10 +147,10 @@ def _apart(plan: Plan, arms: Sequence[int], rows: np.ndarray, verdict: Verdict) 
 
 
 def _aa_kind(arm: Arm, baseline: Arm) -> Kind | None:
-    """Which kind of A/A arm it is; None if anything but chance distinguishes it from the baseline."""
+    """The kind of an A/A arm; None if more than random numbers distinguishes it from the baseline."""
     if arm.variant is not None or arm.recipe != baseline.recipe or arm.settings != baseline.settings:
         return None
-    if arm.recipe is None and arm.dose not in (None, baseline.dose):  # a function is told of it
+    if arm.recipe is None and arm.dose not in (None, baseline.dose):  # the function can read the dose
         return None
     if arm.seed_offset:
         return "seeds"

@@ -1,7 +1,4 @@
-"""Stored runs trained again, each alone in a process of its own: are the bits the same?
-
-Knows folders, runs and how they are carried out; knows nothing of verdicts or pages.
-"""
+"""Re-run stored runs, each alone in a new process, and check that they are bit-identical."""
 
 from __future__ import annotations
 
@@ -13,40 +10,39 @@ from pathlib import Path
 from typing import Any
 
 from crossnorm.errors import BadInput
+from crossnorm.study.events import Evaluated, Event, Finished
 from crossnorm.study.executors.process_pool import run_local
 from crossnorm.study.spec.plan import Cohort, Plan, Run
-from crossnorm.study.storage import run_folder as store
 from crossnorm.study.storage.environment import describe_environment
+from crossnorm.study.storage.run_folder import Row, RunFolder
 from crossnorm.study.storage.study_folder import Record
-from crossnorm.study.workload.workload import Subject, open_subject
+from crossnorm.study.workload.workload import Workload, open_workload
+from crossnorm.training.loop.outcome import RunStatus
 from crossnorm.training.runtime.devices import pick_device
 
 __all__ = ["Repeat", "repeat_runs", "same_rows"]
 
-Row = Mapping[str, Any]
-
-_LONG = 60.0
-"""Seconds of training beyond which a stored run is repeated only in part."""
-_LEAST = 2
-"""Evaluations that are repeated however long they take: the first may stand before training."""
+_MOST_SECONDS = 60.0
+"""Evaluations after so many seconds of training are not repeated."""
+_LEAST_EVALUATIONS = 2
+"""But so many are: the first may be from before training."""
 
 _NOT_BITS = ("seconds",)
 _MAY_DIFFER = ("cores", "system")
-"""Facts of a machine that change no bit: every worker is one thread."""
-_NOTHING = "an outcome is stored and no evaluation"
+"""Environment entries that change no bit: every worker has one thread."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repeat:
-    """A stored run, trained again alone in a process of its own.
+    """A stored run, trained again alone in a new process.
 
     Attributes:
-        arm: Its arm.
-        seed: Its seed.
-        evaluations: Evaluations compared, every metric of each to the bit; of a function, what the verdict is about.
-        difference: The first difference in words; None: there is none.
-        elsewhere: What differs between the machine or versions of then and now.
-        beside: The first difference in what else a function logged, which may well be a time; None: there is none.
+        arm: The run's arm.
+        seed: The run's seed.
+        evaluations: Number of evaluations compared: every metric, or, where a function trains, the study's metric.
+        difference: The first difference, as text; None: bit-identical.
+        elsewhere: What differs between the stored and the present environment, if there is a difference.
+        beside: The first difference in other values that a function logged, such as a time; None: bit-identical.
     """
 
     arm: str
@@ -58,117 +54,109 @@ class Repeat:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the bits are the same; None where they differ and so does what they were computed with."""
+        """Whether the run is bit-identical; None if it differs and the environment does too."""
         return None if self.difference and self.elsewhere else self.difference is None
 
 
 def repeat_runs(folder: Path, plan: Plan, record: Record, imports: Sequence[str] = ()) -> tuple[Repeat, ...]:
     """Train the first complete run of the baseline and of the last arm again, and compare.
 
-    A run of more than a minute is repeated as far as a minute reaches, two evaluations at least.
+    Of a run of more than a minute, only the evaluations of the first minute are repeated, but at least two.
+
+    Args:
+        folder: The study's folder.
+        plan: Its plan.
+        record: Its record.
+        imports: Modules that the user allows to be imported.
 
     Raises:
-        BadInput: No run is complete, or the data or the function are not those the study was trained with.
+        BadInput: No run is complete, or the data or the function have changed.
     """
-    firsts: dict[str, Run] = {}
+    complete: dict[str, Run] = {}
     for run in plan.runs:
-        result = store.read_outcome(store.run_folder(folder, run))  # whatever its seal: an edit is to be found out
-        if result is not None and result["status"] == "complete":
-            firsts.setdefault(run.arm, run)
-    if not firsts:
-        raise BadInput(str(folder), "a study with at least one complete run", "none")
-    subject = open_subject(plan.spec, imports)
-    _check_same(folder, subject, record)
-    elsewhere = _elsewhere(record.environment)
-    chosen = {name: firsts[name] for name in (*(a.name for a in plan.arms[:1]), plan.arms[-1].name) if name in firsts}
-    again = _Again(folder=folder, plan=plan, orders=subject.orders, imports=imports)
-    return tuple(_repeat(again, run, elsewhere) for run in (chosen or firsts).values())
+        result = RunFolder.of(folder, run).read_result(check_curve=False)  # the comparison detects an edited curve
+        if result is not None and result["status"] is RunStatus.COMPLETE:
+            complete.setdefault(run.arm, run)
+    if not complete:
+        raise BadInput.because(str(folder), "the study has no complete run")
+    workload = open_workload(plan.spec, imports)
+    if workload.digest != record.digest:
+        what = "data" if workload.task is not None else "code of the function"
+        raise BadInput.because(str(folder), f"the {what} changed since the study started")
+    chosen = {name: complete[name] for name in (plan.arms[0].name, plan.arms[-1].name) if name in complete}
+    changes = _environment_changes(record.environment)
+    return tuple(_repeat(folder, workload, run, changes) for run in (chosen or complete).values())
 
 
-def _check_same(folder: Path, subject: Subject, record: Record) -> None:
-    if subject.digest == record.digest:
-        return
-    if subject.task is None:
-        raise BadInput(f"{folder}: the function", "the code that the study was trained with", "other code")
-    raise BadInput(f"{folder}: the data", "what the study was trained on", "other examples")
-
-
-def _elsewhere(then: Mapping[str, str]) -> tuple[str, ...]:
+def _environment_changes(stored: Mapping[str, str]) -> tuple[str, ...]:
     now = describe_environment()
-    keys = [key for key in {**then, **now} if key not in _MAY_DIFFER and then.get(key) != now.get(key)]
-    return tuple(f"{key} {then.get(key, 'none')} → {now.get(key, 'none')}" for key in keys)
+    keys = [key for key in {**stored, **now} if key not in _MAY_DIFFER and stored.get(key) != now.get(key)]
+    return tuple(f"{key} {stored.get(key, 'none')} → {now.get(key, 'none')}" for key in keys)
 
 
-def _repeat(again: _Again, run: Run, elsewhere: tuple[str, ...]) -> Repeat:
-    spec = again.plan.spec
-    stored = _reached_soon(store.read_metrics(again.folder, run))
-    rows, ended = again.trained(run, stored[-1]) if stored else ([], None)
-    difference = same_rows(stored, rows, None if spec.function is None else spec.metric) if stored else _NOTHING
-    if difference and ended:
-        difference = f"{difference} ({ended})"
+def _repeat(folder: Path, workload: Workload, run: Run, changes: tuple[str, ...]) -> Repeat:
+    own, spec = RunFolder.of(folder, run), workload.plan.spec
+    stored = _first_evaluations(own.read_rows())
+    if not stored:
+        return _result(run, stored, [], "the run has an outcome but no evaluation", changes)
+    device = str((own.read_result(check_curve=False) or {}).get("device", "cpu"))
+    rows, failure = _trained_again(workload, run, stored[-1], device)
+    difference = same_rows(stored, rows, None if spec.function is None else spec.metric)
+    if difference and failure:
+        difference = f"{difference} ({failure})"
+    return _result(run, stored, rows, difference, changes)
+
+
+def _result(
+    run: Run, stored: Sequence[Row], rows: Sequence[Row], difference: str | None, changes: tuple[str, ...]
+) -> Repeat:
     return Repeat(
         arm=run.arm,
         seed=run.seed,
         evaluations=len(stored),
         difference=difference,
-        elsewhere=elsewhere if difference else (),
+        elsewhere=changes if difference else (),
         beside=None if difference else same_rows(stored, rows),
     )
 
 
-def _reached_soon(rows: Sequence[Row]) -> list[Row]:
-    return [row for i, row in enumerate(rows) if i < _LEAST or (row.get("seconds") or 0.0) <= _LONG]
+def _first_evaluations(rows: Sequence[Row]) -> list[Row]:
+    return [row for i, row in enumerate(rows) if i < _LEAST_EVALUATIONS or (row.get("seconds") or 0.0) <= _MOST_SECONDS]
 
 
-class _FarEnough(Exception):
-    """Ends a repeated run that has reached the last evaluation to be compared."""
+class _Repeated(Exception):
+    """Stops a run when the last evaluation to compare is there."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Again:
-    """How runs of a study are trained again; `orders`: see `Subject`."""
+def _trained_again(workload: Workload, run: Run, last: Row, device: str) -> tuple[list[Row], str | None]:
+    """Train a run in a new worker up to the evaluation `last`; gives the rows, and the reason if the run failed."""
+    rows: dict[int, Row] = {}  # by step: a crashed run is retried
+    reasons: list[str] = []
 
-    folder: Path
-    plan: Plan
-    orders: Mapping[str, Any]
-    imports: Sequence[str]
+    def listen(_: int, event: Event) -> None:
+        if isinstance(event, Evaluated):
+            row = event.row
+            rows[row["step"]] = row
+            if row["step"] > last["step"] or (row["step"] == last["step"] and row.keys() >= last.keys()):
+                raise _Repeated
+        elif isinstance(event, Finished) and event.outcome.status is not RunStatus.COMPLETE:
+            reasons.append(str(event.outcome.reason))
 
-    def trained(self, run: Run, last: Row) -> tuple[list[Row], str | None]:
-        """The run's evaluations as far as that one, and why it ended before, from a worker of its own."""
-        rows: dict[int, Row] = {}  # by step: a run that crashed is tried again
-        reason: list[str] = []
-
-        def listen(_: int, event: Mapping[str, Any]) -> None:
-            if event["event"] == "evaluated":
-                row = event["row"]
-                rows[row["step"]] = row
-                if row["step"] > last["step"] or (row["step"] == last["step"] and row.keys() >= last.keys()):
-                    raise _FarEnough
-            elif event["event"] == "finished" and event["status"] != "complete":
-                reason.append(str(event["reason"]))
-
-        result = store.read_outcome(store.run_folder(self.folder, run)) or {}
-        with tempfile.TemporaryDirectory(prefix="crossnorm-audit-") as scratch, contextlib.suppress(_FarEnough):
-            run_local(
-                self.plan,
-                [Cohort(run.seed, (run.arm,))],
-                Path(scratch),
-                workers=1,
-                device=pick_device(str(result.get("device", "cpu"))).type,
-                imports=self.imports,
-                listen=listen,
-                orders=self.orders,
-            )
-        return [rows[step] for step in sorted(rows) if step <= last["step"]], reason[0] if reason else None
+    with tempfile.TemporaryDirectory(prefix="crossnorm-audit-") as scratch, contextlib.suppress(_Repeated):
+        job = workload.job(Path(scratch), pick_device(device).type)
+        run_local(job, [Cohort(run.seed, (run.arm,))], workers=1, listen=listen)
+    return [rows[step] for step in sorted(rows) if step <= last["step"]], reasons[0] if reasons else None
 
 
-def same_rows(stored: Sequence[Row], again: Sequence[Row], metric: str | None = None) -> str | None:
-    """The first difference between two learning curves in words; None if all bits agree.
+def same_rows(
+    stored: Sequence[Mapping[str, Any]], again: Sequence[Mapping[str, Any]], metric: str | None = None
+) -> str | None:
+    """The first difference between two learning curves, as text; None if they are bit-identical.
 
     Args:
-        stored: The one.
-        again: The other.
-        metric: Compare steps and this metric; None: everything but times.
+        stored: The stored curve.
+        again: The curve of the repeated run.
+        metric: Compare the steps and this metric; None: everything but times.
     """
     for old, new in zip(stored, again, strict=False):
         for key in {**old, **new} if metric is None else ("step", metric):

@@ -1,13 +1,11 @@
-"""The local executor: worker processes on this machine, one thread each, fed cohort by cohort.
+"""The local executor: worker processes on this machine, one thread each, which get cohort after cohort.
 
-A worker that dies gives its unfinished runs back (`retries`). Knows nothing of what a run computes
-or of how progress is shown.
+If a worker dies, its unfinished runs are retried (`Retries`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import queue
 import subprocess
@@ -15,73 +13,62 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Sequence
+from typing import IO
 
+from crossnorm.study.events import (
+    CohortStarted,
+    DiskFailed,
+    Event,
+    Finished,
+    Idle,
+    Listener,
+    decode_event,
+    encode,
+)
 from crossnorm.study.executors.retries import Retries
-from crossnorm.study.spec.plan import Cohort, Plan, Run
+from crossnorm.study.spec.plan import Cohort
 from crossnorm.study.storage.study_folder import unwritable
-from crossnorm.study.storage.worker_lock import fence
+from crossnorm.study.storage.worker_lock import hold_worker_lock
+from crossnorm.study.workload.job import Job
+from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = ["default_workers", "run_local"]
 
-_THREADS = 1
-
-Event = dict[str, Any]
-_Events = queue.Queue[tuple["_Worker", Event]]
+_Events = queue.Queue[tuple["_Worker", Event | None]]
+"""Events by worker; None: the worker has died."""
 
 
 def default_workers() -> int:
-    """One worker per core that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_local(
-    plan: Plan,
-    cohorts: Sequence[Cohort],
-    folder: Path,
-    *,
-    workers: int,
-    device: str,
-    imports: Sequence[str],
-    listen: Callable[[int, Event], None],
-    orders: Mapping[str, Any] | None = None,
-) -> None:
-    """Carry out cohorts in worker processes and return when every run has an outcome.
+def run_local(job: Job, cohorts: Sequence[Cohort], *, workers: int, listen: Listener) -> None:
+    """Train cohorts in worker processes; return when every run has an outcome.
 
     Args:
-        plan: The study.
-        cohorts: What is to be done, in this order.
-        folder: The study's folder.
-        workers: The most processes at once.
-        device: The torch device of the workers.
-        imports: Modules that a worker imports first (the user's own variants).
-        listen: Called with (worker's number, event) in this thread; besides the workers' own events there is
-            ``{"event": "cohort", "seed": …, "arms": […]}`` when a worker gets one.
-        orders: What the job says beside the plan (`Subject.orders`).
+        job: What the workers train.
+        cohorts: The cohorts, in this order.
+        workers: Maximum number of processes.
+        listen: Receives the events, in this thread.
+
+    Raises:
+        BadInput: Workers of an earlier call are still active, or the folder cannot be written.
     """
-    job = {
-        "spec": plan.spec.model_dump(),
-        "folder": str(folder.resolve()),
-        "device": device,
-        "imports": list(imports),
-        "threads": _THREADS,
-        **(orders or {}),
-    }
     if cohorts:
-        with fence(folder) as held:
-            _Pool(plan, cohorts, folder, job, listen, held).run(workers)
+        with hold_worker_lock(job.folder) as inherited:
+            _Pool(job, cohorts, listen, inherited).run(workers)
 
 
 class _Worker:
-    """A process, the cohort it is at, and what it printed."""
+    """A process, its present cohort, and its standard error."""
 
-    def __init__(self, number: int, job: Event, events: _Events, held: Sequence[int]) -> None:
+    def __init__(self, number: int, job: str, events: _Events, inherited: Sequence[int]) -> None:
         self.number = number
         self.cohort: Cohort | None = None
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
-        # A session of its own: an interrupt from the keyboard reaches the one who started it, who decides.
+        # A new session: an interrupt from the keyboard reaches only the main process, which stops the workers.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "crossnorm.study.executors.worker"],
             stdin=subprocess.PIPE,
@@ -89,9 +76,9 @@ class _Worker:
             stderr=self.errors,
             text=True,
             encoding="utf-8",
-            env=os.environ | {"OMP_NUM_THREADS": str(_THREADS), "MKL_NUM_THREADS": str(_THREADS)},
+            env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
             start_new_session=True,
-            pass_fds=held,
+            pass_fds=inherited,
         )
         self.send(job)
         threading.Thread(target=self._read, args=(events,), daemon=True).start()
@@ -99,14 +86,14 @@ class _Worker:
     def _read(self, events: _Events) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if line.endswith("\n"):  # a line that its writer's death tore is no event
-                events.put((self, json.loads(line)))
-        events.put((self, {"event": "dead"}))
+            if line.endswith("\n"):  # a dying worker may leave half a line
+                events.put((self, decode_event(line)))
+        events.put((self, None))
 
-    def send(self, order: Event) -> None:
+    def send(self, line: str) -> None:
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it is dead; its reader thread will say so
-            self.process.stdin.write(json.dumps(order) + "\n")
+        with contextlib.suppress(BrokenPipeError):  # it has died, as its reader thread will notice
+            self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
 
     def stop(self) -> None:
@@ -118,8 +105,8 @@ class _Worker:
                     stream.close()
         self.errors.close()
 
-    def last_words(self) -> str:
-        """Why it died: its exit status and the last line it printed."""
+    def exit_reason(self) -> str:
+        """The exit status and the last line of standard error."""
         status = self.process.wait()
         self.errors.seek(0)
         lines = self.errors.read().decode(errors="replace").strip().splitlines()
@@ -128,71 +115,64 @@ class _Worker:
 
 
 class _Pool:
-    def __init__(
-        self,
-        plan: Plan,
-        cohorts: Sequence[Cohort],
-        folder: Path,
-        job: Event,
-        listen: Callable[[int, Event], None],
-        held: Sequence[int],
-    ) -> None:
-        self.plan, self.folder, self.job, self.listen, self.held = plan, folder, job, listen, held
+    def __init__(self, job: Job, cohorts: Sequence[Cohort], listen: Listener, inherited: Sequence[int]) -> None:
+        self.folder, self.job, self.listen, self.inherited = job.folder, job.encode(), listen, inherited
         self.pending = deque(cohorts)
         self.events: _Events = queue.Queue()
         self.workers: set[_Worker] = set()
-        self.retries = Retries(folder, self.pending, listen)
+        self.retries = Retries(job.folder, self.pending, listen)
 
     def run(self, workers: int) -> None:
         try:
             for number in range(min(workers, len(self.pending))):
-                self.workers.add(_Worker(number, self.job, self.events, self.held))
+                self._start_worker(number)
             while self.workers:
                 worker, event = self._next()
-                if worker in self.workers:  # what a worker told before it was dismissed no longer matters
+                if worker in self.workers:  # else it has been stopped since
                     self._handle(worker, event)
         finally:
             for worker in self.workers:
                 worker.stop()
 
-    def _next(self) -> tuple[_Worker, Event]:
+    def _start_worker(self, number: int) -> None:
+        self.workers.add(_Worker(number, self.job, self.events, self.inherited))
+
+    def _next(self) -> tuple[_Worker, Event | None]:
         while True:
-            try:  # with a timeout, so that an interrupt is noticed on every system
+            try:  # with a timeout, so that every system notices an interrupt
                 return self.events.get(timeout=0.5)
             except queue.Empty:
                 continue
 
-    def _handle(self, worker: _Worker, event: Event) -> None:
-        kind = event["event"]
-        if kind == "idle":
-            self._give(worker)
-        elif kind == "dead":
-            self._bury(worker)
-        elif kind == "storage":
-            raise unwritable(self.folder, event["text"])
-        elif kind == "finished" and event["status"] == "crashed":
-            self.retries.crashed(worker.number, Run(event["arm"], event["seed"]), event["reason"])
+    def _handle(self, worker: _Worker, event: Event | None) -> None:
+        if event is None:
+            self._replace(worker)
+        elif isinstance(event, Idle):
+            self._give_cohort(worker)
+        elif isinstance(event, DiskFailed):
+            raise unwritable(self.folder, event.reason)
+        elif isinstance(event, Finished) and event.outcome.status is RunStatus.CRASHED:
+            self.retries.crashed(worker.number, event.run, event.outcome.reason)
         else:
             self.listen(worker.number, event)
 
-    def _give(self, worker: _Worker) -> None:
+    def _give_cohort(self, worker: _Worker) -> None:
         worker.cohort = None
         if not self.pending:
             self.workers.remove(worker)
             worker.stop()
             return
         worker.cohort = self.pending.popleft()
-        order = {"seed": worker.cohort.seed, "arms": list(worker.cohort.arms)}
-        worker.send(order)
-        self.listen(worker.number, {"event": "cohort", **order})
+        worker.send(encode(worker.cohort))
+        self.listen(worker.number, CohortStarted(worker.cohort))
 
-    def _bury(self, worker: _Worker) -> None:
-        """Give back the runs of a dead worker and put another in its place."""
+    def _replace(self, worker: _Worker) -> None:
+        """Retry the runs of a dead worker, and start another worker."""
         self.workers.remove(worker)
-        reason = worker.last_words()
+        reason = worker.exit_reason()
         worker.stop()
         if worker.cohort is None:
             raise RuntimeError(f"A worker could not start: {reason}")
         self.retries.lost(worker.number, worker.cohort, reason)
         if self.pending:
-            self.workers.add(_Worker(worker.number, self.job, self.events, self.held))
+            self._start_worker(worker.number)

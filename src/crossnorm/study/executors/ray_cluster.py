@@ -1,69 +1,47 @@
 """The Ray executor: cohorts as tasks of a cluster whose nodes share the study's folder.
 
-Ray says where a task runs and when its node has died; everything else is as in the local executor: a lost run is tried
-again, elsewhere, from its last checkpoint. Knows nothing of what a run computes.
+Ray places the tasks and reports dead nodes. As in the local executor, a lost run is retried from its last checkpoint.
 """
 
 from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from crossnorm.errors import BadInput
 from crossnorm.io import storage_fault
+from crossnorm.study.events import CohortStarted, Finished, Listener, decode_event, encode
 from crossnorm.study.executors.retries import Retries
-from crossnorm.study.spec.plan import Cohort, Plan, Run
+from crossnorm.study.spec.plan import Cohort
 from crossnorm.study.storage.study_folder import unwritable
+from crossnorm.study.workload.job import Job, cohort_runner
+from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = ["run_ray"]
 
-Event = dict[str, Any]
-
-_PATIENCE = 10.0  # seconds that a cluster has to answer
+_CONNECT_SECONDS = 10.0
 
 
-def run_ray(
-    plan: Plan,
-    cohorts: Sequence[Cohort],
-    folder: Path,
-    *,
-    address: str,
-    workers: int,
-    device: str,
-    imports: Sequence[str],
-    listen: Callable[[int, Event], None],
-    orders: Mapping[str, Any] | None = None,
-) -> None:
-    """Carry out cohorts as tasks of a Ray cluster and return when every run has an outcome.
+def run_ray(job: Job, cohorts: Sequence[Cohort], *, address: str, workers: int, listen: Listener) -> None:
+    """Train cohorts as tasks of a Ray cluster; return when every run has an outcome.
 
     Args:
-        plan: The study.
-        cohorts: What is to be done, in this order.
-        folder: The study's folder, under the same path on every node.
-        address: "local": a cluster of this machine alone, on the loopback; else an address that Ray connects to.
-        workers: The most tasks at once.
-        device: The torch device of a task; "cuda" asks Ray for a GPU each.
-        imports: Modules that a task imports first.
-        listen: As in `run_local`.
-        orders: As in `run_local`.
+        job: What the tasks train; every node has its folder under the same path. The device "cuda" requests one GPU
+            per task.
+        cohorts: The cohorts, in this order.
+        address: "local" for a cluster on this machine, bound to the loopback interface; else a Ray address.
+        workers: Maximum number of concurrent tasks.
+        listen: Receives the events, in this thread.
 
     Raises:
-        BadInput: Ray is not installed or cannot be reached, or the folder can no longer be written.
+        BadInput: Ray is not installed or does not answer, or the folder cannot be written.
     """
-    job = {
-        "spec": plan.spec.model_dump(),
-        "folder": str(folder.resolve()),
-        "device": device,
-        "imports": list(imports),
-        **(orders or {}),
-    }
     if cohorts:
         with _connected(address, workers) as ray:
-            _Tasks(ray, cohorts, folder, job, listen).run(workers)
+            _Tasks(ray, job, cohorts, listen).run(workers)
 
 
 @contextmanager
@@ -71,45 +49,43 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
     try:
         import ray
     except ImportError as error:
-        raise BadInput("--ray", "ray to be installed", str(error), "pip install 'crossnorm[ray]'.") from None
+        raise BadInput.because("ray", f"not installed ({error})", "pip install 'crossnorm[ray]'.") from None
     settings: dict[str, Any] = {"address": address}
     if address == "local":
         settings |= {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
-        _knock(address)
+        _check_reachable(address)
         ray.init(log_to_driver=False, ignore_reinit_error=True, **settings)
     except (OSError, ValueError, RuntimeError) as error:
-        raise BadInput("--ray", "local, or the address of a cluster that answers", f"{address} ({error})") from None
+        raise BadInput("ray", '"local" or the address of a running cluster', f"{address} ({error})") from None
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Whether anything answers at host:port, since Ray itself would try for minutes; other forms are left to Ray."""
+def _check_reachable(address: str) -> None:
+    """Connect to host:port once, since Ray itself retries for minutes; Ray checks other forms of address."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 class _Tasks:
-    def __init__(
-        self, ray: Any, cohorts: Sequence[Cohort], folder: Path, job: Event, listen: Callable[[int, Event], None]
-    ) -> None:
+    def __init__(self, ray: Any, job: Job, cohorts: Sequence[Cohort], listen: Listener) -> None:
         from ray.util.queue import Queue
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self.ray, self.folder, self.listen = ray, folder, listen
+        self.ray, self.folder, self.listen = ray, job.folder, listen
         self.pending = deque(cohorts)
-        self.retries = Retries(folder, self.pending, listen)
-        # On this process's own node: on another one it could die with that node.
+        self.retries = Retries(job.folder, self.pending, listen)
+        # On the node of this process: it survives the death of any other node.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.events = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-        self.job = ray.put(job)
+        self.job = ray.put(job.encode())
         self.running: dict[Any, tuple[int, Cohort]] = {}
-        resources = {"num_gpus": 1} if job["device"] == "cuda" else {}
-        self.task = ray.remote(num_cpus=1, max_retries=0, **resources)(_carry_out)
+        resources = {"num_gpus": 1} if job.device == "cuda" else {}
+        self.task = ray.remote(num_cpus=1, max_retries=0, **resources)(_run_cohort)
 
     def run(self, workers: int) -> None:
         while self.pending or self.running:
@@ -117,21 +93,21 @@ class _Tasks:
             while self.pending and free:
                 self._submit(free.pop(0))
             done, _ = self.ray.wait(list(self.running), timeout=0.2)
-            self._hear()
+            self._receive()
             for task in done:
                 self._ended(task)
 
     def _submit(self, number: int) -> None:
         cohort = self.pending.popleft()
-        order = {"seed": cohort.seed, "arms": list(cohort.arms)}
-        self.running[self.task.remote(self.job, number, order, self.events)] = (number, cohort)
-        self.listen(number, {"event": "cohort", **order})
+        self.running[self.task.remote(self.job, number, cohort, self.events)] = (number, cohort)
+        self.listen(number, CohortStarted(cohort))
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         while not self.events.empty():
-            number, event = self.events.get()
-            if event["event"] == "finished" and event["status"] == "crashed":
-                self.retries.crashed(number, Run(event["arm"], event["seed"]), event["reason"])
+            number, line = self.events.get()
+            event = decode_event(line)
+            if isinstance(event, Finished) and event.outcome.status is RunStatus.CRASHED:
+                self.retries.crashed(number, event.run, event.outcome.reason)
             else:
                 self.listen(number, event)
 
@@ -146,14 +122,6 @@ class _Tasks:
             self.retries.lost(number, cohort, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
 
 
-def _carry_out(job: Mapping[str, Any], number: int, order: Event, events: Any) -> None:
-    """A task: the cohort, in whatever process Ray has for it."""
-    import torch
-
-    from crossnorm.study.workload.workload import carrier
-    from crossnorm.training.runtime.process_memory import hold_memory
-
-    hold_memory()
-    torch.set_num_threads(1)
-    cohort = Cohort(order["seed"], tuple(order["arms"]))
-    carrier(job)(cohort, lambda event: events.put((number, event)))
+def _run_cohort(job: str, number: int, cohort: Cohort, events: Any) -> None:
+    """The Ray task: train one cohort."""
+    cohort_runner(Job.decode(job))(cohort, lambda event: events.put((number, encode(event))))

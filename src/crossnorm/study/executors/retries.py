@@ -1,17 +1,14 @@
-"""What every executor does about a run that crashed: try it again, alone, from its checkpoint; at the last, record it.
-
-Knows nothing of processes.
-"""
+"""Retry crashed runs: each once, alone in its cohort and from its checkpoint; then record the crash."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from crossnorm.study.events import Finished, Listener, Note
 from crossnorm.study.spec.plan import Cohort, Run
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 __all__ = ["Retries"]
 
@@ -19,31 +16,31 @@ _TRIES = 2
 
 
 class Retries:
-    """The tries of a study's runs.
+    """Counts the tries of a study's runs.
 
     Args:
-        folder: The study's.
-        pending: Where a run that is to be tried again waits.
-        listen: Is told of it, and of the run's end where it is not.
+        folder: The study's folder.
+        pending: The queue of cohorts; retried runs are appended.
+        listen: Receives a note for every retry, and `Finished` for a run that crashed for the last time.
     """
 
-    def __init__(self, folder: Path, pending: deque[Cohort], listen: Callable[[int, dict[str, Any]], None]) -> None:
+    def __init__(self, folder: Path, pending: deque[Cohort], listen: Listener) -> None:
         self._folder, self._pending, self._listen = folder, pending, listen
         self._tries: Counter[Run] = Counter()
 
-    def crashed(self, worker: int, run: Run, reason: str) -> None:
-        """The run crashed at that worker, for that reason."""
+    def crashed(self, worker: int, run: Run, reason: str | None) -> None:
+        """Retry a run that crashed in this worker, or record the crash."""
         self._tries[run] += 1
         if self._tries[run] < _TRIES:
             self._pending.append(Cohort(run.seed, (run.arm,)))
-            self._listen(worker, {"event": "note", "text": f"{run.arm}, seed {run.seed}: {reason}; tried again."})
+            self._listen(worker, Note(f"{run.arm}, seed {run.seed}: {reason}; retrying."))
             return
-        store.finish(self._folder, run, "crashed", reason, {"tries": self._tries[run]})
-        about = {"arm": run.arm, "seed": run.seed}
-        self._listen(worker, {"event": "finished", **about, "status": "crashed", "reason": reason})
+        outcome = Outcome(RunStatus.CRASHED, reason)
+        RunFolder.of(self._folder, run).finish(outcome, {"tries": self._tries[run]})
+        self._listen(worker, Finished(run, outcome))
 
     def lost(self, worker: int, cohort: Cohort, reason: str) -> None:
-        """Whoever was at the cohort is gone: its runs without an outcome crashed."""
+        """Count the unfinished runs of a cohort as crashed: its worker has died."""
         for run in cohort.runs:
-            if not store.stands(self._folder, run):
+            if not RunFolder.of(self._folder, run).finished:
                 self.crashed(worker, run, reason)

@@ -1,62 +1,60 @@
-"""A worker process: reads orders from its input, carries out cohorts one after the other, tells events on its output.
+"""A worker process: trains cohorts, and writes its events to its standard output.
 
-Started by ``python -m crossnorm.study.executors.worker`` so that nobody's ``__main__`` is imported twice. The
-first line is the job, every further line a cohort; all lines are JSON. Ends at once when its input closes, whatever
-it is doing: a worker never outlives who started it. Knows nothing of other workers.
+Started by ``python -m crossnorm.study.executors.worker``, so that no ``__main__`` is imported twice. The first line of
+its input is the job, every further line a cohort. It exits as soon as its input closes, so it never outlives the
+process that started it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import queue
 import signal
 import sys
 import threading
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from crossnorm.training.runtime.process_memory import forgo_triton, hold_memory, peak_memory
+if TYPE_CHECKING:
+    from crossnorm.study.events import Emit
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Serve orders until the input closes."""
+    """Train cohorts until the input closes."""
     _die_with_parent()
-    tell = _take_output()
-    orders: queue.Queue[dict[str, Any]] = queue.Queue()
-    threading.Thread(target=_read_orders, args=(orders,), daemon=True).start()
-    job = orders.get()
+    out = _take_output()
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_read_input, args=(lines,), daemon=True).start()
 
-    import torch
-
-    torch.set_num_threads(job["threads"])
     from crossnorm.io import storage_fault
-    from crossnorm.study.spec.plan import Cohort
-    from crossnorm.study.workload.workload import carrier
+    from crossnorm.study.events import DiskFailed, Idle, decode_cohort
+    from crossnorm.study.workload.job import Job, cohort_runner
+    from crossnorm.training.runtime.process_memory import forgo_triton
 
-    hold_memory()
-    if job["device"] == "cpu" and job["spec"]["function"] is None:  # a function of one's own may compile
+    emit = _emitter(out)
+    job = Job.decode(lines.get())
+    if job.device == "cpu" and job.plan.spec.function is None:  # a training function may compile
         forgo_triton()
-    carry = carrier(job)
+    run_cohort = cohort_runner(job)
     while True:
-        tell({"event": "idle"})
-        order = orders.get()
+        emit(Idle())
+        cohort = decode_cohort(lines.get())
         try:
-            carry(Cohort(order["seed"], tuple(order["arms"])), tell)
+            run_cohort(cohort, emit)
         except OSError as error:
             fault = storage_fault(error)
             if fault is None:
                 raise
-            tell({"event": "storage", "text": fault})
+            emit(DiskFailed(fault))
 
 
 def _die_with_parent() -> None:
-    """Where the system can (Linux), have it kill this process when its starter dies, even in the middle of a long call.
+    """On Linux, have the kernel kill this process when its parent dies, even during a long call.
 
-    The closed input says the same on every system, but only once Python's lock is free.
+    The closed input tells the same on every system, but is noticed only while Python's global lock is free.
     """
     parent = os.getppid()
     with contextlib.suppress(OSError, AttributeError):
@@ -65,24 +63,33 @@ def _die_with_parent() -> None:
         os._exit(0)
 
 
-def _take_output() -> Any:
-    """Keep the output for events: whatever else prints, in Python or below it, goes to the error stream."""
-    out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+def _take_output() -> TextIO:
+    """Reserve the standard output for events; all other prints, of Python and of libraries, go to standard error."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
+    return out
+
+
+def _emitter(out: TextIO) -> Emit:
+    from dataclasses import replace
+
+    from crossnorm.study.events import Evaluated, Event, encode
+    from crossnorm.training.runtime.process_memory import peak_memory
+
     lock = threading.Lock()
 
-    def tell(event: dict[str, Any]) -> None:
-        if event["event"] == "evaluated":
-            event = event | {"memory": peak_memory()}
+    def emit(event: Event) -> None:
+        if isinstance(event, Evaluated):
+            event = replace(event, memory=peak_memory())
         with lock:
-            out.write(json.dumps(event) + "\n")
+            out.write(encode(event) + "\n")
 
-    return tell
+    return emit
 
 
-def _read_orders(orders: queue.Queue[dict[str, Any]]) -> None:
+def _read_input(lines: queue.Queue[str]) -> None:
     for line in sys.stdin:
-        orders.put(json.loads(line))
+        lines.put(line)
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""How far a job is and how long it will still take. Knows nothing of what the steps are."""
+"""The time left, from the steps made and the steps to make."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["Every", "Pace", "remaining"]
 
 
 class Pace:
-    """Steps made and steps restored, against a total.
+    """Counts steps against a total.
 
-    Time left = time since the start / steps made since then × steps still to make. What was restored from a checkpoint
-    counts as done and not as fast work.
+    Seconds left = seconds since the start / steps made since then × steps left. Steps restored from a checkpoint are
+    done, but do not count as made.
 
     Args:
-        total: Steps in all.
-        done: Of them made earlier.
-        clock: Seconds that never go back.
+        total: Total number of steps.
+        done: Steps made earlier.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, total: int, done: int = 0, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,7 +31,7 @@ class Pace:
         return self.restored + self.made
 
     def advance(self, steps: int, *, restored: bool = False) -> None:
-        """So many steps more."""
+        """Add steps."""
         if restored:
             self.restored += steps
         else:
@@ -46,13 +46,13 @@ class Pace:
 
 
 class Every:
-    """Tells when so many seconds have passed since it last said so; the first time at once."""
+    """Limits a repeated action to once in so many seconds."""
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock, self._next = seconds, clock, -math.inf
 
     def due(self) -> bool:
-        """Whether it is time again."""
+        """Whether the action is due; the first call always is."""
         now = self._clock()
         if now < self._next:
             return False
@@ -61,7 +61,7 @@ class Every:
 
 
 def remaining(seconds: float | None) -> str:
-    """``40 s left``, ``12 min left``, ``3.4 h left``; empty where it is not known."""
+    """``40 s left``, ``12 min left``, ``3.4 h left``; empty if not known."""
     if seconds is None:
         return ""
     if seconds < 90:

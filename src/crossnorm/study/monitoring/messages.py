@@ -1,7 +1,4 @@
-"""What a reader should know before a study trains: what it is, where it goes, and what it will not be able to say.
-
-Knows the plan and whether results have been seen; prints nothing.
-"""
+"""Messages before a study trains: what it trains, and what limits its verdicts."""
 
 from __future__ import annotations
 
@@ -20,30 +17,30 @@ _LEAST = 3  # pairs that an interval needs
 def announcement(plan: Plan, folder: Path, device: str) -> str:
     """``mine: 9 arms of cct_2_3x2_32 on digits, 6 seeds, recipe paper (adamw at 0.0005, 9 epochs), on cpu, into a/b``.
 
-    Recipe and device are not named where a function trains, which may use neither.
+    Recipe and device are left out where a function trains.
     """
     recipe = plan.arms[0].recipe
     training = [] if recipe is None else [training_of(recipe), f"on {device}"]
-    said = [f"{len(plan.arms)} arms of {subject_of(plan)}", *training, f"into {folder}"]
-    return f"{plan.spec.name}: {', '.join(said)}"
+    parts = [f"{len(plan.arms)} arms of {subject_of(plan)}", *training, f"into {folder}"]
+    return f"{plan.spec.name}: {', '.join(parts)}"
 
 
 def warnings_of(plan: Plan, *, looked: bool) -> list[str]:
-    """Sentences about verdicts that this study cannot give.
+    """Warnings about the verdicts of a study.
 
     Args:
-        plan: The study as it will be run.
-        looked: Whether results had been seen before seeds or arms were added.
+        plan: The plan of the study.
+        looked: Whether seeds or arms were added after results had been seen.
     """
-    found = []
+    warnings = []
     if len(plan.seeds) < _LEAST and plan.spec.stop == "fixed":
         seeds = "one seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
-        found.append(f"An interval needs {_LEAST} pairs: with {seeds} every verdict will be undecided.")
+        warnings.append(f"An interval needs {_LEAST} pairs: with {seeds} every verdict will be undecided.")
     if looked and plan.spec.stop == "fixed":
         level, family = 1 - plan.spec.confidence, family_size(planned_table(plan))
-        found.append(
-            "Results were seen before this extension, so intervals now allow for looking after every pair; a verdict "
-            f"may turn undecided. They are finite from {first_bounded(level)} pairs on for the trend, from "
+        warnings.append(
+            "Results were seen before this extension, so its intervals are sequential and wider: a verdict may become "
+            f"undecided. They are finite from {first_bounded(level)} pairs on for the trend, from "
             f"{first_bounded(level / family)} for the {family} arms and contrasts."
         )
-    return found
+    return warnings

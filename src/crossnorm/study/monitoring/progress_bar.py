@@ -1,33 +1,33 @@
-"""Progress of a study on the error stream: a bar in all, with the time left, and a bar per worker.
+"""Progress bars on standard error: one for the study with the time left, one per worker.
 
-Knows the events of the executor; knows nothing of results: no number of a learning curve is shown while pairs are
-still coming in.
+They show no metrics: a study's results are not to be judged while pairs are incomplete.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from crossnorm.study.events import CohortStarted, Event, Finished, Listener, Note, Stepped
 from crossnorm.study.monitoring.eta import Every, Pace, remaining
-from crossnorm.study.spec.plan import Arm, Plan, Run
+from crossnorm.study.spec.plan import Arm, Cohort, Plan, Run
+from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = ["Progress"]
 
-_LINE_SECONDS = 20.0  # between two lines where no bar can be drawn
+_LINE_SECONDS = 20.0  # between two lines if there is no terminal
 
 
 class Progress:
-    """Bars around a study: loading its data, then its runs.
+    """Progress bars: loading the data, then the runs.
 
     Args:
-        shown: False: nothing is printed but what went wrong.
+        shown: Whether bars and messages are shown; notes are always printed.
     """
 
     def __init__(self, *, shown: bool = True) -> None:
@@ -54,22 +54,22 @@ class Progress:
         self.bars.stop()
 
     def loading(self, done: int, total: int) -> None:
-        """So many examples of the task are decoded."""
+        """Show how many of the task's examples are decoded."""
         if self._load is None:
-            self._load = self.bars.add_task("reading the data", total=total, note="", left="")
+            self._load = self.bars.add_task("loading data", total=total, note="", left="")
         self.bars.update(self._load, completed=done, total=total)
 
     def say(self, text: str) -> None:
-        """Say what is about to be done."""
+        """Print a message."""
         if self.shown:
             self.console.print(escape(text), style="dim", highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Say what went otherwise than it should."""
+        """Print a warning."""
         self.console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
 
     def steps(self, description: str, total: int) -> Callable[[int], None]:
-        """Start the bar of one run; give back what advances it, told first of the steps restored."""
+        """Start the bar of one run; returns a function that advances it, called first with the restored steps."""
         if self._load is not None:
             self.bars.remove_task(self._load)
         bar = self.bars.add_task(f"[bold]{escape(description)}[/]", total=total, note="", left="")
@@ -77,7 +77,7 @@ class Progress:
 
         def advance(steps: int) -> None:
             nonlocal pace
-            if pace is None:  # the first call tells what was restored
+            if pace is None:
                 pace = Pace(total, steps)
             else:
                 pace.advance(steps)
@@ -85,27 +85,25 @@ class Progress:
 
         return advance
 
-    def begin(
-        self, plan: Plan, runs: Sequence[Run], todo: Sequence[Run], steps: Callable[[Arm], int]
-    ) -> Callable[[int, dict[str, Any]], None]:
-        """Start the bars of the runs that are to be done; give back what listens to the executor.
+    def begin(self, plan: Plan, runs: Sequence[Run], todo: Sequence[Run], steps: Callable[[Arm], int]) -> Listener:
+        """Start the bars of a study; returns the listener that advances them.
 
         Args:
-            plan: The study.
-            runs: All that are called for.
+            plan: The study's plan.
+            runs: All runs that are needed.
             todo: Those without an outcome.
-            steps: How many an arm's run has, as its "step" events count them.
+            steps: The steps of a run of an arm, as `Stepped` events count them.
         """
         for bar in self.bars.task_ids:
             self.bars.remove_task(bar)
-        return _Listener(self, {arm.name: steps(arm) for arm in plan.arms}, plan.spec.name, runs, todo)
+        return _StudyBars(self, {arm.name: steps(arm) for arm in plan.arms}, plan.spec.name, runs, todo)
 
 
-class _Listener:
-    """Advances the bars; where none can be drawn, a line now and then says how far the study is."""
+class _StudyBars:
+    """The bars of a study; without a terminal, a line every few seconds."""
 
     def __init__(self, progress: Progress, steps: dict[str, int], study: str, runs: Sequence[Run], todo: Sequence[Run]):
-        self.bars, self.console, self.steps = progress.bars, progress.console, steps
+        self.bars, self.console, self.note, self.steps = progress.bars, progress.console, progress.note, steps
         self.plain, self.lines = not progress.console.is_terminal and progress.shown, Every(_LINE_SECONDS)
         self.done, self.count = len(runs) - len(todo), len(runs)
         total = sum(steps[run.arm] for run in runs) or 1
@@ -113,25 +111,24 @@ class _Listener:
         self.total = self.bars.add_task(f"[bold]{escape(study)}[/]", total=total, note="", left="")
         self._update()
         if self.done and todo:
-            self.console.print(f"{self.done} of {self.count} runs are done already.", style="dim", highlight=False)
+            text = f"{self.done} of {self.count} runs are already complete."
+            self.console.print(text, style="dim", highlight=False)
         self.workers: dict[int, TaskID] = {}
 
-    def __call__(self, number: int, event: dict[str, Any]) -> None:
-        kind = event["event"]
-        if kind == "cohort":
-            self._cohort(number, event)
-        elif kind == "step":
-            self.pace.advance(event["members"], restored=event.get("resumed", False))
-            self.bars.advance(self.workers[number], event["members"])
+    def __call__(self, number: int, event: Event) -> None:
+        if isinstance(event, CohortStarted):
+            self._start_cohort(number, event.cohort)
+        elif isinstance(event, Stepped):
+            self.pace.advance(event.steps, restored=event.restored)
+            self.bars.advance(self.workers[number], event.steps)
             self._update()
-        elif kind == "finished":
+        elif isinstance(event, Finished):
             self.done += 1
             self._update()
-            if event["status"] != "complete":
-                text = f"{event['arm']}, seed {event['seed']} {event['status']}: {event['reason']}"
-                self.console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
-        elif kind == "note":
-            self.console.print(escape(event["text"]), style="yellow", highlight=False)
+            if event.outcome.status is not RunStatus.COMPLETE:
+                self.note(f"{event.run.arm}, seed {event.run.seed} {event.outcome}")
+        elif isinstance(event, Note):
+            self.note(event.text)
 
     def _update(self) -> None:
         runs, left = f"{self.done} of {self.count} runs", remaining(self.pace.seconds_left)
@@ -140,14 +137,14 @@ class _Listener:
             share = f"{100 * self.pace.done / self.pace.total:.0f} %"
             self.console.print(", ".join(filter(None, [runs, share, left])), highlight=False)
 
-    def _cohort(self, number: int, event: dict[str, Any]) -> None:
-        arms = event["arms"]
+    def _start_cohort(self, number: int, cohort: Cohort) -> None:
+        arms = cohort.arms
         what = arms[0] if len(arms) == 1 else f"{len(arms)} arms"
         if number not in self.workers:
             self.workers[number] = self.bars.add_task(f"  worker {number + 1}", total=1, note="", left="")
         self.bars.reset(
             self.workers[number],
             total=sum(self.steps[arm] for arm in arms),
-            note=f"seed {event['seed']}, {escape(what)}",
+            note=f"seed {cohort.seed}, {escape(what)}",
             left="",
         )

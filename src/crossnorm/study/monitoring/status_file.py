@@ -1,8 +1,7 @@
-"""status.json: what a study's main process is doing right now, for whoever watches from outside.
+"""status.json: the progress of a running study, for ``crossnorm watch`` and other observers.
 
-The file is there while the study runs and is written anew every second, so that a reader can tell a living study from
-one that was killed: the last one's file grows old. Knows the executor's events; knows nothing of results, and nothing
-in the study depends on the file.
+The file is rewritten every second while the study runs, so the age of a file that a killed study left tells that it
+no longer runs. crossnorm itself never depends on the file.
 """
 
 from __future__ import annotations
@@ -18,23 +17,22 @@ from types import TracebackType
 from typing import Any
 
 from crossnorm.io import read_json, write_json
+from crossnorm.study.events import CohortStarted, Evaluated, Event, Listener, Stepped
 from crossnorm.study.monitoring.eta import Pace
 from crossnorm.study.spec.plan import Arm, Plan, Run
 
 __all__ = ["SILENT_AFTER", "StatusFile", "read_status"]
 
 SILENT_AFTER = 15.0
-"""Seconds without a new status.json after which its writer counts as gone."""
+"""Age of status.json in seconds from which on its writer counts as dead."""
 
-_EVERY = 1.0
+_INTERVAL = 1.0
 _WINDOW = 20.0  # seconds over which throughput is averaged
-
-Listener = Callable[[int, dict[str, Any]], None]
 
 
 @dataclass
 class _WorkerStatus:
-    """One worker: its cohort, how far it is, how fast, and the most memory it ever held (bytes)."""
+    """One worker: its cohort, its steps, and its peak memory in bytes."""
 
     seed: int
     arms: list[str]
@@ -44,38 +42,38 @@ class _WorkerStatus:
     memory: int | None = None
     recent: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def stepped(self, members: int) -> None:
-        """So many member steps more, made just now."""
-        self.done += members
+    def stepped(self, steps: int) -> None:
+        """Add steps made just now."""
+        self.done += steps
         now = time.monotonic()
-        self.recent.append((now, members * self.batch_size))
+        self.recent.append((now, steps * self.batch_size))
         while self.recent[0][0] < now - _WINDOW:
             self.recent.popleft()
 
     @property
     def speed(self) -> float | None:
-        """Examples a second, all members of the cohort together; None before the second measurement."""
+        """Examples per second, summed over the cohort; None before the second measurement."""
         if len(self.recent) < 2:
             return None
         span = self.recent[-1][0] - self.recent[0][0]
         return sum(examples for _, examples in list(self.recent)[1:]) / span if span > 0 else None
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in the file."""
-        known = asdict(self)
-        del known["recent"], known["batch_size"]
-        return known | {"examples_per_second": self.speed}
+        """The worker's entry in status.json."""
+        fields = asdict(self)
+        del fields["recent"], fields["batch_size"]
+        return fields | {"examples_per_second": self.speed}
 
 
 class StatusFile:
-    """Keeps ``status.json`` of a study's folder fresh inside a ``with`` block, and removes it at the end."""
+    """Keeps ``status.json`` in a study's folder up to date inside a ``with`` block, and removes it at the end."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "status.json"
         self._lock, self._stop = threading.Lock(), threading.Event()
-        self._facts: dict[str, Any] = {"runs": None, "seconds_left": None}
+        self._fields: dict[str, Any] = {"runs": None, "seconds_left": None}
         self._workers: dict[int, _WorkerStatus] = {}
-        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread = threading.Thread(target=self._keep_writing, daemon=True)
 
     def __enter__(self) -> StatusFile:
         self._write()
@@ -88,51 +86,51 @@ class StatusFile:
         self.path.unlink(missing_ok=True)
 
     def begin(self, plan: Plan, runs: Sequence[Run], todo: Sequence[Run], steps_of: Callable[[Arm], int]) -> Listener:
-        """Note the runs that are to be done; give back what listens to the executor. Arguments as `Progress.begin`."""
+        """Start to report these runs; returns the listener. Arguments as `Progress.begin`."""
         steps = {arm.name: steps_of(arm) for arm in plan.arms}
         batch = {arm.name: 1 if arm.recipe is None else arm.recipe.batch_size for arm in plan.arms}
         pace = Pace(sum(steps[run.arm] for run in todo))
         with self._lock:
-            self._facts, self._workers = {"runs": len(runs), "seconds_left": None}, {}
+            self._fields, self._workers = {"runs": len(runs), "seconds_left": None}, {}
 
-        def listen(number: int, event: dict[str, Any]) -> None:
+        def listen(number: int, event: Event) -> None:
             with self._lock:
                 worker = self._workers.get(number)
-                if event["event"] == "cohort":
-                    arms = event["arms"]
+                if isinstance(event, CohortStarted):
+                    arms = event.cohort.arms
                     self._workers[number] = _WorkerStatus(
-                        seed=event["seed"],
-                        arms=arms,
+                        seed=event.cohort.seed,
+                        arms=list(arms),
                         batch_size=batch[arms[0]],
                         total=sum(steps[arm] for arm in arms),
                         memory=None if worker is None else worker.memory,
                     )
-                elif worker is not None and event["event"] == "evaluated":
-                    worker.memory = event.get("memory", worker.memory)
-                elif worker is not None and event["event"] == "step" and event.get("resumed"):
-                    worker.done += event["members"]
-                    pace.advance(event["members"], restored=True)
-                elif worker is not None and event["event"] == "step":
-                    worker.stepped(event["members"])
-                    pace.advance(event["members"])
-                    self._facts["seconds_left"] = pace.seconds_left
+                elif worker is not None and isinstance(event, Evaluated):
+                    worker.memory = worker.memory if event.memory is None else event.memory
+                elif worker is not None and isinstance(event, Stepped) and event.restored:
+                    worker.done += event.steps
+                    pace.advance(event.steps, restored=True)
+                elif worker is not None and isinstance(event, Stepped):
+                    worker.stepped(event.steps)
+                    pace.advance(event.steps)
+                    self._fields["seconds_left"] = pace.seconds_left
 
         return listen
 
-    def _beat(self) -> None:
-        while not self._stop.wait(_EVERY):
+    def _keep_writing(self) -> None:
+        while not self._stop.wait(_INTERVAL):
             self._write()
 
     def _write(self) -> None:
         with self._lock:
             workers = {str(number): worker.to_dict() for number, worker in sorted(self._workers.items())}
-            value = {"updated": time.time(), **self._facts, "workers": workers}
-        with contextlib.suppress(OSError):  # a full disk must not end the study for the sake of a bystander
+            value = {"updated": time.time(), **self._fields, "workers": workers}
+        with contextlib.suppress(OSError):  # a full disk must not end the study for this file
             write_json(self.path, value)
 
 
 def read_status(folder: Path) -> dict[str, Any] | None:
-    """What ``status.json`` says, with ``age`` in seconds; None where there is none or a damaged one."""
+    """The content of ``status.json`` and its ``age`` in seconds; None if it is missing or damaged."""
     status = read_json(folder / "status.json")
     if not isinstance(status, dict) or not isinstance(status.get("updated"), int | float):
         return None

@@ -1,84 +1,93 @@
-"""Learning curves to and from other people's trackers, through their own clients.
+"""Log learning curves to TensorBoard or Weights & Biases, and read the event files of TensorBoard.
 
-Trackers listen to a study's events while it runs; event files of TensorBoard are read back as a table of runs. What is
-stored in the study's folder does not depend on any of it. Knows nothing of plans or verdicts.
+The files in the study's folder do not depend on trackers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from crossnorm.errors import BadInput, unknown_name
+from crossnorm.study.events import Evaluated, Event, Finished, Listener
 from crossnorm.study.spec.plan import Run
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
 
-__all__ = ["TRACKERS", "Tracker", "is_event_log", "open_tracker", "read_event_log", "tracked"]
+__all__ = ["TRACKERS", "Tracker", "is_event_log", "open_tracker", "opened_tracker", "read_event_log", "tracked"]
 
-_LONGEST = 128  # characters of a project's or run's name at Weights & Biases
+_MOST_CHARACTERS = 128  # of the name of a project or run at Weights & Biases
 _EVENTS = "events.out.tfevents"
 _SEED = re.compile(r"(?:(?P<arm>.*?)[-_ .]?)?(?:seed)?[-_ =.]?(?P<seed>\d+)", re.IGNORECASE)
 
-Listen = Callable[[int, dict[str, Any]], None]
-
 
 class Tracker(Protocol):
-    """Who is told of every evaluation beside the store."""
+    """Receives every evaluation of a study."""
 
     def evaluated(self, run: Run, row: Mapping[str, Any]) -> None:
-        """A line of the run's learning curve; after a resume steps come again."""
+        """Log a row of the run's learning curve; a resumed run repeats steps."""
 
     def finished(self, run: Run) -> None:
-        """The run has an outcome."""
+        """End the log of a run."""
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """End the logs of all runs."""
 
 
 def open_tracker(name: str, folder: Path, study: str) -> Tracker:
-    """The tracker of that name: "tensorboard" or "wandb".
+    """A tracker: "tensorboard" or "wandb".
 
     Args:
-        name: Of `TRACKERS`.
-        folder: The study's.
-        study: Its name.
+        name: A name of `TRACKERS`.
+        folder: The study's folder.
+        study: The study's name.
 
     Raises:
         BadInput: An unknown name, or a client that is not installed.
     """
     if name not in TRACKERS:
-        raise unknown_name("--track", name, TRACKERS)
+        raise unknown_name("track", name, TRACKERS)
     try:
         return TRACKERS[name](folder, study)
     except ImportError as error:
         hint = "Install it with: pip install 'crossnorm[track]'."
-        raise BadInput("--track", f"{name} to be installed", str(error), hint) from None
+        raise BadInput.because("track", f"{name} is not installed ({error})", hint) from None
 
 
-def tracked(listen: Listen, trackers: Sequence[Tracker]) -> Listen:
-    """A listener to a study's events that tells trackers too."""
+@contextmanager
+def opened_tracker(name: str | None, folder: Path, study: str) -> Iterator[list[Tracker]]:
+    """`open_tracker`, closed at the end of a ``with`` block; no tracker if `name` is None."""
+    if name is None:
+        yield []
+        return
+    with closing(open_tracker(name, folder, study)) as tracker:
+        yield [tracker]
 
-    def both(number: int, event: dict[str, Any]) -> None:
+
+def tracked(listen: Listener, trackers: Sequence[Tracker]) -> Listener:
+    """A listener that passes every event on, and logs to the trackers."""
+
+    def both(number: int, event: Event) -> None:
         listen(number, event)
         for tracker in trackers:
-            if event["event"] == "evaluated":
-                tracker.evaluated(Run(event["arm"], event["seed"]), event["row"])
-            elif event["event"] == "finished":
-                tracker.finished(Run(event["arm"], event["seed"]))
+            if isinstance(event, Evaluated):
+                tracker.evaluated(event.run, event.row)
+            elif isinstance(event, Finished):
+                tracker.finished(event.run)
 
     return both
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a line; what is null there is not told."""
+    """The numbers of a row, without null."""
     return {key: float(value) for key, value in row.items() if key != "step" and isinstance(value, int | float)}
 
 
 class _TensorBoard:
-    """Event files in the runs' own folders: ``tensorboard --logdir FOLDER/runs``."""
+    """Event files in the folders of the runs: ``tensorboard --logdir FOLDER/runs``."""
 
     def __init__(self, folder: Path, study: str) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -87,8 +96,9 @@ class _TensorBoard:
         self._writers: dict[Run, Any] = {}
 
     def evaluated(self, run: Run, row: Mapping[str, Any]) -> None:
-        if run not in self._writers:  # what an earlier try wrote from this step on no longer counts
-            self._writers[run] = self._make(str(store.run_folder(self._folder, run)), purge_step=row["step"])  # type: ignore[no-untyped-call]
+        if run not in self._writers:  # purge_step hides what an earlier try wrote from this step on
+            own = RunFolder.of(self._folder, run)
+            self._writers[run] = self._make(str(own.path), purge_step=row["step"])  # type: ignore[no-untyped-call]
         for name, value in _metrics(row).items():
             self._writers[run].add_scalar(name, value, row["step"])
         self._writers[run].flush()
@@ -103,13 +113,13 @@ class _TensorBoard:
 
 
 class _Wandb:
-    """A Weights & Biases run for every run, grouped by arm; WANDB_MODE=offline keeps them on this machine."""
+    """One Weights & Biases run per run, grouped by arm; WANDB_MODE=offline keeps them on this machine."""
 
     def __init__(self, folder: Path, study: str) -> None:
         import wandb
 
         self._client, self._folder = wandb, folder
-        self._project = re.sub(r"[/\\#?%:]", "-", study)[:_LONGEST]
+        self._project = re.sub(r"[/\\#?%:]", "-", study)[:_MOST_CHARACTERS]
         self._runs: dict[Run, Any] = {}
 
     def evaluated(self, run: Run, row: Mapping[str, Any]) -> None:
@@ -118,22 +128,22 @@ class _Wandb:
         self._runs[run].log(_metrics(row), step=row["step"])
 
     def _open(self, run: Run) -> Any:
-        place = f"{self._folder.resolve()}\0{run.arm}\0{run.seed}"
+        identity = f"{self._folder.resolve()}\0{run.arm}\0{run.seed}"
         try:
             return self._client.init(
                 project=self._project,
                 group=run.arm,
-                name=f"{run.arm}, seed {run.seed}"[:_LONGEST],
-                id=hashlib.sha256(place.encode()).hexdigest()[:16],
+                name=f"{run.arm}, seed {run.seed}"[:_MOST_CHARACTERS],
+                id=hashlib.sha256(identity.encode()).hexdigest()[:16],
                 config={"arm": run.arm, "seed": run.seed},
                 resume="allow",
                 reinit="create_new",
                 dir=str(self._folder),
-                settings={"console": "off", "quiet": True},  # or each prints a page and records what others print
+                settings={"console": "off", "quiet": True},  # neither print messages nor capture the output
             )
         except self._client.Error as error:
-            hint = "Log in, or set WANDB_MODE=offline. What the study's own folder holds is kept."
-            raise BadInput("--track", "wandb to open a run", str(error).rstrip("."), hint) from None
+            hint = "Log in, or set WANDB_MODE=offline. The study's own folder keeps its runs."
+            raise BadInput.because("track", f"wandb cannot open a run: {str(error).rstrip('.')}", hint) from None
 
     def finished(self, run: Run) -> None:
         if run in self._runs:
@@ -145,35 +155,36 @@ class _Wandb:
 
 
 TRACKERS: dict[str, Callable[[Path, str], Tracker]] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
-"""Name → how it is opened."""
+"""Constructors by name."""
 
 
 def is_event_log(path: Path) -> bool:
-    """Whether it is an event file of TensorBoard, or a folder."""
+    """Whether the path is a folder or an event file of TensorBoard."""
     return path.is_dir() or path.name.startswith(_EVENTS)
 
 
 def read_event_log(path: Path) -> list[dict[str, Any]]:
-    """Rows of arm, seed, step and metrics from the event files of TensorBoard.
+    """Rows with arm, seed, step and metrics, from the event files of TensorBoard.
 
-    Every folder with event files is a run; the last number in its path is the seed and what stands before it the arm:
+    Every folder with event files is a run. The last number of its path is the seed, the part before it the arm:
     ``convex-0.5/3``, ``convex/seed_3``, ``runs/baseline-seed3``.
 
     Args:
-        path: The folder that holds the runs, or the event file of one.
+        path: The folder of the runs, or the event file of one run.
 
     Raises:
-        BadInput: tensorboard is not installed, there are no event files, or a folder's name has no seed.
+        BadInput: tensorboard is not installed, there are no event files, or a path has no arm or seed.
     """
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     except ImportError as error:
         hint = "Install it with: pip install 'crossnorm[track]'."
-        raise BadInput("--from", "tensorboard to be installed", str(error), hint) from None
+        raise BadInput.because(str(path), f"tensorboard is not installed ({error})", hint) from None
     root = path if path.is_dir() else path.parent.parent.parent
     folders = sorted({f.parent for f in path.rglob(f"{_EVENTS}*")}) if path.is_dir() else [path.parent]
     if not folders:
-        raise BadInput(str(path), f"folders with files {_EVENTS}*", "none", "A table may be CSV or JSON lines too.")
+        hint = "A table of runs may also be a CSV or JSON lines file."
+        raise BadInput.because(str(path), f"the folder has no event files ({_EVENTS}*)", hint)
     rows = []
     for folder in folders:
         events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
@@ -193,7 +204,7 @@ def _run_of(folder: Path, root: Path) -> dict[str, Any]:
 
 
 def _scalars(events: Any) -> dict[int, dict[str, float]]:
-    """Step → tag → value; scalars are written as such or, by newer writers, as tensors of one number."""
+    """Values by step and tag; newer writers store scalars as tensors of one number."""
     from tensorboard.util.tensor_util import make_ndarray
 
     found: dict[int, dict[str, float]] = {}

@@ -1,7 +1,7 @@
-"""What a study costs: runs, steps, hours and disk, from learning curves that carry their seconds.
+"""The cost of a study: runs, steps, hours and disk.
 
-The curves come from stored runs, from a pilot, or from a few measured steps of the study's own model; of a function's
-runs only whole ones say how long they take. Knows nothing of how the curves are judged.
+Times come from the learning curves of stored runs, of a pilot, or of a few measured steps. Where a function trains,
+only complete runs give times.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.models import count_parameters
 from crossnorm.study.spec.plan import Arm, Plan, Run, cut
-from crossnorm.study.workload.cohort_run import build_model
+from crossnorm.study.workload.build_model import build_model
 from crossnorm.training.loop.batches import steps_per_epoch
+from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = [
     "Cost",
@@ -31,36 +32,36 @@ __all__ = [
 ]
 
 Curves = Mapping[Run, Sequence[Mapping[str, Any]]]
-"""Learning curves by run: rows with `step`, `images` and `seconds`, by increasing step."""
+"""Learning curves by run: rows with `step`, `images` and `seconds`, in order of steps."""
 
 Source = Literal["stored runs", "pilot", "measured steps"]
 
 _RESULT_BYTES = 250
-_PAGE_BYTES = 6_000_000  # the page carries its drawing library
-_STATE = 3  # a weight and its two moments in a checkpoint, 4 bytes each
+_PAGE_BYTES = 6_000_000  # report.html includes plotly
+_STATE = 3  # values per weight in a checkpoint: itself and two moments, 4 bytes each
 _CHECKPOINTS = 2  # the newest and the one before it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a study takes on this machine; None: not measured, or, where a function trains, only the function knows.
+    """The cost of a study on this machine; None: not measured, or not known where a function trains.
 
     Attributes:
-        source: Where the seconds come from.
-        arms: Number of arms, the baseline included.
+        source: The source of the times.
+        arms: Number of arms, with the baseline.
         seeds: Number of seeds.
         runs: Arms × seeds.
-        runs_done: Those that have an outcome already.
-        train_examples: In one epoch's training set.
-        steps: Optimiser steps of all runs.
-        images: Examples that all runs train on.
-        seconds_per_run: Mean over arms, of one worker.
-        seconds_per_seed: One more seed of every arm, of one worker.
-        workers: Worker processes that share the runs.
-        hours: Until the last worker ends, were nothing done yet.
-        hours_left: Of the runs that are still to do.
-        disk_bytes: What stays: curves, outcomes, the page.
-        disk_peak_bytes: With the checkpoints of the runs in training.
+        runs_done: Number of runs with a final outcome.
+        train_examples: Examples per epoch.
+        steps: Optimizer steps of all runs.
+        images: Examples of all runs, over all epochs.
+        seconds_per_run: Worker seconds of a run, averaged over arms.
+        seconds_per_seed: Worker seconds of one seed of every arm.
+        workers: Number of worker processes.
+        hours: Hours of the whole study.
+        hours_left: Hours of the runs without a final outcome.
+        disk_bytes: Bytes of the finished study: curves, outcomes, report.
+        disk_peak_bytes: The same with the checkpoints of the runs in training.
     """
 
     source: Source | None
@@ -81,10 +82,10 @@ class Cost:
 
 
 def seconds_by_arm(plan: Plan, curves: Curves, task: Task) -> dict[str, float]:
-    """Seconds of one whole run of every arm; empty if no curve has two evaluations.
+    """Seconds of one run of every arm, from learning curves; empty if no curve has two evaluations.
 
-    A run takes its evaluation before training, then time in proportion to the examples it has seen (evaluations after
-    each epoch included). An arm without curves takes as long as the mean of the measured arms beside the baseline.
+    Seconds = the evaluation before training + a rate per example × the examples of a whole run. An arm without curves
+    gets the mean of the measured arms without the baseline.
     """
     found: dict[str, list[float]] = {}
     for run, rows in curves.items():
@@ -98,21 +99,23 @@ def seconds_by_arm(plan: Plan, curves: Curves, task: Task) -> dict[str, float]:
 
 
 def seconds_of_outcomes(plan: Plan, results: Mapping[Run, Mapping[str, Any] | None]) -> dict[str, float]:
-    """Seconds of one whole run of every arm, from outcomes of complete runs; empty without any."""
+    """Seconds of one run of every arm, from complete runs; empty without any."""
     found: dict[str, list[float]] = {}
     for run, result in results.items():
-        if result is not None and result["status"] == "complete" and isinstance(result.get("seconds"), int | float):
+        if result is None or result["status"] != RunStatus.COMPLETE:
+            continue
+        if isinstance(result.get("seconds"), int | float):
             found.setdefault(run.arm, []).append(result["seconds"])
     return _of_every_arm(plan, found)
 
 
 def seconds_per_seed(plan: Plan, results: Mapping[Run, Mapping[str, Any] | None]) -> float | None:
-    """Seconds that one more seed of every arm takes one worker, from outcomes of complete runs; None without any."""
+    """Worker seconds of one seed of every arm, from complete runs; None without any."""
     return sum(seconds_of_outcomes(plan, results).values()) or None
 
 
 def _of_every_arm(plan: Plan, found: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Means by arm; an arm without any has the mean of the others beside the baseline."""
+    """Means by arm; an arm without values gets the mean of the other arms without the baseline."""
     means = {arm: sum(values) / len(values) for arm, values in found.items()}
     if not means:
         return {}
@@ -123,14 +126,14 @@ def _of_every_arm(plan: Plan, found: Mapping[str, Sequence[float]]) -> dict[str,
 def cost_of_runs(
     plan: Plan, seconds: Mapping[str, float], *, source: Source, done: Sequence[Run] = (), workers: int
 ) -> Cost:
-    """Runs and hours of a plan, whatever trains.
+    """Runs and hours of a plan.
 
     Args:
-        plan: Arms and seeds.
-        seconds: Of one whole run of every arm; empty: not measured.
-        source: Where they come from.
-        done: Runs of the plan that need no training any more.
-        workers: Worker processes.
+        plan: The plan.
+        seconds: Seconds of one run of every arm; empty: not measured.
+        source: The source of the seconds.
+        done: Runs of the plan with a final outcome.
+        workers: Number of worker processes.
     """
     todo = _todo(plan, done)
     cost = Cost(
@@ -153,22 +156,22 @@ def cost_of_runs(
 
 
 def cost_of(plan: Plan, task: Task, curves: Curves, *, source: Source, done: Sequence[Run] = (), workers: int) -> Cost:
-    """The cost of a plan whose runs train on a task, given curves of some of its arms.
+    """The cost of a plan for a task.
 
     Args:
-        plan: Resolved.
+        plan: The compiled plan.
         task: Its task.
-        curves: Of arms of the plan; any number of seeds and epochs.
-        source: Where they come from.
-        done: Runs of the plan that need no training any more.
-        workers: Worker processes.
+        curves: Learning curves of some of its arms, of any number of seeds and epochs.
+        source: The source of the curves.
+        done: Runs of the plan with a final outcome.
+        workers: Number of worker processes.
 
     Raises:
-        BadInput: No curve says how long training takes.
+        BadInput: No curve has two evaluations.
     """
     seconds = seconds_by_arm(plan, curves, task)
     if not seconds:
-        raise BadInput(f"the {source}", "runs that get through their first steps", "none that does")
+        raise BadInput.because(f"the {source}", "every run failed in its first steps, so no time was measured")
     todo, kept = _todo(plan, done), _kept_bytes(plan, curves)
     members = max((len(cohort.arms) for cohort in cut(plan, todo, workers)), default=0)
     model = build_model(plan.arms[0], plan.spec.model, task, plan.seeds[0])
@@ -197,7 +200,7 @@ def _images(arm: Arm, task: Task) -> int:
 
 
 def _hours(plan: Plan, runs: Sequence[Run], seconds: Mapping[str, float], workers: int) -> float:
-    """Until the last worker ends, if each takes the next cohort when it is free."""
+    """Hours until the last worker ends, if each takes the next cohort when it is free."""
     free = [0.0] * workers
     for cohort in cut(plan, runs, workers):
         heapq.heapreplace(free, free[0] + sum(seconds[arm] for arm in cohort.arms))
@@ -205,7 +208,7 @@ def _hours(plan: Plan, runs: Sequence[Run], seconds: Mapping[str, float], worker
 
 
 def _kept_bytes(plan: Plan, curves: Curves) -> int:
-    """Learning curves as long as the plan's, with lines as long as those measured."""
+    """Bytes of learning curves of the plan's length with lines of the measured length, of outcomes and report."""
     lines = [len(json.dumps(row)) + 1 for rows in curves.values() for row in rows]
     line = sum(lines) / len(lines)
     per_seed = sum((arm.training.epochs + 1) * line + _RESULT_BYTES for arm in plan.arms)

@@ -1,14 +1,9 @@
-"""What a study would cost and what it could show, before it is run: from its folder's runs, a pilot, or a few steps.
-
-Joins costs, noise and other sizes of a study into one estimate; the study's own folder is only read. Knows nothing of
-how estimates are shown.
-"""
+"""Estimate the cost and the statistical power of a study without running it."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,42 +12,40 @@ import torch
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.stats import Outlook
+from crossnorm.study.executors.process_pool import run_local
 from crossnorm.study.monitoring.progress_bar import Progress
 from crossnorm.study.planning.cost import Cost, Source, cost_of, cost_of_runs
-from crossnorm.study.planning.elsewhere import Elsewhere, Like, elsewhere, macs_of
-from crossnorm.study.planning.evidence import Basis, outlook_of, stored_basis
-from crossnorm.study.planning.pilot import pilot_plan, run_pilot, time_steps
-from crossnorm.study.workload.workload import Subject
+from crossnorm.study.planning.evidence import Evidence, outlook_of, stored_evidence
+from crossnorm.study.planning.pilot import pilot_plan, time_steps
+from crossnorm.study.spec.plan import cut
+from crossnorm.study.workload.workload import Workload
 
-__all__ = ["Asked", "Estimate", "estimate_study"]
+__all__ = ["Estimate", "EstimateOptions", "estimate_study"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What is asked of a study that has not been run; see `Study.estimate`."""
+class EstimateOptions:
+    """What to estimate; see `Study.estimate`."""
 
     workers: int
     device: torch.device
-    imports: Sequence[str] = ()
     pilot: bool = False
     difference: float | None = None
-    like: Like | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a study would cost and what it could show, before it is run.
+    """The cost and the statistical power of a study.
 
     Attributes:
-        study: Its name.
-        function: The function that trains; None: crossnorm does.
-        arms: Their names, the baseline first.
+        study: The study's name.
+        function: The training function; None for a task.
+        arms: Names of the arms, the baseline first.
         cost: Runs, hours, disk.
         outlook: Detectable differences and needed seeds.
-        noise: Where the outlook's standard deviations come from; None: not measured.
-        elsewhere: Another size of it, if asked for.
-        notes: What a reader must know to read the numbers right.
-        most_seeds: Whether an open-ended study may stop before all of its seeds.
+        noise: The source of the standard deviations; None: not measured.
+        notes: Limitations of the numbers, for the reader.
+        most_seeds: Whether the study is open-ended: it may stop before its last seed.
     """
 
     study: str
@@ -61,79 +54,73 @@ class Estimate:
     cost: Cost
     outlook: Outlook
     noise: Source | None
-    elsewhere: Elsewhere | None
     notes: tuple[str, ...]
     most_seeds: bool = False
 
     def to_json(self) -> str:
-        """All of it as JSON, keys sorted, null for what does not exist."""
+        """JSON with sorted keys; null for what is not known."""
         return json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def estimate_study(subject: Subject, folder: Path, asked: Asked, bars: Progress) -> Estimate:
-    """What the resolved study would cost and could show; see `Study.estimate`.
+def estimate_study(workload: Workload, folder: Path, options: EstimateOptions, bars: Progress) -> Estimate:
+    """The cost and the power of a compiled study; see `Study.estimate`.
 
     Args:
-        subject: The study.
-        folder: Its folder, which need not exist.
-        asked: What is to be estimated, and for how many workers.
-        bars: Where the progress of a pilot is shown.
+        workload: The study.
+        folder: Its folder, which is only read and need not exist.
+        options: What to estimate.
+        bars: Shows the progress of a pilot.
 
     Raises:
-        BadInput: Anything that does not fit, before anything is trained.
+        BadInput: A setting that does not fit; nothing has been trained then.
     """
-    plan = subject.plan
-    basis = stored_basis(folder, plan, subject.digest)
-    outlook_of(plan, basis, difference=asked.difference)  # refuses what does not fit
-    there = None
-    if subject.task is None:
-        _check_function(plan.spec.function, asked)
-        cost = cost_of_runs(plan, basis.seconds, source=basis.source, done=basis.done, workers=asked.workers)
+    plan = workload.plan
+    evidence = stored_evidence(folder, plan, workload.digest)
+    outlook_of(plan, evidence, difference=options.difference)  # check the settings before training
+    if workload.task is None:
+        _check_no_pilot(plan.spec.function, options)
+        cost = cost_of_runs(plan, evidence.seconds, source=evidence.source, done=evidence.done, workers=options.workers)
     else:
-        macs = 0 if asked.like is None else macs_of(asked.like)
-        basis = _measured(subject, subject.task, basis, asked, bars)
-        cost = cost_of(plan, subject.task, basis.curves, source=basis.source, done=basis.done, workers=asked.workers)
-        there = None if asked.like is None else elsewhere(plan, subject.task, cost, asked.like, macs)
+        evidence = _with_measurements(workload, workload.task, evidence, options, bars)
+        cost = cost_of(
+            plan, workload.task, evidence.curves, source=evidence.source, done=evidence.done, workers=options.workers
+        )
     return Estimate(
         study=plan.spec.name,
         function=plan.spec.function,
         arms=tuple(arm.name for arm in plan.arms),
         cost=cost,
-        outlook=outlook_of(plan, basis, difference=asked.difference),
-        noise=basis.noise,
-        elsewhere=there,
-        notes=basis.notes,
+        outlook=outlook_of(plan, evidence, difference=options.difference),
+        noise=evidence.noise,
+        notes=evidence.notes,
         most_seeds=plan.spec.stop == "decided",
     )
 
 
-def _check_function(function: str | None, asked: Asked) -> None:
-    """A function cannot be shortened, and what it multiplies cannot be counted."""
-    if asked.pilot:
-        hint = "Run 3 seeds of it with crossnorm plot; plan then reads what they took and how they scatter."
-        raise BadInput("--pilot", "a study of a task, whose epochs can be cut", f"one of a function, {function}", hint)
-    if asked.like is not None:
-        raise BadInput("--like", "a study of a task, whose model is known", f"one of a function, {function}")
+def _check_no_pilot(function: str | None, options: EstimateOptions) -> None:
+    """A training function has no epochs to shorten."""
+    if options.pilot:
+        hint = "Run 3 seeds with crossnorm plot; plan then reads their time and standard deviation."
+        raise BadInput("pilot", "False for a training function", f"True for {function}", hint)
 
 
-def _measured(subject: Subject, task: Task, basis: Basis, asked: Asked, bars: Progress) -> Basis:
-    """The basis with a pilot, or with a few steps trained now, for what stored runs do not tell."""
-    plan = subject.plan
+def _with_measurements(
+    workload: Workload, task: Task, evidence: Evidence, options: EstimateOptions, bars: Progress
+) -> Evidence:
+    """Add a pilot, if requested, and timed steps for what the stored runs do not tell."""
     with tempfile.TemporaryDirectory(prefix="crossnorm-plan-") as scratch:
-        if asked.pilot and basis.noise is None:
-            trial = pilot_plan(plan)
-            listen = bars.begin(trial, trial.runs, trial.runs, subject.steps)
-            run_pilot(
-                trial,
-                Path(scratch),
-                workers=asked.workers,
-                device=asked.device.type,
-                imports=asked.imports,
-                listen=listen,
-                orders=subject.orders,
-            )
-            basis = basis.with_pilot(Path(scratch), trial)
-        if not basis.curves:
-            curves = time_steps(plan, task, Path(scratch), asked.device)
-            basis = replace(basis, source="measured steps", curves=curves)
-    return basis
+        if options.pilot and evidence.noise is None:
+            pilot = replace(workload, plan=pilot_plan(workload.plan))
+            _run_pilot(pilot, Path(scratch), options, bars)
+            evidence = evidence.with_pilot(Path(scratch), pilot.plan)
+        if not evidence.curves:
+            curves = time_steps(workload.plan, task, Path(scratch), options.device)
+            evidence = replace(evidence, source="measured steps", curves=curves)
+    return evidence
+
+
+def _run_pilot(pilot: Workload, folder: Path, options: EstimateOptions, bars: Progress) -> None:
+    plan = pilot.plan
+    listen = bars.begin(plan, plan.runs, plan.runs, pilot.steps)
+    cohorts = cut(plan, plan.runs, options.workers)
+    run_local(pilot.job(folder, options.device.type), cohorts, workers=options.workers, listen=listen)

@@ -19,7 +19,7 @@ from crossnorm.training.optim.build_optimizer import ALPHA_LR
 from crossnorm.training.recipe.recipes import Recipe, default_recipe, make_recipe
 from crossnorm.training.recipe.schedules import AlphaSchedule
 
-__all__ = ["Arm", "Learnable", "arms_of"]
+__all__ = ["Arm", "Learnable", "arms_of", "study_recipe"]
 
 Learnable = Literal["model", "layer", "head"]
 """What has one learned dose."""
@@ -70,7 +70,7 @@ def arms_of(spec: StudySpec) -> tuple[Arm, ...]:
     Raises:
         BadInput: An unknown recipe, field, variant or control, two arms of one name, or nothing to compare.
     """
-    recipe = _recipe(spec)
+    recipe = study_recipe(spec)
     arms = [Arm(name="baseline", recipe=recipe, dose=0.0, settings=_plain_settings("settings", spec.settings))]
     for variant in spec.variants:
         with _within(f"variants.{variant.name}"):
@@ -89,7 +89,7 @@ def _within(where: str) -> Iterator[None]:
         raise error.within(where) from None
 
 
-def _recipe(spec: StudySpec) -> Recipe | None:
+def study_recipe(spec: StudySpec) -> Recipe | None:
     """The study's recipe, the number of epochs included; None where a function trains."""
     if spec.function is not None:
         return None

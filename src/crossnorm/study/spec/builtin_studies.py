@@ -1,7 +1,4 @@
-"""Ready studies: study files that come with the package.
-
-Knows their names and where they lie; knows nothing of what they say.
-"""
+"""The built-in studies: study files that come with the package."""
 
 from __future__ import annotations
 
@@ -13,11 +10,11 @@ from crossnorm.data import list_tasks
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.study.spec.schema import FUNCTION, read_fields
 
-__all__ = ["find_study", "ready_studies", "ready_study", "study_template"]
+__all__ = ["builtin_studies", "builtin_study", "find_study", "study_template"]
 
 
-def ready_studies() -> dict[str, str]:
-    """Name → what it asks: the first comment line of each file."""
+def builtin_studies() -> dict[str, str]:
+    """Name → summary: the first comment line of each file."""
     found = {p.name: p for p in (files("crossnorm.study.spec") / "builtin").iterdir() if p.name.endswith(".yaml")}
     texts = {name: found[name].read_text(encoding="utf-8") for name in sorted(found) if not name.startswith("_")}
     return {name.removesuffix(".yaml"): text.partition("\n")[0].lstrip("# ") for name, text in texts.items()}
@@ -29,16 +26,19 @@ def study_template() -> str:
 
 
 def find_study(study: str) -> dict[str, Any]:
-    """The fields of a study given as a YAML file, a study's folder, a ready study's name, or ``module:function``.
+    """The fields of a study.
+
+    Args:
+        study: The name of a built-in study, ``module:function``, a YAML file, or a study's folder.
 
     Raises:
-        BadInput: There is no such file or name, or the file is not a study.
+        BadInput: There is no such name or file, or the file is not a study.
     """
-    names = ready_studies()
+    names = builtin_studies()
     if FUNCTION.fullmatch(study) and not Path(study).exists():
         return {"function": study}
-    if study in names:  # whatever lies beside it: a data folder may well be called cifar10
-        return ready_study(study)
+    if study in names:  # takes precedence over a data folder called cifar10
+        return builtin_study(study)
     path = Path(study)
     if path.is_dir():
         path = path / "study.yaml"
@@ -49,7 +49,7 @@ def find_study(study: str) -> dict[str, Any]:
     raise BadInput(error.name, f"a YAML file, module:function, or {error.expected}", error.got, hint)
 
 
-def ready_study(name: str) -> dict[str, Any]:
-    """The fields of the ready study of that name, whatever lies in the working directory."""
-    with as_file(files("crossnorm.study.spec") / "builtin" / f"{name}.yaml") as ready:
-        return read_fields(ready)
+def builtin_study(name: str) -> dict[str, Any]:
+    """The fields of a built-in study, whatever files the working directory has."""
+    with as_file(files("crossnorm.study.spec") / "builtin" / f"{name}.yaml") as path:
+        return read_fields(path)

@@ -1,7 +1,4 @@
-"""In what two descriptions differ, in words: of a study and the one in its folder, or of a run and the one in its.
-
-Knows mappings of plain values; knows nothing of what they describe.
-"""
+"""The differences between two configurations, as text."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ _ABSENT = "nothing"
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """``recipe (lr: 0.008 → 0.001)``, ``epochs (2 → 3)``: each key that one lacks or has with another value."""
+    """One entry per key that differs: ``recipe (lr: 0.008 → 0.001)``, ``epochs (2 → 3)``."""
     return [f"{key} ({_change(old, new, key)})" for key in _unequal(old, new)]
 
 

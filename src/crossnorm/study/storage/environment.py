@@ -1,7 +1,4 @@
-"""What a study ran on: versions, hardware, code revision.
-
-Knows nothing of studies. Never part of a verdict, always part of its folder.
-"""
+"""The environment of a study: versions, hardware, code revision. Stored in its folder; never part of a verdict."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ _PACKAGES = ("crossnorm", "torch", "torchvision", "numpy", "scipy", "mnist1d", "
 
 
 def describe_environment() -> dict[str, str]:
-    """Name → value, in reading order; "unknown" where the machine does not tell."""
+    """Name → value, in the order to show them; "unknown" if the system does not tell."""
     facts = {
         "python": platform.python_version(),
         **{package: _version(package) for package in _PACKAGES},
@@ -52,7 +49,7 @@ def _processor() -> str:
 
 
 def _revision() -> str:
-    """The commit of the source tree crossnorm runs from; "release" where it is an installed package."""
+    """The commit of crossnorm's source tree; "release" for an installed package."""
     try:
         answer = subprocess.run(
             ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],

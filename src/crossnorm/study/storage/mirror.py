@@ -1,39 +1,38 @@
-"""A copy of a study's folder somewhere else, through fsspec: finished runs and checkpoints, to go on from.
+"""Copy a study's folder to another file system through fsspec, and resume from the copy.
 
-What is damaged on the way is noticed as it is in the folder itself: by seals and checksums. Knows nothing of what the
-files say.
+The seals and checksums of the files detect a damaged copy.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import Run
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
 
-__all__ = ["Mirror"]
+__all__ = ["Mirror", "mirrored"]
 
-_EVERY = 60.0
+_INTERVAL = 60.0
 """Seconds between two copies of an unfinished run."""
-_STUDY = ("study.yaml", "verdict.json", "table.csv", "curves.png", "trend.png", "report.html")
-_RUN = ("checkpoint.safetensors", "metrics.jsonl", "result.json")
-"""In this order: a curve may be ahead of its checkpoint, never behind, and an outcome is the last word."""
+_STUDY_FILES = ("study.yaml", "verdict.json", "table.csv", "curves.png", "trend.png", "report.html")
+_RUN_FILES = ("checkpoint.safetensors", "metrics.jsonl", "result.json")
+"""In this order: a copied curve may be newer than its checkpoint, never older; the outcome comes last."""
 
 
 class Mirror:
-    """The copy of one study's folder; a `Tracker` that is told of every evaluation.
+    """The copy of a study's folder; a `Tracker` of the study's runs.
 
     Args:
-        url: Any that fsspec opens: ``s3://bucket/study``, ``file:///mnt/disk/study`` …
-        folder: The study's.
+        url: Any URL that fsspec opens: ``s3://bucket/study``, ``file:///mnt/disk/study`` …
+        folder: The study's folder.
 
     Raises:
-        BadInput: A URL that cannot be opened, or whose client is not installed.
+        BadInput: The URL cannot be opened, or its client is not installed.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -42,64 +41,83 @@ class Mirror:
         try:
             self._files, root = url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
-            raise BadInput("--mirror", "a URL that fsspec can open", f"{url} ({error})") from None
+            raise BadInput("mirror", "a URL that fsspec can open", f"{url} ({error})") from None
         self._url, self._root, self._folder = url, str(root).rstrip("/"), folder
-        self._copied: dict[Run, float] = {}
+        self._copied_at: dict[Run, float] = {}
 
     def fetch(self) -> int:
-        """Copy what the folder has not; gives back the number of files.
+        """Copy the files that the folder lacks; returns their number.
 
         Raises:
             BadInput: The mirror cannot be read.
         """
         count = 0
         try:
-            for found in self._files.find(self._root):
-                place = self._folder / str(found)[len(self._root) :].lstrip("/")
-                if not place.exists() and self._folder.resolve() in place.resolve().parents:
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    # Under another name until it is whole: what an interruption leaves is no file of the study.
-                    partial = place.with_name(f".{place.name}.new")
-                    self._files.get_file(found, str(partial))
-                    partial.replace(place)
+            for source in self._files.find(self._root):
+                target = self._folder / str(source)[len(self._root) :].lstrip("/")
+                if not target.exists() and self._folder.resolve() in target.resolve().parents:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    # Renamed when complete: an interruption leaves no partial file of the study.
+                    partial = target.with_name(f".{target.name}.new")
+                    self._files.get_file(source, str(partial))
+                    partial.replace(target)
                     count += 1
         except FileNotFoundError:
-            return count  # nothing was ever copied there
+            return count  # the mirror is still empty
         except OSError as error:
-            raise BadInput("--mirror", "a place that can be read", f"{self._url} ({error})") from None
+            raise BadInput.because("mirror", f"cannot read {self._url}: {error}") from None
         return count
 
     def copy_study(self) -> None:
-        """Copy the plan, and the answer as far as there is one."""
-        self._copy(self._folder, _STUDY)
+        """Copy study.yaml and the stored results."""
+        self._copy(self._folder, _STUDY_FILES)
 
     def evaluated(self, run: Run, row: Mapping[str, Any]) -> None:
-        """Copy the run's resume point, once a minute."""
-        if time.monotonic() - self._copied.get(run, -_EVERY) >= _EVERY:
-            self._copied[run] = time.monotonic()
-            self._copy(store.run_folder(self._folder, run), _RUN[:-1])
+        """Copy the run's checkpoint and curve, at most once a minute."""
+        if time.monotonic() - self._copied_at.get(run, -_INTERVAL) >= _INTERVAL:
+            self._copied_at[run] = time.monotonic()
+            self._copy(RunFolder.of(self._folder, run).path, _RUN_FILES[:-1])
 
     def finished(self, run: Run) -> None:
-        """Copy the run's curve and outcome; its resume point is of no use any more."""
-        own = store.run_folder(self._folder, run)
-        self._copy(own, _RUN)
-        if not store.checkpoint_of(own).exists():
+        """Copy the run's curve and outcome, and remove its copied checkpoint unless the run keeps it."""
+        own = RunFolder.of(self._folder, run)
+        self._copy(own.path, _RUN_FILES)
+        if not own.checkpoint.exists():
             with suppress(FileNotFoundError):
-                self._files.rm_file(self._there(store.checkpoint_of(own)))
+                self._files.rm_file(self._remote(own.checkpoint))
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""
 
     def _copy(self, folder: Path, names: tuple[str, ...]) -> None:
         try:
-            self._files.makedirs(self._there(folder), exist_ok=True)
+            self._files.makedirs(self._remote(folder), exist_ok=True)
             for name in names:
-                with suppress(FileNotFoundError):  # not written yet, or just being replaced
-                    self._files.put_file(str(folder / name), self._there(folder / name))
+                with suppress(FileNotFoundError):  # not written yet, or being replaced
+                    self._files.put_file(str(folder / name), self._remote(folder / name))
         except OSError as error:
-            hint = "The study's own folder has everything: the same command goes on."
-            raise BadInput("--mirror", "a place that can be written", f"{self._url} ({error})", hint) from None
+            hint = "The study's own folder is complete; run the same command to resume."
+            raise BadInput.because("mirror", f"cannot write {self._url}: {error}", hint) from None
 
-    def _there(self, path: Path) -> str:
+    def _remote(self, path: Path) -> str:
         relative = path.relative_to(self._folder).as_posix()
         return self._root if relative == "." else f"{self._root}/{relative}"
+
+
+@contextmanager
+def mirrored(url: str | None, folder: Path, note: Callable[[str], None]) -> Iterator[list[Mirror]]:
+    """The study's mirror, if there is a URL: fetches missing files first, copies the results last.
+
+    Args:
+        url: See `Mirror`; None: no mirror.
+        folder: The study's folder.
+        note: Called with a message if files were fetched.
+    """
+    if url is None:
+        yield []
+        return
+    mirror = Mirror(url, folder)
+    if mirror.fetch():
+        note(f"Copied the files missing in {folder} from {url}.")
+    yield [mirror]
+    mirror.copy_study()

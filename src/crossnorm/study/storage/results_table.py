@@ -1,7 +1,4 @@
-"""From the learning curves in a study's folder to the table that the statistics read.
-
-Knows nothing of estimates.
-"""
+"""The table of a study's stored runs, as the statistics read it."""
 
 from __future__ import annotations
 
@@ -14,38 +11,39 @@ from crossnorm.stats import ArmInfo, Table, summary_metrics
 from crossnorm.stats.comparison import Direction
 from crossnorm.study.spec.plan import Arm, Plan, Run
 from crossnorm.study.spec.schema import METRICS
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
 
 __all__ = ["arm_infos", "collect", "planned_table"]
 
 
 def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
-    """Every run's stored curve as one array a metric: arms × seeds × evaluations.
+    """Stored curves and outcomes, per metric an array of arms × seeds × evaluations.
 
     Args:
         folder: The study's folder.
-        plan: Names arms and seeds.
-        runs: The runs that were called for. A run of their seeds that was not is "settled": its arm's comparisons were
-            decided before.
+        plan: Its arms and seeds.
+        runs: The runs that the study needs (`needed_runs`). Other runs of their seeds have the status "settled": all
+            comparisons of their arm were decided before.
     """
+    folders = {run: RunFolder.of(folder, run) for run in runs}
+    curves = {run: own.read_rows() for run, own in folders.items()}
     seeds = tuple(seed for seed in plan.seeds if any(run.seed == seed for run in runs))
-    curves = {run: store.read_metrics(folder, run) for run in runs}
     steps = sorted({row["step"] for rows in curves.values() for row in rows})
     names = {key for rows in curves.values() for row in rows for key, value in row.items() if _is_metric(key, value)}
-    shape = (len(plan.arms), len(seeds), len(steps))
     metric, target, _ = plan.spec.measured
+    shape = (len(plan.arms), len(seeds), len(steps))
     metrics = {name: np.full(shape, np.nan) for name in sorted({metric, *names})}
     status = np.full(shape[:2], "settled", dtype="<U8")
-    place = {step: i for i, step in enumerate(steps)}
-    arm_place = {arm.name: i for i, arm in enumerate(plan.arms)}
+    step_index = {step: i for i, step in enumerate(steps)}
+    arm_index = {arm.name: i for i, arm in enumerate(plan.arms)}
     for run, rows in curves.items():
-        a, s = arm_place[run.arm], seeds.index(run.seed)
-        result = store.read_result(folder, run)
-        status[a, s] = "missing" if result is None else result["status"]
+        a, s = arm_index[run.arm], seeds.index(run.seed)
+        result = folders[run].read_result()
+        status[a, s] = "missing" if result is None else result["status"].value
         for row in rows:
             for name, array in metrics.items():
                 if row.get(name) is not None:
-                    array[a, s, place[row["step"]]] = row[name]
+                    array[a, s, step_index[row["step"]]] = row[name]
     table = Table(arms=arm_infos(plan), seeds=seeds, steps=tuple(steps), metrics=metrics, status=status)
     if metric == plan.spec.metric:
         return table
@@ -54,13 +52,13 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
 
 
 def planned_table(plan: Plan) -> Table:
-    """The table of a plan of which nothing has run."""
+    """The table of a plan without any run."""
     status = np.full((len(plan.arms), len(plan.seeds)), "missing")
     return Table(arms=arm_infos(plan), seeds=plan.seeds, steps=(), metrics={}, status=status)
 
 
 def arm_infos(plan: Plan) -> tuple[ArmInfo, ...]:
-    """What the statistics need to know of each arm."""
+    """The arms as the statistics describe them."""
     return tuple(map(_info, plan.arms))
 
 

@@ -1,14 +1,10 @@
-"""A study's folder: what lies where, read and written one run at a time.
+"""The folder of one run, ``runs/<arm>/<seed>``: learning curve, checkpoint, outcome.
 
-The layout, all of it readable by people and safe to kill at any instant:
+    metrics.jsonl   one line per evaluation; if a step occurs twice, the last line counts
+    checkpoint.*    the state of an unfinished run, and the state before it
+    result.json     the outcome of a finished run
 
-    study.yaml                       the resolved plan, its extensions, the environment
-    status.json                      what its main process is doing, while it runs
-    runs/<arm>/<seed>/metrics.jsonl  a line per evaluation; the last line of a step wins
-    runs/<arm>/<seed>/checkpoint.*   resume point of an unfinished run, and the one before it
-    runs/<arm>/<seed>/result.json    the outcome of a finished one
-
-Knows runs by name only; knows nothing of how they are trained or executed.
+A process may be killed at any instant: a reader never sees a half-written file, and a damaged one is detected.
 """
 
 from __future__ import annotations
@@ -16,205 +12,179 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from crossnorm.io import encoded_name, read_json, write_atomically, write_json
 from crossnorm.study.spec.plan import Run
-from crossnorm.training.checkpoint.file_format import remove_state
+from crossnorm.training.checkpoint.file_format import State, read_newest, remove_state
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 
-__all__ = [
-    "FINISHED",
-    "Curve",
-    "append_metrics",
-    "append_row",
-    "checkpoint_of",
-    "checkpoint_path",
-    "damaged",
-    "finish",
-    "read_metrics",
-    "read_outcome",
-    "read_result",
-    "read_rows",
-    "rewind_metrics",
-    "rewind_rows",
-    "run_folder",
-    "sealed",
-    "stands",
-    "unfinished",
-]
-
-FINISHED = ("complete", "diverged")
-"""Outcomes that stand. A crash is the machine's doing: the run is tried again by the next call."""
-
-KNOWN = (*FINISHED, "crashed")
+__all__ = ["Row", "RunFolder"]
 
 Row = dict[str, Any]
 Seal = dict[str, Any]
 
 
-def run_folder(folder: Path, run: Run) -> Path:
-    """``runs/<arm>/<seed>`` of a study's folder."""
-    return folder / "runs" / encoded_name(run.arm) / str(run.seed)
+class RunFolder:
+    """Reads and writes the folder of one run; `RunFolder.of` finds it in a study's folder.
 
-
-def checkpoint_path(folder: Path, run: Run) -> Path:
-    """Where the run's resume point is."""
-    return checkpoint_of(run_folder(folder, run))
-
-
-def checkpoint_of(own: Path) -> Path:
-    """`checkpoint_path` of the run whose own folder this is."""
-    return own / "checkpoint.safetensors"
-
-
-class Curve:
-    """A learning curve while it is written, and the seal of what has been written.
+    Checkpoints and outcomes contain a seal of the learning curve: its length and SHA-256. A curve that does not match
+    is damaged.
 
     Args:
-        own: The run's folder; made if missing.
-        step: Where the run resumes: what is stored up to it is kept. None: it starts anew.
-        seal: What had been written there, where that is known: exactly this is kept.
+        path: The run's folder; created by the first write.
     """
 
-    def __init__(self, own: Path, step: int | None = None, seal: object = None) -> None:
-        rewind_rows(own, step, seal)
-        self._file = own / "metrics.jsonl"
-        written = self._file.read_bytes()
-        self._bytes, self._digest = len(written), hashlib.sha256(written)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._size = 0
+        self._sha256 = hashlib.sha256()
+        self._writing = False
 
-    def append(self, row: Row) -> None:
-        """Add an evaluation in one write; it is durable when this returns."""
+    @classmethod
+    def of(cls, study: Path, run: Run) -> RunFolder:
+        """The folder of a run in the folder of its study."""
+        return cls(study / "runs" / encoded_name(run.arm) / str(run.seed))
+
+    @property
+    def curve(self) -> Path:
+        """The file of the learning curve."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of the newest checkpoint."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def writing(self) -> bool:
+        """Whether `rewind` or `append` has been called."""
+        return self._writing
+
+    def rewind(self, step: int | None = None, seal: object = None) -> None:
+        """Start to write: cut the stored curve back to where the run continues.
+
+        Lines that are kept stay byte for byte, so earlier seals still match.
+
+        Args:
+            step: The last step to keep; None: start with an empty curve.
+            seal: The seal of the curve to keep, if known; it takes precedence over `step`.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        stored = self._curve_to_keep()
+        if isinstance(seal, dict):
+            kept = stored[: seal["bytes"]]
+        else:
+            rows = ((line, _parsed(line.decode(errors="replace"))) for line in stored.split(b"\n"))
+            kept = b"".join(line + b"\n" for line, row in rows if row and step is not None and row["step"] <= step)
+        write_atomically(self.curve, kept)
+        self._start(kept)
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add an evaluation to the curve; it is on disk when this returns."""
+        if not self._writing:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._start(self._curve_to_keep())
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
-        with self._file.open("ab") as file:
+        with self.curve.open("ab") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        self._bytes += len(line)
-        self._digest.update(line)
+        self._size += len(line)
+        self._sha256.update(line)
 
     @property
     def seal(self) -> Seal:
-        """What checkpoints and outcomes carry to tell a damaged curve by."""
-        return {"bytes": self._bytes, "sha256": self._digest.hexdigest()}
+        """The seal of the curve as written so far."""
+        return {"bytes": self._size, "sha256": self._sha256.hexdigest()}
+
+    def sealed(self, seal: object) -> bool:
+        """Whether the stored curve begins with the sealed content; always true without a seal (None)."""
+        if not isinstance(seal, dict):
+            return seal is None
+        size = seal.get("bytes")
+        return isinstance(size, int) and _seal(self._stored_curve()[: max(0, size)]) == seal
+
+    def read_rows(self) -> list[Row]:
+        """The learning curve by increasing step, without damaged lines; if a step occurs twice, its last line."""
+        rows: dict[int, Row] = {}
+        for line in self._stored_curve().decode("utf-8", errors="replace").splitlines():
+            row = _parsed(line)
+            if row is not None:
+                rows[row["step"]] = row
+        return [rows[step] for step in sorted(rows)]
+
+    def read_checkpoint(self, note: Callable[[str], None]) -> State | None:
+        """The newest intact checkpoint whose curve is intact too; None if there is none.
+
+        Args:
+            note: Called with a message for every damaged checkpoint.
+        """
+        return read_newest(self.checkpoint, note, lambda state: self.sealed(state.about.get("curve")))
+
+    def remove_checkpoint(self) -> None:
+        """Remove the checkpoints and what an interrupted write left."""
+        remove_state(self.checkpoint)
+
+    def finish(self, outcome: Outcome, details: Mapping[str, Any]) -> None:
+        """Write result.json, and remove the checkpoints if the outcome is final."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        seal = _seal(self.curve.read_bytes()) if self.curve.exists() else None
+        fields = {"status": outcome.status.value, "reason": outcome.reason, **details, "curve": seal}
+        write_json(self.path / "result.json", fields)
+        if outcome.status.is_final:
+            self.remove_checkpoint()
+
+    def read_result(self, *, check_curve: bool = True) -> Row | None:
+        """The fields of result.json, `status` as a `RunStatus`; None without an outcome.
+
+        Args:
+            check_curve: Give None too if the curve does not match the outcome's seal.
+        """
+        result = read_json(self.path / "result.json")
+        if not isinstance(result, dict) or result.get("status") not in list(RunStatus):
+            return None
+        if check_curve and not self.sealed(result.get("curve")):
+            return None
+        return {**result, "status": RunStatus(result["status"])}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has an intact, final outcome."""
+        result = self.read_result()
+        return result is not None and bool(result["status"].is_final)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether there is a result.json that cannot be read or does not match its curve."""
+        return (self.path / "result.json").exists() and self.read_result() is None
+
+    def _start(self, content: bytes) -> None:
+        self._size, self._sha256, self._writing = len(content), hashlib.sha256(content), True
+
+    def _curve_to_keep(self) -> bytes:
+        """The content of the curve's file before it is written; an I/O error ends the run."""
+        return self.curve.read_bytes() if self.curve.exists() else b""
+
+    def _stored_curve(self) -> bytes:
+        """The content of the curve's file; empty if it is missing or cannot be read."""
+        try:
+            return self.curve.read_bytes()
+        except OSError:
+            return b""
 
 
-def sealed(own: Path, seal: object) -> bool:
-    """Whether the curve in a run's folder begins with what was sealed; None seals nothing."""
-    if not isinstance(seal, dict):
-        return seal is None
-    try:
-        written = (own / "metrics.jsonl").read_bytes()
-    except OSError:
-        written = b""
-    size = seal.get("bytes")
-    return isinstance(size, int) and _seal(written[: max(0, size)]) == seal
+def _seal(content: bytes) -> Seal:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _seal(written: bytes) -> Seal:
-    return {"bytes": len(written), "sha256": hashlib.sha256(written).hexdigest()}
-
-
-def append_metrics(folder: Path, run: Run, row: Row) -> None:
-    """Add an evaluation to the learning curve, in one write."""
-    append_row(run_folder(folder, run), row)
-
-
-def append_row(own: Path, row: Row) -> None:
-    """`append_metrics` of the run whose own folder this is."""
-    with (own / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, allow_nan=False) + "\n")
-
-
-def read_metrics(folder: Path, run: Run) -> list[Row]:
-    """The learning curve by increasing step; torn or damaged lines are left out, the last line of a step wins."""
-    return read_rows(run_folder(folder, run))
-
-
-def read_rows(own: Path) -> list[Row]:
-    """`read_metrics` of the run whose own folder this is."""
-    try:
-        text = (own / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    rows: dict[int, Row] = {}
-    for line in text.splitlines():
-        row = _row(line)
-        if row is not None:
-            rows[row["step"]] = row
-    return [rows[step] for step in sorted(rows)]
-
-
-def _row(line: str) -> Row | None:
+def _parsed(line: str) -> Row | None:
+    """A row of a curve; None for a torn or damaged line."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
     is_row = isinstance(row, dict) and type(row.get("step")) is int and row["step"] >= 0
     return row if is_row else None
-
-
-def rewind_metrics(folder: Path, run: Run, step: int | None) -> None:
-    """Rewrite the learning curve up to and with `step`, where the run resumes; None: it starts anew."""
-    rewind_rows(run_folder(folder, run), step)
-
-
-def rewind_rows(own: Path, step: int | None, seal: object = None) -> None:
-    """`rewind_metrics` of the run whose own folder this is.
-
-    What is kept stays as it was written, so that a seal of it still holds. A seal, where one is given, says more
-    exactly than the step what had been written.
-    """
-    own.mkdir(parents=True, exist_ok=True)
-    file = own / "metrics.jsonl"
-    written = file.read_bytes() if file.exists() else b""
-    if isinstance(seal, dict):
-        kept = written[: seal["bytes"]]
-    else:
-        rows = ((line, _row(line.decode(errors="replace"))) for line in written.split(b"\n"))
-        kept = b"".join(line + b"\n" for line, row in rows if row and step is not None and row["step"] <= step)
-    write_atomically(file, kept)
-
-
-def finish(folder: Path, run: Run, status: str, reason: str | None, details: Row) -> None:
-    """Record the outcome of a run; one that stands needs no resume point any more."""
-    own = run_folder(folder, run)
-    own.mkdir(parents=True, exist_ok=True)
-    curve = own / "metrics.jsonl"
-    seal = _seal(curve.read_bytes()) if curve.exists() else None
-    write_json(own / "result.json", {"status": status, "reason": reason, **details, "curve": seal})
-    if status in FINISHED:
-        remove_state(checkpoint_path(folder, run))
-
-
-def read_result(folder: Path, run: Run) -> Row | None:
-    """The outcome, ``{"status": …, "reason": …, …}``; None while there is none, or if it or the curve is damaged."""
-    own = run_folder(folder, run)
-    result = read_outcome(own)
-    return result if result is not None and sealed(own, result.get("curve")) else None
-
-
-def unfinished(folder: Path, runs: Sequence[Run]) -> list[Run]:
-    """The runs without an outcome that stands; of the others, what an interrupted end left is removed."""
-    todo = [run for run in runs if not stands(folder, run)]
-    for run in set(runs).difference(todo):
-        remove_state(checkpoint_path(folder, run))
-    return todo
-
-
-def damaged(folder: Path, run: Run) -> bool:
-    """Whether the run had an outcome that can no longer be read or no longer fits its curve."""
-    return (run_folder(folder, run) / "result.json").exists() and read_result(folder, run) is None
-
-
-def read_outcome(own: Path) -> Row | None:
-    """`read_result` of the run whose own folder this is."""
-    result = read_json(own / "result.json")
-    return result if isinstance(result, dict) and result.get("status") in KNOWN else None
-
-
-def stands(folder: Path, run: Run) -> bool:
-    """Whether the run has an outcome that need not be computed again."""
-    result = read_result(folder, run)
-    return result is not None and result["status"] in FINISHED

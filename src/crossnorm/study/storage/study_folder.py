@@ -1,7 +1,10 @@
-"""A study's folder as a whole: one writer at a time, begun once, then only continued or extended.
+"""The folder of a study: a lock for its single writer, and study.yaml, which starts, resumes or extends the study.
 
-study.yaml is itself a study file; its section `record` says on what and how the study ran. Knows nothing of runs'
-contents or results, except whether a verdict has been shown.
+    study.yaml           the compiled study, its extensions, the environment
+    status.json          the progress, while the study runs
+    runs/<arm>/<seed>/   the folder of a run (`RunFolder`)
+
+study.yaml is itself a study file; crossnorm adds the section `record`.
 """
 
 from __future__ import annotations
@@ -30,19 +33,19 @@ from crossnorm.study.storage.environment import describe_environment
 __all__ = ["Record", "locked", "note_look", "open_folder", "read_folder", "unwritable"]
 
 _GROWS = ("alphas", "arms", "control", "max_seeds", "seeds", "variants")
-_FREE = ("data",)  # the digest says whether the data are the same, wherever they lie
+_FREE = ("data",)  # the digest identifies the data, wherever the files are
 _LOOKED = ".watched"
 _HEADER = "# A crossnorm study, resolved. `crossnorm plot` on the same study and folder continues or extends it.\n"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What crossnorm notes beside the plan.
+    """The section `record` of study.yaml.
 
     Attributes:
         digest: SHA-256 of the task's arrays, or of the function's code.
-        environment: Versions, hardware, code revision at the study's begin.
-        extensions: Each ``{"arms": […], "seeds": […], "results_seen": bool}``, in order.
+        environment: Versions, hardware and code revision when the study started.
+        extensions: In order, each ``{"arms": […], "seeds": […], "results_seen": bool}``.
     """
 
     digest: str
@@ -51,16 +54,16 @@ class Record:
 
     @property
     def looked(self) -> bool:
-        """Whether arms or seeds were added after a verdict had been seen."""
+        """Whether arms or seeds were added after results had been seen."""
         return any(extension["results_seen"] for extension in self.extensions)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder as its only writer; the lock falls with its owner, however that ends.
+    """Lock the folder for this process; the system frees the lock when the process ends.
 
     Raises:
-        BadInput: Another process holds it, or the folder cannot be written, or not any more.
+        BadInput: Another process holds the lock, or the folder cannot be written.
     """
     owner = folder / ".owner"
     try:
@@ -69,14 +72,13 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         held = owner.read_text(encoding="utf-8", errors="replace").strip() if owner.exists() else "another process"
-        wanted = "a folder that nobody else writes to"
-        raise BadInput(str(folder), wanted, f"one held by {held}", _meanwhile(folder)) from None
+        raise BadInput.because(str(folder), f"the folder is locked by {held}", _while_locked(folder)) from None
     except OSError as error:
-        raise BadInput(str(folder), "a folder that can be written", error.strerror or str(error)) from None
+        raise BadInput(str(folder), "a writable folder", error.strerror or str(error)) from None
     try:
         owner.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
-        for left in folder.glob(".*.tmp"):  # of a picture or page whose writer was killed
-            left.unlink(missing_ok=True)
+        for temporary in folder.glob(".*.tmp"):  # left by a killed process
+            temporary.unlink(missing_ok=True)
         yield
     except OSError as error:
         fault = storage_fault(error)
@@ -89,23 +91,23 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _meanwhile(folder: Path) -> str:
-    """What can be done while another process writes to the folder."""
+def _while_locked(folder: Path) -> str:
+    """What the user can do while another process runs the study."""
     name = shlex.quote(str(folder))
     return (
-        f"The study goes on there. Its page, live: crossnorm watch {name}; drawn once from what is stored so far: "
-        f"crossnorm report {name}. Or give another --out."
+        f"The study is running. Follow it with: crossnorm watch {name}; draw its results so far with: "
+        f"crossnorm report {name}. Or give another output folder."
     )
 
 
 def unwritable(folder: Path, fault: str) -> BadInput:
-    """The error for a disk that takes no more: no run is to blame, and none is called crashed."""
-    hint = "Nothing that was finished is lost: the same command goes on when there is room."
-    return BadInput(str(folder), "a disk that can be written", fault, hint)
+    """The error for a storage fault; it ends the study, and no run counts as crashed."""
+    hint = "Finished runs are kept. Fix the disk, then run the same command to resume."
+    return BadInput.because(str(folder), f"cannot write: {fault}", hint)
 
 
 def read_folder(folder: Path) -> tuple[Plan, Record] | None:
-    """The plan and the record of a study's folder; None if there is no study in it.
+    """The plan and the record of a study's folder; None if it holds no study.
 
     Raises:
         BadInput: Its study.yaml is damaged.
@@ -113,7 +115,7 @@ def read_folder(folder: Path) -> tuple[Plan, Record] | None:
     path = folder / "study.yaml"
     if not path.exists():
         return None
-    hint = "Restore it, or give another --out."
+    hint = "Restore the file, or give another output folder."
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
         record = fields.pop(RECORD)
@@ -122,23 +124,27 @@ def read_folder(folder: Path) -> tuple[Plan, Record] | None:
         assert all(isinstance(e["results_seen"], bool) for e in extensions)
         assert record.get("checksum") in (None, _checksum({**fields, RECORD: record}))
     except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, AssertionError, RecursionError):
-        raise BadInput(str(path), "the file that crossnorm wrote", "a damaged one", hint) from None
+        raise BadInput.because(str(path), "the file is damaged or was edited", hint) from None
     return make_plan(parse_spec(written_out(fields), str(path))), found
 
 
 def open_folder(folder: Path, plan: Plan, digest: str) -> Record:
-    """Begin, continue or extend the study of a folder, and write its study.yaml.
+    """Start, resume or extend the study of a folder, and write its study.yaml.
+
+    Args:
+        folder: The study's folder, locked.
+        plan: The compiled study.
+        digest: SHA-256 of the task's data, or of the function's code.
 
     Raises:
-        BadInput: The folder holds something else, or a study that differs in more than added arms and seeds.
+        BadInput: The folder holds other files, or a study that differs in more than added arms and seeds.
     """
     old = read_folder(folder)
     if old is None:
         others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
         if others:
-            raise BadInput(
-                str(folder), "an empty folder or one with a study", f"{', '.join(others[:3])} and no study.yaml"
-            )
+            found = f"a folder with {', '.join(others[:3])} and no study.yaml"
+            raise BadInput(str(folder), "an empty folder or the folder of a study", found)
         record = Record(digest=digest, environment=describe_environment())
     else:
         record = _continued(folder, old, plan, digest)
@@ -147,8 +153,8 @@ def open_folder(folder: Path, plan: Plan, digest: str) -> Record:
 
 
 def note_look(folder: Path) -> None:
-    """Remember that somebody has seen results of the unfinished study: extending it later counts as after a look."""
-    with suppress(OSError):  # a folder that cannot be written cannot be extended there either
+    """Record that interim results have been seen, so that a later extension uses sequential intervals."""
+    with suppress(OSError):  # a read-only folder cannot be extended either
         (folder / _LOOKED).touch()
 
 
@@ -156,11 +162,9 @@ def _continued(folder: Path, old: tuple[Plan, Record], plan: Plan, digest: str) 
     before, record = old
     _refuse_differences(folder, before, plan)
     if digest != record.digest:
-        hint = "Bring the old data back, or give another --out."
-        if plan.spec.function is not None:
-            hint = "Bring the old code back, or give another --out."
-            raise BadInput(f"{folder}: the function", "the code that the study began with", "other code", hint)
-        raise BadInput(f"{folder}: the data", "what the study began with", "other examples", hint)
+        what = "data" if plan.spec.function is None else "code of the function"
+        hint = f"Restore the {what}, or give another output folder."
+        raise BadInput.because(str(folder), f"the {what} changed since the study started", hint)
     names = {arm.name for arm in before.arms}
     arms = [arm.name for arm in plan.arms if arm.name not in names]
     seeds = [seed for seed in plan.seeds if seed not in before.seeds]
@@ -172,22 +176,22 @@ def _continued(folder: Path, old: tuple[Plan, Record], plan: Plan, digest: str) 
 
 
 def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
-    """A study may grow by arms and seeds; nothing else of it may change."""
+    """Check that nothing but arms and seeds was added to the stored study."""
     differ = differences(*(each.spec.model_dump(exclude={*_GROWS, *_FREE}) for each in (before, plan)))
     arms = {arm.name: arm for arm in plan.arms}
     changed = [arm.name for arm in before.arms if arms.get(arm.name) != arm]
     if changed and not differ:
-        differ.append(f"arms (without or other than before: {', '.join(changed[:3])})")
+        differ.append(f"arms (missing or changed: {', '.join(changed[:3])})")
     missing = [seed for seed in before.seeds if seed not in plan.seeds]
     if missing:
         differ.append(f"seeds (without {', '.join(map(str, missing[:5]))})")
     if differ:
-        hint = "Only seeds and arms can be added. Give another --out for a study of its own."
-        raise BadInput(str(folder), "the study that the folder holds", "another: " + "; ".join(differ), hint)
+        hint = "Only seeds and arms can be added. Give another output folder for a different study."
+        raise BadInput.because(str(folder), f"the folder holds a different study: {'; '.join(differ)}", hint)
 
 
 def _checksum(fields: dict[str, Any]) -> str:
-    """SHA-256 of everything in study.yaml but the checksum itself, so that a damaged study is not taken for another."""
+    """SHA-256 of study.yaml without the checksum itself; tells a damaged file from a different study."""
     record = {key: value for key, value in fields[RECORD].items() if key != "checksum"}
     return hashlib.sha256(json.dumps({**fields, RECORD: record}, sort_keys=True).encode()).hexdigest()
 

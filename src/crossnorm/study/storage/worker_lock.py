@@ -1,7 +1,6 @@
-"""A fence between the workers of a study that was killed and those of the call that goes on with it.
+"""A lock that the workers of a study inherit, so that those of a killed call and of the next never write at once.
 
-A lock that workers inherit from who starts them, so that the system frees it when the last of them is gone, whatever
-becomes of the first. Knows nothing of what workers do.
+The system frees the lock when the last process that inherited it is gone.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["fence"]
+__all__ = ["hold_worker_lock"]
 
-_PATIENCE = 10.0
-"""Seconds; an orphaned worker ends within five."""
+_TIMEOUT = 10.0
+"""Seconds to wait; orphaned workers exit within five."""
 
 
 @contextmanager
-def fence(folder: Path) -> Iterator[tuple[int, ...]]:
-    """Hold the workers' lock of a folder; gives the file descriptors that every worker has to inherit.
+def hold_worker_lock(folder: Path) -> Iterator[tuple[int, ...]]:
+    """Hold the workers' lock of a folder; gives the file descriptors that every worker must inherit.
 
-    None where the system has no such locks.
+    Gives none on systems without such locks.
 
     Raises:
-        BadInput: Workers of an earlier call are still there after ten seconds.
+        BadInput: A worker of an earlier call is still active after ten seconds.
     """
     if fcntl is None:
         yield ()
@@ -40,17 +39,18 @@ def fence(folder: Path) -> Iterator[tuple[int, ...]]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / ".workers", os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        until = time.monotonic() + _PATIENCE
-        while not _taken(handle):
-            if time.monotonic() > until:
-                raise BadInput(str(folder), "no worker of an earlier call", "one that is still at work", "Wait for it.")
+        deadline = time.monotonic() + _TIMEOUT
+        while not _acquired(handle):
+            if time.monotonic() > deadline:
+                hint = "Wait until it has ended, then repeat the command."
+                raise BadInput.because(str(folder), "a worker from a previous run is still active", hint)
             time.sleep(0.05)
         yield (handle,)
     finally:
         os.close(handle)
 
 
-def _taken(handle: int) -> bool:
+def _acquired(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,7 +1,4 @@
-"""One run of a user's own training function: what the function sees of it, and what becomes of it.
-
-Knows the store and resume points; knows nothing of what is trained, or in which process.
-"""
+"""One run of a user's training function: the `run` object that the function gets, and its outcome."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import math
 import operator
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,41 +16,41 @@ import torch
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.io import storage_fault
+from crossnorm.study.events import Emit, Evaluated, Finished, Note, Stepped
 from crossnorm.study.spec.plan import Arm, Plan, Run
-from crossnorm.study.storage import run_folder as store
+from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.workload.function_loading import Train
-from crossnorm.training.checkpoint.file_format import State, read_newest, write_state
+from crossnorm.training.checkpoint.file_format import State, write_state
 from crossnorm.training.checkpoint.state_tree import flatten, restore
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.runtime.rng_state import generators_now, seed_generators, set_generators
 
 __all__ = ["FunctionRun", "run_function"]
 
 _FORMAT = "crossnorm-function-1"
-_OURS = ("alpha", "seconds", "step")
-
-Tell = Callable[[dict[str, Any]], None]
+_RESERVED = ("alpha", "seconds", "step")
 
 
 class _Ended(BaseException):
-    """Leaves a function that goes on logging after its run has ended; no `except Exception` holds it up."""
+    """Leaves a function that logs after its run has diverged; not caught by ``except Exception``."""
 
 
 @dataclass(kw_only=True, eq=False)
 class FunctionRun:
-    """One run, as the function that trains it sees it: ``def train(run): …``.
+    """One run, as the training function sees it: ``def train(run): …``.
 
-    Python, numpy and torch are seeded before the function is called, alike for every arm of the seed.
+    The generators of Python, NumPy and PyTorch are seeded before the call, with the same seed in every arm of a pair.
 
     Attributes:
-        seed: The same for every arm of a pair.
+        seed: The run's seed, the same for every arm of a pair.
         arm: The arm's name; "baseline" for the arm that all are compared with.
-        settings: The study's settings, changed by the arm's.
-        variant: The arm's `Variant`; where the arm has none, the study's first variant at α = 0. None in a study
-            without variants.
-        dose: The arm's α, or the dose it was given; None: it has none.
-        directory: The run's own folder, for whatever else the function writes.
-        device: Where to train.
-        stop: Whether nothing that the run does counts any more: it has diverged. The next `log` does not return.
+        settings: The study's settings with the arm's changes.
+        variant: The arm's `Variant`; if the arm has none, the study's first variant at α = 0. None in a study without
+            variants.
+        dose: The arm's α, or the dose it was given; None if it has none.
+        directory: The run's folder, for other files of the function.
+        device: The device to train on.
+        stop: Whether the run has diverged: return, since the next `log` does not.
     """
 
     seed: int
@@ -64,83 +61,83 @@ class FunctionRun:
     directory: Path
     device: torch.device
     stop: bool = False
-    _metric: str = ""
-    _tell: Tell = lambda event: None
+    _run: Run
+    _folder: RunFolder
+    _metric: str
+    _emit: Emit
     _row: dict[str, Any] = field(default_factory=dict)
-    _curve: store.Curve | None = None
     _started: float = field(default_factory=time.monotonic)
-    _failure: str | None = None
+    _failure: Outcome | None = None
 
     def log(self, step: int, **metrics: float) -> None:
-        """Store metrics of a step: a point of the learning curve, on disk when this returns.
+        """Store metrics of a step, a point of the learning curve; they are on disk when this returns.
 
-        Logged twice at one step, metrics are joined. A value of the study's metric that is nan or infinite means that
-        the run has diverged.
+        Several calls at one step add to one point. If the study's metric is nan or infinite, the run has diverged.
 
         Args:
-            step: From 0; never less than the step logged before.
-            metrics: Numbers by name; tensors and arrays of one number will do.
+            step: Step from 0; never less than the step before.
+            metrics: Numbers by name, or tensors and arrays of one number.
 
         Raises:
-            BadInput: A step that goes back, a name that crossnorm uses itself, or a value that is no number.
+            BadInput: A step that goes back, a reserved name, or a value that is not a number.
         """
         if self.stop:
             raise _Ended
-        curve = self._begin(None)
-        place = _step(step, self._row.get("step", 0))
+        self._begin()
+        step = _step(step, self._row.get("step", 0))
         values = {name: _number(name, value) for name, value in metrics.items()}
-        before = {k: v for k, v in self._row.items() if k not in _OURS} if self._row.get("step") == place else {}
-        about = {} if self.dose is None else {"alpha": self.dose}
+        logged = {k: v for k, v in self._row.items() if k not in _RESERVED} if self._row.get("step") == step else {}
+        dose = {} if self.dose is None else {"alpha": self.dose}
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._row = {"step": place, "seconds": round(self._seconds, 3), **about, **before, **finite}
-        curve.append(self._row)
-        self._tell({"event": "evaluated", "arm": self.arm, "seed": self.seed, "row": self._row})
+        self._row = {"step": step, "seconds": round(self._seconds, 3), **dose, **logged, **finite}
+        self._folder.append(self._row)
+        self._emit(Evaluated(self._run, self._row))
         if not math.isfinite(values.get(self._metric, 0.0)):
-            self.stop, self._failure = True, f"diverged: {self._metric} not finite at step {place}"
+            self.stop = True
+            self._failure = Outcome(RunStatus.DIVERGED, f"{self._metric} not finite at step {step}")
 
     def save(self, state: object) -> None:
-        """Store where training stands, with the generators of python, numpy and torch; log the step before.
+        """Write a checkpoint with the state and the generators of Python, NumPy and PyTorch; call `log` first.
 
-        The file is whole or not there, carries a checksum, and the one before it is kept.
+        The file is written atomically and has a checksum; the checkpoint before it is kept.
 
         Args:
             state: Nested dicts, lists and tuples of numbers, text, None, tensors and arrays, such as
                 ``{"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}``.
 
         Raises:
-            BadInput: It holds anything else; nothing is pickled.
+            BadInput: The state contains any other object; nothing is pickled.
         """
-        curve = self._begin(None)
+        self._begin()
         content, tensors = flatten(state)
         generators, draws = flatten(generators_now(), prefix="generators.")
         about = {
             "format": _FORMAT,
             "step": self._row.get("step"),
             "seconds": self._seconds,
-            "curve": curve.seal,
+            "curve": self._folder.seal,
             "content": content,
             "generators": generators,
         }
-        write_state(store.checkpoint_of(self.directory), State(about, tensors | draws))
+        write_state(self._folder.checkpoint, State(about, tensors | draws))
 
     def resume(self) -> Any | None:
-        """What was last saved; None: the run begins.
+        """The state that was last saved; None at the start of a run.
 
-        Call it when model and optimiser are built: the generators are put back to where they stood, and what was
-        logged after the save is taken back.
+        Call it after building model and optimizer, before the first `log`: it also restores the generators, and
+        removes what was logged after the save.
+
+        Raises:
+            BadInput: Called after `log` or `save`.
         """
-        if self._curve is not None:
-            raise BadInput("run.resume", "a call before the first log and save", "one after them")
-
-        def fits(state: State) -> bool:
-            return store.sealed(self.directory, state.about.get("curve"))
-
-        state = read_newest(store.checkpoint_of(self.directory), self._note, fits)
+        if self._folder.writing:
+            raise BadInput.because("run.resume", "called after run.log or run.save", "Call it first.")
+        state = self._folder.read_checkpoint(self._note)
         if state is None or state.about.get("format") != _FORMAT:
-            self._begin(None)
+            self._begin()
             return None
-        self._begin(state.about["step"], state.about["curve"])
-        self._row = (store.read_rows(self.directory) or [{}])[-1]
+        self._folder.rewind(state.about["step"], state.about["curve"])
+        self._row = (self._folder.read_rows() or [{}])[-1]
         self._started = time.monotonic() - state.about["seconds"]
         set_generators(restore(state.about["generators"], state.tensors))
         return restore(state.about["content"], state.tensors)
@@ -149,48 +146,51 @@ class FunctionRun:
     def _seconds(self) -> float:
         return time.monotonic() - self._started
 
-    def _begin(self, step: int | None, seal: object = None) -> store.Curve:
-        """The run's curve; at first, what an earlier try logged after `step` is taken back (None: all of it)."""
-        if self._curve is None:
-            self._curve = store.Curve(self.directory, step, seal)
-        return self._curve
+    def _begin(self) -> None:
+        """Remove the curve of an earlier try, unless `resume` continues it."""
+        if not self._folder.writing:
+            self._folder.rewind()
 
     def _note(self, text: str) -> None:
-        self._tell({"event": "note", "text": f"{self.arm}, seed {self.seed}: {text}"})
+        self._emit(Note(f"{self.arm}, seed {self._run.seed}: {text}"))
 
-    def outcome(self, failure: str | None) -> tuple[str, str | None, dict[str, Any]]:
-        """Status, reason and details of the run whose function has ended, for result.json."""
-        failure = self._failure or failure
-        if failure is None and not any(row.get(self._metric) is not None for row in store.read_rows(self.directory)):
-            logged = ", ".join(key for key in self._row if key not in _OURS) or "nothing"
-            failure = f"crashed: it ended and never logged {self._metric}; last logged: {logged}"
-        status, _, reason = (failure or "complete").partition(": ")
+    def _finish(self, crash: str | None) -> Outcome:
+        """Store the outcome of the run whose function has ended; `crash` is the reason of a crash."""
+        outcome = self._outcome(crash)
         details = {"step": self._row.get("step"), "seconds": round(self._seconds, 3), "device": str(self.device)}
-        return status, reason or None, details | {"torch": torch.__version__}
+        self._folder.finish(outcome, details | {"torch": torch.__version__})
+        return outcome
+
+    def _outcome(self, crash: str | None) -> Outcome:
+        if self._failure is not None:
+            return self._failure
+        if crash is None and not any(row.get(self._metric) is not None for row in self._folder.read_rows()):
+            logged = ", ".join(key for key in self._row if key not in _RESERVED) or "nothing"
+            crash = f"the function returned without logging {self._metric}; it last logged {logged}"
+        return Outcome(RunStatus.COMPLETE) if crash is None else Outcome(RunStatus.CRASHED, crash)
 
 
-def run_function(plan: Plan, train: Train, run: Run, folder: Path, device: torch.device, tell: Tell) -> None:
-    """Call the function for one run and store the outcome: complete, diverged, or crashed with its reason."""
-    own = store.run_folder(folder, run)
-    own.mkdir(parents=True, exist_ok=True)
-    seen = _seen(plan, plan.arm(run.arm), run, own, device, tell)
-    seed_generators(seen.seed)
-    failure = None
+def run_function(plan: Plan, train: Train, run: Run, folder: Path, device: torch.device, emit: Emit) -> None:
+    """Call the function for one run, and store the outcome: complete, diverged, or crashed with its reason."""
+    own = RunFolder.of(folder, run)
+    own.path.mkdir(parents=True, exist_ok=True)
+    function_run = _function_run(plan, plan.arm(run.arm), run, own, device, emit)
+    seed_generators(function_run.seed)
+    crash = None
     try:
-        train(seen)
+        train(function_run)
     except _Ended:
         pass
     except BaseException as error:
         if storage_fault(error):
             raise
-        failure = f"crashed: {_where(error)}"
-    status, reason, details = seen.outcome(failure)
-    store.finish(folder, run, status, reason, details)
-    tell({"event": "step", "members": 1})
-    tell({"event": "finished", "arm": run.arm, "seed": run.seed, "status": status, "reason": reason})
+        crash = _described(error)
+    outcome = function_run._finish(crash)
+    emit(Stepped(1))
+    emit(Finished(run, outcome))
 
 
-def _seen(plan: Plan, arm: Arm, run: Run, own: Path, device: torch.device, tell: Tell) -> FunctionRun:
+def _function_run(plan: Plan, arm: Arm, run: Run, own: RunFolder, device: torch.device, emit: Emit) -> FunctionRun:
     first = next((other.variant for other in plan.arms if other.variant is not None), None)
     return FunctionRun(
         seed=run.seed + arm.seed_offset,
@@ -198,36 +198,39 @@ def _seen(plan: Plan, arm: Arm, run: Run, own: Path, device: torch.device, tell:
         settings=dict(arm.settings),
         variant=arm.variant or (None if first is None else replace(first, alpha=0.0)),
         dose=arm.dose,
-        directory=own.resolve(),
+        directory=own.path.resolve(),
         device=device,
+        _run=run,
+        _folder=own,
         _metric=plan.spec.metric,
-        _tell=tell,
+        _emit=emit,
     )
 
 
 def _step(step: object, before: int) -> int:
     try:
-        place = operator.index(step)  # type: ignore[arg-type]
+        number = operator.index(step)  # type: ignore[arg-type]
     except TypeError:
         raise BadInput("run.log: step", "a whole number", step) from None
-    if place < before or place < 0:
-        raise BadInput("run.log: step", f"at least {before}, the step logged before", place)
-    return place
+    if number < before or number < 0:
+        raise BadInput("run.log: step", f"at least {before}, the step logged before", number)
+    return number
 
 
 def _number(name: str, value: object) -> float:
-    if name in _OURS:
-        raise BadInput("run.log", "names that crossnorm does not use itself", name)
+    if name in _RESERVED:
+        raise BadInput.because("run.log", f"crossnorm itself stores a value named {name!r}", "Use another name.")
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, RuntimeError):
         raise BadInput(f"run.log: {name}", "a number", type(value).__name__) from None
 
 
-def _where(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
+    """An exception with its message and the last line of the user's code."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = Path(__file__).parents[2]
-    last = ([frame for frame in frames if not Path(frame.filename).is_relative_to(ours)] or list(frames))[-1]
+    package = Path(__file__).parents[2]
+    last = ([frame for frame in frames if not Path(frame.filename).is_relative_to(package)] or list(frames))[-1]
     file = Path(last.filename).name
-    said = "".join(c if c.isprintable() else " " for c in str(error))  # it will be shown on terminals
-    return f"{type(error).__name__}: {said or 'no message'} ({last.name}, line {last.lineno} of {file})"
+    message = "".join(c if c.isprintable() else " " for c in str(error))  # it is shown on terminals
+    return f"{type(error).__name__}: {message or 'no message'} ({last.name}, line {last.lineno} of {file})"

@@ -1,13 +1,11 @@
 """One run in a folder of its own: trained, resumed, and kept as a model that can be loaded.
 
-    run.json            what was asked for; the same command goes on, another is refused
-    metrics.jsonl       a line per evaluation
-    checkpoint.*        resume point of the unfinished run
-    model.safetensors   the trained model with its configuration (the moving average, where the recipe has one); a
-                        pretrained Transformer of another library is kept in the folder model
-    result.json         the outcome
-
-Knows nothing of arms, pairs or verdicts.
+run.json            what was asked for; the same command goes on, another is refused
+metrics.jsonl       a line per evaluation
+checkpoint.*        resume point of the unfinished run
+model.safetensors   the trained model with its configuration (the moving average, where the recipe has one); a
+                    pretrained Transformer of another library is kept in the folder model
+result.json         the outcome
 """
 
 from __future__ import annotations
@@ -25,14 +23,14 @@ from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.io import read_json, write_atomically, write_json
 from crossnorm.study.spec.arms import Arm, Learnable
-from crossnorm.study.storage import run_folder as store
 from crossnorm.study.storage.config_diff import differences
-from crossnorm.study.workload.cohort_run import build_member, model_keywords
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.workload.build_model import build_member, model_keywords
 from crossnorm.study.workload.pretrained import keep_model
 from crossnorm.training.checkpoint.checkpoints import put_back, save_checkpoint
-from crossnorm.training.checkpoint.file_format import read_newest, remove_state
 from crossnorm.training.loop.batches import steps_per_epoch
 from crossnorm.training.loop.cohort import augmentation_of, check_mixing, train_cohort
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.loop.run_state import Member
 from crossnorm.training.recipe.recipes import Recipe
 from crossnorm.training.recipe.schedules import AlphaSchedule
@@ -123,16 +121,17 @@ def run_single(
     augmentation_of(task, run.recipe)
     check_mixing(task, run.recipe)
     _open(folder, run.describe(task), world)
-    outcome = store.read_outcome(folder)
-    if outcome is not None and outcome["status"] in store.FINISHED:
+    own = RunFolder(folder)
+    outcome = own.read_result(check_curve=False)
+    if outcome is not None and outcome["status"].is_final:
         stepped(run.steps(task))
         return outcome
-    member = _start(run, task, folder, device, world, noted)
+    member = _start(run, task, own, device, world, noted)
     world.wait()  # nobody writes before everybody has read
     if world.first:
-        store.rewind_rows(folder, member.step or None)
+        own.rewind(member.step or None)
     stepped(member.step)
-    keeper = _Keeper(run, task, folder, world, stepped)
+    keeper = _Keeper(run, task, own, world, stepped)
     train_cohort([member], task, seed=run.seed, device=device, observer=keeper, world=world)
     return keeper.outcome(member)
 
@@ -154,32 +153,31 @@ def _open(folder: Path, wanted: dict[str, Any], world: World) -> None:
 
 
 def _start(
-    run: SingleRun, task: Task, folder: Path, device: torch.device, world: World, noted: Callable[[str], None]
+    run: SingleRun, task: Task, own: RunFolder, device: torch.device, world: World, noted: Callable[[str], None]
 ) -> Member:
     member = build_member(run.arm, run.model, task, run.seed, device, run.weights)
     check_parts(member.model, run.recipe, world, len(task.train))
-    checkpoint = store.checkpoint_of(folder)
-    state = read_newest(checkpoint, noted)
+    state = own.read_checkpoint(noted)
     if state is not None:
-        put_back(member, state, str(checkpoint))
+        put_back(member, state, str(own.checkpoint))
     return member
 
 
 class _Keeper:
     """The observer of a single run: every evaluation is on disk before training goes on."""
 
-    def __init__(self, run: SingleRun, task: Task, folder: Path, world: World, stepped: Stepped) -> None:
+    def __init__(self, run: SingleRun, task: Task, own: RunFolder, world: World, stepped: Stepped) -> None:
         self.run, self.task = run, task
-        self.folder, self.world, self._stepped = folder, world, stepped
-        self.row: dict[str, float | int | None] = (store.read_rows(folder) or [{}])[-1]
+        self.own, self.world, self._stepped = own, world, stepped
+        self.row: dict[str, float | int | None] = (own.read_rows() or [{}])[-1]
 
     def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None:
         self.row = row
         if not self.world.first:
             return
-        store.append_row(self.folder, row)
+        self.own.append(row)
         if member.step and None not in (row["train_loss"], row["test_loss"]):
-            save_checkpoint(member, store.checkpoint_of(self.folder))
+            save_checkpoint(member, self.own.checkpoint)
 
     def failed(self, member: Member) -> None:
         """Nothing yet: `outcome` records it."""
@@ -189,13 +187,13 @@ class _Keeper:
 
     def outcome(self, member: Member) -> dict[str, Any]:
         """Write what became of the run, and give it back."""
-        status, _, reason = (member.failure or "complete").partition(": ")
-        outcome = {"status": status, "reason": reason or None, "metrics": self.row}
+        ended = member.failure or Outcome(RunStatus.COMPLETE)
+        outcome = {"status": ended.status.value, "reason": ended.reason, "metrics": self.row}
         if self.world.first:
             if member.failure is None:
-                kept = keep_model(*member.evaluated, self.run.model, self.task, self.folder)
+                kept = keep_model(*member.evaluated, self.run.model, self.task, self.own.path)
                 outcome["model"] = kept.name
-            write_atomically(self.folder / "result.json", json.dumps(outcome, indent=2) + "\n")
-            if status in store.FINISHED:
-                remove_state(store.checkpoint_of(self.folder))
+            write_atomically(self.own.path / "result.json", json.dumps(outcome, indent=2) + "\n")
+            if ended.status.is_final:
+                self.own.remove_checkpoint()
         return outcome

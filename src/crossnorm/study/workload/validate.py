@@ -1,7 +1,4 @@
-"""From a study as it was asked for to one with every setting spelled out, checked against its data and models.
-
-Knows tasks and models by what they refuse; knows nothing of folders or processes.
-"""
+"""Compile a study: write out every setting, and check the arms against the data and their models."""
 
 from __future__ import annotations
 
@@ -13,9 +10,10 @@ import torch
 from crossnorm.data import Task, load_task
 from crossnorm.errors import BadInput
 from crossnorm.functional.user_variants import own_function
+from crossnorm.study.spec.arms import study_recipe
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
-from crossnorm.study.workload.cohort_run import build_model, model_keywords
+from crossnorm.study.workload.build_model import build_model, model_keywords
 from crossnorm.study.workload.pretrained import encoder_for
 from crossnorm.training.loop.cohort import augmentation_of, check_mixing
 from crossnorm.training.optim.build_optimizer import make_optimizer
@@ -25,10 +23,10 @@ __all__ = ["check_own", "load_study_task", "resolve"]
 
 
 def load_study_task(spec: StudySpec, progress: Callable[[int, int], None] | None = None) -> Task:
-    """The study's task, loaded, its texts encoded by the tokenizer of the study's pretrained model if it has one.
+    """The study's task; texts are encoded by the tokenizer of the study's pretrained model, if it has one.
 
     Raises:
-        BadInput: What `encoder_for` and `load_task` refuse.
+        BadInput: See `encoder_for` and `load_task`.
     """
     assert spec.task is not None
     data = Path(spec.data) if spec.data else None
@@ -37,24 +35,25 @@ def load_study_task(spec: StudySpec, progress: Callable[[int, int], None] | None
 
 
 def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
-    """The plan of the study with every recipe field and model keyword written out.
+    """The plan of a study of a task, with every recipe field and model keyword written out.
 
-    Every arm's model is built once, so that whatever does not fit is said before the first step of training.
+    Builds the model of every arm once, so that an error shows before training.
 
     Args:
-        spec: The study as it was asked for.
-        task: Its task, loaded.
-        imports: Modules whose functions may act as variants: a study file may name any, its user decides.
+        spec: The study.
+        task: Its task.
+        imports: Modules whose functions may act as variants.
 
     Raises:
-        BadInput: Anything that `make_plan`, the model, the site, the augmentation or the optimiser refuses.
+        BadInput: An error of `make_plan`, or a model, site, augmentation or optimizer that does not fit.
     """
-    baseline = make_plan(spec).arms[0].training
+    recipe = study_recipe(spec)
+    assert recipe is not None
     keywords = model_keywords(spec.model, task)
     settings = {
         "model": {key: list(value) if isinstance(value, tuple) else value for key, value in keywords.items()},
-        "recipe": baseline.model_dump(exclude={"epochs"}),
-        "epochs": baseline.epochs,
+        "recipe": recipe.model_dump(exclude={"epochs"}),
+        "epochs": recipe.epochs,
     }
     plan = make_plan(spec.model_copy(update=settings))
     for arm in plan.arms:
@@ -71,17 +70,15 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
 
 
 def check_own(arm: Arm, imports: Sequence[str]) -> None:
-    """Refuse an arm whose variant is a function of a module that the user did not allow.
+    """Check that an arm's variant is built in, or a function of a module that the user allows.
 
     Raises:
-        BadInput: So it is, or the module has no such function.
+        BadInput: The module is not allowed, or has no such function.
     """
     if arm.variant is None or ":" not in arm.variant.name:
         return
     module = arm.variant.name.partition(":")[0]
     if module not in imports:
         hint = f"If you trust it, add --import {module}, or imports=[{module!r}] in Python."
-        raise BadInput(
-            f"arm {arm.name}", "a variant of the catalogue or of a module you import", arm.variant.name, hint
-        )
+        raise BadInput(f"arm {arm.name}", "a built-in variant or one of an imported module", arm.variant.name, hint)
     own_function(arm.variant.name)

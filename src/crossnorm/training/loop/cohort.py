@@ -23,6 +23,7 @@ from crossnorm.rng import address
 from crossnorm.training.loop.batches import steps_per_epoch, test_batches, train_batch
 from crossnorm.training.loop.evaluation import evaluate
 from crossnorm.training.loop.losses import logits_of
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.loop.run_state import Member
 from crossnorm.training.loop.site_diagnostics import site_diagnostics
 from crossnorm.training.recipe.recipes import Recipe
@@ -181,7 +182,8 @@ def _evaluate_all(
         bad = [key for key in ("train_loss", *metrics) if not math.isfinite(row[key] or 0.0)]
         observer.evaluated(member, {key: _finite_or_none(value) for key, value in row.items()})
         if bad:
-            member.failure = f"diverged: {', '.join(bad)} not finite at step {member.step}"
+            reason = f"{', '.join(bad)} not finite at step {member.step}"
+            member.failure = Outcome(RunStatus.DIVERGED, reason)
             observer.failed(member)
 
 
@@ -202,6 +204,6 @@ def _finite_or_none(value: float | int | None) -> float | int | None:
 
 def _crash(member: Member, error: Exception, observer: Observer) -> None:
     where = traceback.extract_tb(error.__traceback__)[-1]
-    reason = str(error) or "no message"
-    member.failure = f"crashed: {type(error).__name__}: {reason} ({where.name}, line {where.lineno})"
+    reason = f"{type(error).__name__}: {str(error) or 'no message'} ({where.name}, line {where.lineno})"
+    member.failure = Outcome(RunStatus.CRASHED, reason)
     observer.failed(member)

@@ -18,6 +18,7 @@ from crossnorm.adapters.base import doses
 from crossnorm.models import set_alpha
 from crossnorm.rng import addressed
 from crossnorm.training.loop.losses import logits_of, loss_of
+from crossnorm.training.loop.outcome import Outcome
 from crossnorm.training.loop.site_diagnostics import site_names
 from crossnorm.training.optim.build_optimizer import Joint, make_optimizer
 from crossnorm.training.recipe.recipes import Recipe
@@ -46,7 +47,7 @@ class Member:
         step: Steps done.
         seconds: Time spent on its own steps and evaluations.
         alpha: The dose in force.
-        failure: Why it left the cohort: "diverged: …" or "crashed: …"; None while it trains.
+        failure: Why it left the cohort, diverged or crashed; None while it trains.
         loss_sum: Sum of the training losses since the last evaluation, kept on the device.
         loss_steps: Number of those steps.
     """
@@ -64,7 +65,7 @@ class Member:
     step: int = 0
     seconds: float = 0.0
     alpha: float = 0.0
-    failure: str | None = None
+    failure: Outcome | None = None
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
     loss_steps: int = 0
 

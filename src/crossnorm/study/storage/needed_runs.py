@@ -1,0 +1,86 @@
+"""Which runs a study needs, judged from the runs that are stored, and the verdict on them.
+
+A study with a fixed number of seeds needs all its runs. An open-ended study (``stop: decided``) adds seeds batch by
+batch, without the arms whose comparisons the sequential test has decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from crossnorm.stats import Table, Verdict, estimate, settled
+from crossnorm.study.spec.plan import Plan, Run
+from crossnorm.study.storage.results_table import collect
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.study_folder import Record
+
+__all__ = ["needed_runs", "run_batches", "study_verdict", "unfinished_runs"]
+
+
+def run_batches(folder: Path, plan: Plan, record: Record) -> Iterator[list[Run]]:
+    """Yield the needed runs, again with every batch of seeds added, until nothing is undecided.
+
+    Every batch is chosen from the stored runs of the batches before, so a resumed study makes the same choice. Ends
+    after a batch that is not finished.
+    """
+    runs: list[Run] = []
+    undecided = {arm.name for arm in plan.arms}
+    for seeds in plan.batches:
+        runs = runs + [run for run in plan.runs if run.seed in seeds and run.arm in undecided]
+        yield runs
+        if plan.spec.stop == "fixed":
+            continue
+        table = collect(folder, plan, runs)
+        if not table.complete:
+            return
+        verdict = study_verdict(plan, record, table)
+        undecided = {arm for arm, done in settled(table, verdict).items() if not done}
+        if not undecided:
+            return
+
+
+def needed_runs(folder: Path, plan: Plan, record: Record) -> list[Run]:
+    """The runs that the study needs, as far as its stored runs tell."""
+    *_, runs = run_batches(folder, plan, record)
+    return runs
+
+
+def unfinished_runs(folder: Path, runs: Sequence[Run], note: Callable[[str], None]) -> list[Run]:
+    """The runs to train; removes checkpoints of finished runs that an interruption left.
+
+    Args:
+        folder: The study's folder.
+        runs: The runs that are needed.
+        note: Called with a message for every damaged run.
+    """
+    unfinished = []
+    for run in runs:
+        own = RunFolder.of(folder, run)
+        if own.finished:
+            own.remove_checkpoint()
+            continue
+        unfinished.append(run)
+        if own.damaged:
+            note(f"The stored files of {run.arm}, seed {run.seed}, are damaged: training the run again.")
+    return unfinished
+
+
+def study_verdict(plan: Plan, record: Record, table: Table, *, interim: bool = False) -> Verdict:
+    """The verdict on a study's runs.
+
+    Intervals are sequential if the study is open-ended, if it was extended after its results had been seen, or if the
+    results are interim: they stay valid however often one looks.
+    """
+    spec = plan.spec
+    assert spec.direction is not None
+    sequential = interim or record.looked or spec.stop == "decided"
+    return estimate(
+        table,
+        study=spec.name,
+        metric=spec.metric,
+        direction=spec.direction,
+        margin=spec.margin,
+        confidence=spec.confidence,
+        interval="sequential" if sequential else "bonferroni-t",
+    )
