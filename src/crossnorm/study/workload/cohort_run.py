@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from crossnorm.adapters import Handle, convert
+from crossnorm.adapters import convert
 from crossnorm.adapters.hf_text_classifier import TextClassifier
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
-from crossnorm.models import TextTransformer, create_model, load_weights, place, set_word_vectors
+from crossnorm.models import TextTransformer, create_model, load_weights, set_word_vectors
 from crossnorm.models.config import setting
 from crossnorm.rng import addressed
 from crossnorm.study.spec.plan import Arm, Cohort, Plan, Run
@@ -70,22 +70,15 @@ def build_model(arm: Arm, settings: Mapping[str, Any], task: Task, seed: int) ->
     return model
 
 
-def put_in_place(model: torch.nn.Module, arm: Arm) -> Handle | None:
-    """Place the arm's variant in a model of `plain_model`; the handle of a converted one.
-
-    Models of crossnorm have places for a variant; those of other libraries, and any whose α is learned, are converted.
+def put_in_place(model: torch.nn.Module, arm: Arm) -> None:
+    """Convert a model of `plain_model` to the arm's variant.
 
     Raises:
-        BadInput: A site that the model has not, or a model that cannot be converted.
+        BadInput: A site that the model does not have, or a model that cannot be converted.
     """
-    if arm.variant is None:
-        return None
-    if isinstance(model, TextClassifier):
-        return convert(model.body, arm.variant, learnable=arm.learnable)
-    if arm.learnable is not None:
-        return convert(model, arm.variant, learnable=arm.learnable)
-    place(model, arm.variant)
-    return None
+    if arm.variant is not None:
+        body = model.body if isinstance(model, TextClassifier) else model
+        convert(body, arm.variant, learnable=arm.learnable)
 
 
 def plain_model(settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn.Module:
@@ -134,17 +127,14 @@ def build_member(
     model = plain_model(settings, task, seed)
     if weights is not None:
         load_weights(cast("Model", model), weights)
-    handle = put_in_place(model, arm)
-    alpha = 0.0 if arm.variant is None else arm.variant.alpha
+    put_in_place(model, arm)
     return make_member(
         arm.name,
         model,
         arm.training,
         device,
-        alpha=alpha,
         schedule=arm.schedule,
         nuisance=arm.nuisance,
-        handle=handle,
         alpha_lr=None if arm.learnable is None else arm.alpha_lr,
     )
 

@@ -193,7 +193,7 @@ class _Keeper:
         outcome = {"status": status, "reason": reason or None, "metrics": self.row}
         if self.world.first:
             if member.failure is None:
-                kept = keep_model(*member.evaluated, self.run.model, self.task, self.folder)
+                kept = keep_model(member.evaluated_model, self.run.model, self.task, self.folder)
                 outcome["model"] = kept.name
             write_atomically(self.folder / "result.json", json.dumps(outcome, indent=2) + "\n")
             if status in store.FINISHED:

@@ -12,7 +12,7 @@ import torch
 
 from crossnorm.data import Task, load_task
 from crossnorm.errors import BadInput
-from crossnorm.functional.user_variants import own_function
+from crossnorm.functional.user_variants import user_function
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
 from crossnorm.study.workload.cohort_run import build_model, model_keywords
@@ -84,4 +84,4 @@ def check_own(arm: Arm, imports: Sequence[str]) -> None:
         raise BadInput(
             f"arm {arm.name}", "a variant of the catalogue or of a module you import", arm.variant.name, hint
         )
-    own_function(arm.variant.name)
+    user_function(arm.variant.name)
