@@ -10,7 +10,7 @@ import torch
 
 from crossnorm import Variant, convert
 from crossnorm.adapters import Handle
-from crossnorm.adapters.base import doses
+from crossnorm.models.site_alpha import site_alphas
 from tests.adapters.adapter_models import CASES, EVERY
 
 # torch says so of its own fast path.
@@ -79,7 +79,7 @@ def test_state_dict_and_classes_stay(case):
     before = outputs(case, model)
     handle = convert(model, Variant(name="matched", alpha=0.3))
     assert list(model.state_dict()) == keys
-    assert [type(m).__name__ for m in model.modules() if type(m).__name__ != "Dose"] == names
+    assert [type(m).__name__ for m in model.modules() if type(m).__name__ != "SiteAlpha"] == names
     handle.restore()
     assert [type(m) for m in model.modules()] == classes
     assert list(model.state_dict()) == keys
@@ -132,7 +132,7 @@ def test_the_dose_keeps_its_precision_when_the_model_loses_its_own():
     handle = convert(model, Variant(name="convex", alpha=0.3))
     model.bfloat16()
     assert handle.alpha == 0.3
-    assert all(float(dose.value()) == 0.3 for dose in doses(model).values())
+    assert all(float(alpha.value()) == 0.3 for alpha in site_alphas(model).values())
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from torch import nn
 
 from crossnorm import Variant, convert
 from crossnorm.adapters import Handle
-from crossnorm.adapters.alpha import projected
 from crossnorm.errors import BadInput
 from crossnorm.functional import VARIANTS
+from crossnorm.models.site_alpha import projected
 from tests.adapters.adapter_models import EVERY, like
 
 NAMES = ["bert", "llama", "t5", "timm-vit", "torch-encoder", "cct", "gpt"]

@@ -11,9 +11,9 @@ import torch
 
 import crossnorm
 from crossnorm import Variant, convert
-from crossnorm.adapters.alpha import Dose
 from crossnorm.adapters.hf_config import configured
 from crossnorm.errors import BadInput
+from crossnorm.models.site_alpha import SiteAlpha
 from tests.adapters.adapter_models import bert, call_words, gpt2, hf, ids, llama, real, t5, vit
 
 transformers = pytest.importorskip("transformers")
@@ -48,7 +48,7 @@ def test_entries_belong_to_the_layers_named(layer, alpha):
     module = torch.nn.Module()
     module.layer_idx = layer
     module.config = SimpleNamespace(crossnorm={"name": "convex", "alpha": [0.25, 0.75], "layers": [3, 1]})
-    assert configured(module) == (Variant(name="convex", layers=(1, 3)), alpha)
+    assert configured(module) == (Variant(name="convex").mixing, alpha)
 
 
 def test_learned_doses_of_heads_are_kept_too(tmp_path):
@@ -65,7 +65,7 @@ def test_learned_doses_of_heads_are_kept_too(tmp_path):
     assert torch.allclose(hidden(loaded, True), expected, atol=1e-6)
 
 
-def test_a_configured_dose_of_zero_has_the_models_own_bits():
+def test_a_configured_alpha_of_zero_has_the_models_own_bits():
     torch.manual_seed(11)
     model = bert().eval()
     before = [hidden(model, pads) for pads in (False, True)]
@@ -74,7 +74,7 @@ def test_a_configured_dose_of_zero_has_the_models_own_bits():
     assert all(torch.equal(hidden(model, pads), theirs) for pads, theirs in zip((False, True), before, strict=True))
     model.config.crossnorm["alpha"] = 0.5
     assert not torch.equal(hidden(model, True), before[1])
-    with pytest.raises(BadInput, match="runs on sdpa or eager, got crossnorm"):
+    with pytest.raises(BadInput, match="implementation sdpa or eager, got crossnorm"):
         convert(model, "convex")
 
 
@@ -121,10 +121,10 @@ def test_models_that_share_a_configuration_do_not_disturb_each_other():
 @pytest.mark.parametrize(("implementation", "is_causal"), [("eager", False), ("sdpa", True)])
 def test_without_a_mask_only_sdpa_reads_causality_from_the_module(implementation, is_causal):
     module = torch.nn.Module()
-    module.is_causal, module.crossnorm = True, Dose(Variant(name="convex"))
+    module.is_causal, module.crossnorm = True, SiteAlpha(Variant(name="convex"))
     module.crossnorm.write(0.5)
     query, key, value = torch.randn(3, 3, 2, 5, 7).unbind()
-    mixed, _ = huggingface._dosed(implementation)(module, query, key, value, None, scaling=0.3)
+    mixed, _ = huggingface._converted(implementation)(module, query, key, value, None, scaling=0.3)
     expected = crossnorm.attention(query, key, value, is_causal=is_causal, scale=0.3, alpha=0.5)
     assert torch.allclose(mixed, expected.transpose(1, 2), atol=1e-6)
 

@@ -66,7 +66,7 @@ def test_a_checkpoint_goes_on_while_alpha_rises(checkpoint, tmp_path):
     assert [row["alpha"] for row in curve] == [0.0, 0.8, 0.8]
     assert curve[0]["test_loss"] == pytest.approx(rows(checkpoint.parent)[-1]["test_loss"], abs=1e-6)
     model = load_model(tmp_path / "up" / "model.safetensors")
-    assert model.classifier.blocks[0].self_attn.alpha == 0.8
+    assert model.classifier.blocks[0].self_attn.crossnorm.read() == 0.8
     asked = json.loads((tmp_path / "up" / "run.json").read_text())
     assert asked["alpha_schedule"]["final"] == 0.8
     assert len(asked["model"]["sha256"]) == 64
@@ -83,7 +83,7 @@ def test_what_was_learned_is_kept(checkpoint, tmp_path, learned):
     assert done.exit_code == 0, done.stderr
     last = rows(run)[-1]
     assert last["alpha"] == last["alpha_mean"] == last["alpha_attention0"]
-    kept = torch.as_tensor(load_model(run / "model.safetensors").classifier.blocks[0].self_attn.alpha)
+    kept = torch.as_tensor(load_model(run / "model.safetensors").classifier.blocks[0].self_attn.crossnorm.read())
     assert float(kept.float().mean()) == pytest.approx(last["alpha_attention0"])
     assert here("eval", run / "model.safetensors", "--task", "digits").exit_code == 0
     assert json.loads((run / "evaluation.json").read_text())["loss"] == pytest.approx(last["test_loss"], abs=1e-5)

@@ -13,10 +13,25 @@ import torch
 from torch import Tensor
 
 from crossnorm import Variant, attention
-from crossnorm.functional import attend
+from crossnorm.functional import attend, pool
 from tests.oracle import NAMES
 
-FUNCTIONS = {"attention": attention, "attend": attend}
+
+def attend_at(*tensors, variant: Variant | None = None, **keywords):
+    """`attend` with the mixing and the α of a variant."""
+    return attend(*tensors, **keywords, **in_parts(variant))
+
+
+def pool_at(*tensors, variant: Variant | None = None, **keywords):
+    """`pool` with the mixing and the α of a variant."""
+    return pool(*tensors, **keywords, **in_parts(variant))
+
+
+def in_parts(variant: Variant | None):
+    return {} if variant is None else {"mixing": variant.mixing, "alpha": variant.alpha}
+
+
+FUNCTIONS = {"attention": attention, "attend": attend_at}
 
 MIXED = [name for name in NAMES if name != "attenuated"]  # those whose mixed part takes a gain and a temperature
 

@@ -9,7 +9,20 @@ from torch.nn.functional import scaled_dot_product_attention
 from crossnorm import attention
 from crossnorm.functional import attend
 from tests import oracle
-from tests.functional.attention_cases import MASKS, SELF, SHAPES, draw, grouped, mask_of, masked, own, padding, tensors
+from tests.functional.attention_cases import (
+    MASKS,
+    SELF,
+    SHAPES,
+    attend_at,
+    draw,
+    grouped,
+    in_parts,
+    mask_of,
+    masked,
+    own,
+    padding,
+    tensors,
+)
 
 every_variant = pytest.mark.parametrize("name", oracle.NAMES)
 every_mask = pytest.mark.parametrize("kind", MASKS)
@@ -86,7 +99,7 @@ def test_the_study_kernel_at_alpha_zero_is_its_baseline(shape, kind, name):
     q, k, v = tensors(shape, torch.float32)
     keywords = {**masked(kind, shape, torch.float32), **grouped(shape), "dropout_p": 0.2}
     outputs, states = [], []
-    for setting in ({}, {"variant": None}, {"variant": own(name, 0.0)}, {"variant": own(name, 0.6), "alpha": 0.0}):
+    for setting in ({}, {"mixing": None}, in_parts(own(name, 0.0))):
         torch.manual_seed(13)
         outputs.append(attend(q, k, v, **keywords, **setting))
         states.append(torch.get_rng_state())
@@ -101,7 +114,7 @@ def test_gradients_of_the_study_kernel_at_alpha_zero_are_its_baselines(kind, nam
     mine, theirs = ([t.requires_grad_() for t in tensors(SELF, torch.float32)] for _ in range(2))
     keywords = masked(kind, SELF, torch.float32)
     cotangent = draw(*SELF.lead, SELF.queries, SELF.dim, seed=41, dtype=torch.float32)
-    got = torch.autograd.grad(attend(*mine, **keywords, variant=own(name, 0.0)), mine, cotangent)
+    got = torch.autograd.grad(attend_at(*mine, **keywords, variant=own(name, 0.0)), mine, cotangent)
     want = torch.autograd.grad(attend(*theirs, **keywords), theirs, cotangent)
     for g, w in zip(got, want, strict=True):
         same_bits(g, w)
@@ -116,13 +129,10 @@ def test_the_study_kernels_baseline_is_attention(shape, kind):
     torch.testing.assert_close(got, want, rtol=0, atol=1e-10)
 
 
-def test_the_dose_in_the_call_replaces_the_variants_own():
+def test_the_study_kernel_mixes_at_its_alpha():
     q, k, v = tensors(SELF)
     mask = padding(SELF)
-    got = attend(q, k, v, attn_mask=mask, variant=own("convex", 0.9), alpha=0.2)
-    want = oracle.attention(q, k, v, mask, variant="convex", alpha=0.2)
-    torch.testing.assert_close(got, want, rtol=0, atol=1e-10)
-    got = attend(q, k, v, attn_mask=mask, variant=own("convex", 0.9))
+    got = attend_at(q, k, v, attn_mask=mask, variant=own("convex", 0.9))
     want = oracle.attention(q, k, v, mask, variant="convex", alpha=0.9)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-10)
 

@@ -8,7 +8,14 @@ import torch
 from crossnorm import Variant, attention, sequence_pool
 from crossnorm.errors import BadInput
 from crossnorm.functional import attend, pool
-from tests.functional.attention_cases import FUNCTIONS, SHAPES, draw, own, tensors
+from tests.functional.attention_cases import (
+    FUNCTIONS,
+    SHAPES,
+    draw,
+    own,
+    pool_at,
+    tensors,
+)
 
 both = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 
@@ -80,11 +87,11 @@ def test_the_dose_of_a_call_must_be_finite(number):
     with pytest.raises(BadInput, match="alpha"):
         attention(*tensors(SHAPES["3d"]), alpha=number)
     with pytest.raises(BadInput, match="alpha"):
-        attend(*tensors(SHAPES["3d"]), variant=own("convex", 0.5), alpha=number)
+        attend(*tensors(SHAPES["3d"]), mixing=own("convex", 0.5).mixing, alpha=number)
     with pytest.raises(BadInput, match="alpha"):
         sequence_pool(draw(2, 3, 5, seed=0), draw(2, 3, seed=1), alpha=number)
     with pytest.raises(BadInput, match="alpha"):
-        pool(draw(2, 3, 5, seed=0), draw(2, 3, seed=1), variant=own("convex", 0.5), alpha=number)
+        pool(draw(2, 3, 5, seed=0), draw(2, 3, seed=1), mixing=own("convex", 0.5).mixing, alpha=number)
 
 
 @pytest.mark.parametrize("site", ["attn", "values", "", None])
@@ -171,4 +178,4 @@ def test_pool_shapes_that_do_not_fit(tokens, scores, mask):
     with pytest.raises(BadInput):
         sequence_pool(tokens, scores, mask)
     with pytest.raises(BadInput):
-        pool(tokens, scores, mask=mask, variant=own("convex", 0.7))
+        pool_at(tokens, scores, mask=mask, variant=own("convex", 0.7))

@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from crossnorm.functional import pool
 from tests import oracle
-from tests.functional.attention_cases import FUNCTIONS, Shape, draw, masked, own, tensors
+from tests.functional.attention_cases import (
+    FUNCTIONS,
+    Shape,
+    draw,
+    masked,
+    own,
+    pool_at,
+    tensors,
+)
 
 every_variant = pytest.mark.parametrize("name", oracle.NAMES)
 TINY = Shape(batch=2, heads=0, queries=3, keys=5, width=2, dim=3)
@@ -93,6 +100,6 @@ def test_pool(real, name):
     tokens, scores = draw(2, 5, 3, seed=67).requires_grad_(), draw(2, 5, seed=71).requires_grad_()
 
     def call(tokens, scores):
-        return pool(tokens, scores, mask=mask, variant=own(name, 0.7, **settings(name)))
+        return pool_at(tokens, scores, mask=mask, variant=own(name, 0.7, **settings(name)))
 
     assert torch.autograd.gradcheck(call, (tokens, scores), **LIMITS)

@@ -8,7 +8,16 @@ import torch
 from crossnorm import attention
 from crossnorm.functional import attend
 from tests import oracle
-from tests.functional.attention_cases import FUNCTIONS, MIXED, SELF, draw, masked, own, tensors
+from tests.functional.attention_cases import (
+    FUNCTIONS,
+    MIXED,
+    SELF,
+    attend_at,
+    draw,
+    masked,
+    own,
+    tensors,
+)
 
 QUICK = ("none", "padding", "causal")
 
@@ -55,7 +64,7 @@ def test_compiled_gradients(kind):
 def test_exported_with_a_free_batch(name):
     class Mixed(torch.nn.Module):
         def forward(self, x):
-            return attend(x, x, x, variant=own(name, 0.7))
+            return attend_at(x, x, x, variant=own(name, 0.7))
 
     free = ({0: torch.export.Dim("batch", min=2, max=64)},)
     exported = torch.export.export(Mixed(), (torch.randn(3, 5, 7),), dynamic_shapes=free, strict=False)

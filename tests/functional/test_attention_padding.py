@@ -187,6 +187,6 @@ def test_a_mask_may_have_more_leading_axes_than_the_values(name):
     draws = torch.Generator().manual_seed(5)
     weights, value = torch.rand(2, 3, 7, 7, generator=draws), torch.randn(1, 3, 7, 5, generator=draws)
     keys = torch.tensor([[True] * 7, [True] * 4 + [False] * 3]).unsqueeze(1)
-    variant = Variant(name=name, alpha=0.5)
-    apart = [mix(weights[i : i + 1], value, Visibility(keys=keys[i : i + 1]), variant) for i in (0, 1)]
-    assert torch.equal(mix(weights, value, Visibility(keys=keys), variant), torch.cat(apart))
+    mixing = Variant(name=name).mixing
+    apart = [mix(weights[i : i + 1], value, Visibility(keys=keys[i : i + 1]), mixing, 0.5) for i in (0, 1)]
+    assert torch.equal(mix(weights, value, Visibility(keys=keys), mixing, 0.5), torch.cat(apart))

@@ -7,9 +7,18 @@ import torch
 
 from crossnorm import attention, per_query, sequence_pool
 from crossnorm.errors import BadInput
-from crossnorm.functional import attend, pool
+from crossnorm.functional import attend
 from tests import oracle
-from tests.functional.attention_cases import FUNCTIONS, SHAPES, grouped, masked, own, tensors
+from tests.functional.attention_cases import (
+    FUNCTIONS,
+    SHAPES,
+    attend_at,
+    grouped,
+    masked,
+    own,
+    pool_at,
+    tensors,
+)
 
 both = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -140,7 +149,7 @@ def test_alpha_zero_is_the_baseline_whatever_it_would_say():
     q, k, v = tensors(shape, torch.float32)
     want = torch.nn.functional.scaled_dot_product_attention(q, k, v)
     assert torch.equal(attention(q, k, v, variant=name(summed), alpha=0.0), want)
-    assert torch.equal(attend(q, k, v, variant=own(name(summed), 0.0)), attend(q, k, v))
+    assert torch.equal(attend_at(q, k, v, variant=own(name(summed), 0.0)), attend(q, k, v))
 
 
 @both
@@ -193,7 +202,7 @@ def test_pooling_knows_it_too(mine):
     want = oracle.pool(tokens, scores, mask, variant="convex", alpha=0.7)
     got = sequence_pool(tokens, scores, mask, variant=name(mine), alpha=0.7)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-10)
-    got = pool(tokens, scores, mask=mask, variant=own(name(mine), 0.7))
+    got = pool_at(tokens, scores, mask=mask, variant=own(name(mine), 0.7))
     torch.testing.assert_close(got, want, rtol=0, atol=1e-10)
     got = sequence_pool(tokens, scores, variant=name(mine), alpha=0.7)
     want = oracle.pool(tokens, scores, variant="convex", alpha=0.7)

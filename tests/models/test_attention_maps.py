@@ -7,7 +7,7 @@ import torch
 
 from crossnorm.errors import BadInput
 from crossnorm.models import create_model
-from crossnorm.models.attention_maps import look_at_heads
+from crossnorm.models.attention_maps import attention_maps
 
 
 def looked(layer: int = 1):
@@ -17,7 +17,7 @@ def looked(layer: int = 1):
     caught = {}
     attention = model.classifier.blocks[1].self_attn
     attention.proj.register_forward_pre_hook(lambda module, given: caught.update(joined=given[0]))
-    return look_at_heads(model, lambda: model(inputs), layer), caught["joined"]
+    return attention_maps(model, lambda: model(inputs), layer), caught["joined"]
 
 
 def test_the_heads_are_those_of_the_forward_pass():

@@ -7,11 +7,12 @@ from dataclasses import asdict, fields
 import pytest
 import torch
 
-from crossnorm import Variant
+from crossnorm import Variant, convert
+from crossnorm.adapters import Handle
 from crossnorm.errors import BadInput
 from crossnorm.functional import VARIANTS
-from crossnorm.models import create_model, list_models, load_model, place, save_model, set_alpha
-from crossnorm.models.variant_sites import sites
+from crossnorm.models import create_model, list_models, load_model, save_model
+from crossnorm.models.site_alpha import site_alphas
 from crossnorm.rng import addressed
 from tests.models.model_cases import (
     BATCH,
@@ -97,8 +98,9 @@ def test_every_variant_acts_and_draws_alike(name, variant):
     model = small(name, attention_dropout=0.3, dropout=0.2, stochastic_depth=0.5)
     model.classifier.norm.weight.data.normal_()
     results = []
-    for choice in (None, Variant(name=variant, alpha=0.8)):
-        place(model, choice)
+    for alpha in (None, 0.8):
+        if alpha is not None:
+            convert(model, Variant(name=variant, alpha=alpha))
         torch.manual_seed(3)
         results.append((model(inputs(name)), torch.get_rng_state()))
     assert torch.equal(results[0][1], results[1][1])
@@ -121,11 +123,13 @@ def test_initial_weights_depend_on_the_seed_and_not_on_the_variant(name):
 @every_model
 def test_save_and_load(name, tmp_path):
     model = small(name, variant=Variant(name="convex", alpha=0.5, layers=(1,))).eval()
-    set_alpha(model, 0.25)
+    Handle(model).alpha = 0.25
     save_model(model, tmp_path / "model.safetensors")
     loaded = load_model(tmp_path / "model.safetensors").eval()
     assert loaded.config == model.config
-    assert sites(loaded) == sites(model)
+    assert {path: site.read() for path, site in site_alphas(loaded).items()} == {
+        "classifier.blocks.1.self_attn": 0.25,
+    }
     assert torch.equal(loaded(inputs(name)), model(inputs(name)))
 
 

@@ -49,8 +49,7 @@ def member(name="m", *, seed=0, variant=None, schedule=None, nuisance=0, still=F
             variant=variant,
             **({"attention_dropout": 0.0, "stochastic_depth": 0.0} if still else {}),
         )
-    alpha = 0.0 if variant is None else variant.alpha
-    return make_member(name, model, recipe, device, alpha=alpha, schedule=schedule, nuisance=nuisance)
+    return make_member(name, model, recipe, device, schedule=schedule, nuisance=nuisance)
 
 
 def convex(alpha, **settings):

@@ -1,10 +1,9 @@
-"""Models of other libraries: `convert` puts a variant into them and gives back a handle that turns α.
+"""`convert` puts a variant into a model of any library and returns a handle that sets α.
 
-Knows Hugging Face, timm, torch.nn and crossnorm's own models, and imports none of the first two: an adapter is
-loaded when its library already is. Knows nothing of data or training.
+One adapter each for Hugging Face, timm, torch.nn and crossnorm's own models, loaded only if its library is.
 """
 
 from crossnorm.adapters.conversion import convert
-from crossnorm.adapters.handle import Handle
+from crossnorm.adapters.handle import Handle, find_handle
 
-__all__ = ["Handle", "convert"]
+__all__ = ["Handle", "convert", "find_handle"]

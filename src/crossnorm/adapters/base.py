@@ -1,43 +1,30 @@
-"""Where a variant can act in somebody else's model, and how a module is exchanged in place.
-
-What every adapter builds on: `Place`, `Adapter`, and a class that is swapped under a module without touching its
-weights. Knows no library.
-"""
+"""What every adapter builds on: `Adapter`, the list of adapters, and changing a module's class in place."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from torch import nn
 
-from crossnorm.adapters.alpha import Dose
 from crossnorm.errors import BadInput
+from crossnorm.models.site_alpha import ATTRIBUTE, SiteAlpha
+from crossnorm.models.variant_sites import Site
 
-__all__ = ["DOSE", "Adapter", "Place", "check_forward", "doses", "remove", "swap", "uses"]
+__all__ = ["Adapter", "check_forward", "loaded_adapters", "remove", "swap", "uses"]
 
-DOSE = "crossnorm"
-"""Under this name a converted module carries its `Dose`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """A module at which a variant can act.
-
-    Attributes:
-        path: Its path in the model; the class's name for the model itself.
-        module: The module.
-        heads: Attention heads, of the queries; 0: unknown.
-        kind: ``"attention"`` or ``"pool"``.
-    """
-
-    path: str
-    module: nn.Module
-    heads: int
-    kind: str = "attention"
+# A model of a library exists only if the library is loaded, so nothing is imported to look for one.
+_MODULES = {
+    "torch": "crossnorm.adapters.torch_nn",
+    "crossnorm": "crossnorm.adapters.crossnorm_models",
+    "timm": "crossnorm.adapters.timm_vit",
+    "transformers": "crossnorm.adapters.hf_attention",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,47 +32,46 @@ class Adapter:
     """How the models of one library are converted.
 
     Attributes:
-        find: Every place in a model; raises `BadInput` where attention is computed in a way it does not know.
-        install: Makes the places obey the doses that they carry; called once they all carry one.
-        undo: What removing the doses and the swapped classes leaves to be done.
+        find: Every site in a model; raises `BadInput` if it computes attention in an unknown way.
+        install: Makes the sites read their `SiteAlpha`, which they have by then.
+        undo: What is left to restore after `remove`.
     """
 
-    find: Callable[[nn.Module], list[Place]]
-    install: Callable[[nn.Module, list[Place]], None]
+    find: Callable[[nn.Module], list[Site]]
+    install: Callable[[nn.Module, list[Site]], None] = lambda model, sites: None
     undo: Callable[[nn.Module], None] = lambda model: None
 
 
-def doses(model: nn.Module) -> dict[str, Dose]:
-    """Every dose in the model under the path of the module that carries it."""
-    carriers = ((path, getattr(module, DOSE, None)) for path, module in model.named_modules())
-    return {path or type(model).__name__: dose for path, dose in carriers if isinstance(dose, Dose)}
+def loaded_adapters() -> list[Adapter]:
+    """The adapters of every library that is loaded."""
+    return [import_module(module).ADAPTER for library, module in _MODULES.items() if library in sys.modules]
 
 
 def swap(module: nn.Module, mixin: type) -> None:
-    """Let the mixin's methods and properties go before the module's own class; its contents stay as they are."""
+    """Put the mixin before the module's class: its methods and properties win; the module's contents stay."""
     module.__class__ = _swapped(type(module), mixin)  # type: ignore[arg-type]
 
 
 def check_forward(path: str, module: nn.Module) -> None:
-    """Refuse a module whose forward was replaced on the instance: a swapped class would never be asked.
+    """Check that the module uses the forward of its class, which `swap` relies on.
 
     Raises:
-        BadInput: It was, as by libraries that place a model on several devices.
+        BadInput: Its forward was replaced on the instance, as libraries do that split a model over several devices.
     """
     if "forward" in vars(module):
         raise BadInput(path, "a module that uses its class's forward", "one that was replaced on the instance")
 
 
 def remove(model: nn.Module) -> None:
-    """Take every dose away and give every module its own class back."""
+    """Delete every `SiteAlpha` and give every module its own class back."""
     for module in model.modules():
-        if isinstance(getattr(module, DOSE, None), Dose):
-            delattr(module, DOSE)
+        if isinstance(getattr(module, ATTRIBUTE, None), SiteAlpha):
+            delattr(module, ATTRIBUTE)
         module.__class__ = getattr(type(module), "__crossnorm_base__", type(module))
 
 
 def uses(cls: type, names: Iterable[str]) -> bool:
-    """Whether a method of the class, or of one it inherits from below `nn.Module`, speaks one of the names."""
+    """Whether code of the class, or of its bases below `nn.Module`, mentions one of the names."""
     wanted = set(names)
     own = [c for c in cls.__mro__ if issubclass(c, nn.Module) and c is not nn.Module]
     return any(wanted & _names(member) for c in own for member in vars(c).values())
@@ -109,6 +95,6 @@ def _swapped(base: type, mixin: type) -> type:
 
 
 def _empty(base: type, mixin: type) -> Any:
-    """For copying and pickling: an instance to be filled."""
+    """An empty instance, which copy and pickle fill."""
     cls = _swapped(base, mixin)
     return cls.__new__(cls)  # type: ignore[call-overload]

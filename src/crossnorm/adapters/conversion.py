@@ -1,19 +1,15 @@
-"""`convert`: puts a variant into a model that somebody else built.
-
-Chooses among the places that the adapters find; knows no library itself.
-"""
+"""`convert`: puts a variant into an existing model."""
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
-from crossnorm.adapters.adapter_registry import adapters
-from crossnorm.adapters.alpha import Dose
-from crossnorm.adapters.base import DOSE, Place, doses
+from crossnorm.adapters.base import loaded_adapters
 from crossnorm.adapters.handle import Handle
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Variant, as_variant
+from crossnorm.models.site_alpha import site_alphas
+from crossnorm.models.variant_sites import Site, add_variant, choose_sites
 
 __all__ = ["LEARNABLE", "convert"]
 
@@ -21,34 +17,35 @@ LEARNABLE = ("model", "layer", "head")
 
 
 def convert(model: nn.Module, variant: Variant | str, *, learnable: str | None = None) -> Handle:
-    """Put a variant into a pretrained Transformer, in place; its α can be turned at any time.
+    """Put a variant into a pretrained Transformer, in place. Its α can be changed at any time.
 
-    Takes any module that contains Hugging Face models which honour the attention interface, timm vision
-    transformers, ``torch.nn.MultiheadAttention`` (so ``TransformerEncoder``, ``TransformerDecoder``) or crossnorm's
-    own models: encoders, causal decoders with their caches, encoder-decoders, cross-attention, grouped queries.
-    Attention that is computed in another way is refused by its class's name, before anything is changed.
+    Takes any module that contains Hugging Face models which use the attention interface, timm vision transformers,
+    ``torch.nn.MultiheadAttention`` (so ``TransformerEncoder`` and ``TransformerDecoder``) or crossnorm's own models:
+    encoders, causal decoders with their caches, encoder-decoders, cross-attention, grouped queries. If a model computes
+    attention in any other way, an error names the class before anything is changed.
 
-    At α = 0 the original function is called, hence the same bits in training and evaluation, under autocast,
-    gradient checkpointing and ``torch.compile`` (which compiles anew once, when α leaves 0, and not for another α).
-    Weights and state dict stay as they are. Elsewhere attention is computed openly, as `crossnorm.attention` does; it
-    looks at masks and values, so a compiled graph breaks there (``fullgraph=True`` will not do).
+    At α = 0 the original function is called, so the bits are the same in training and evaluation, under autocast,
+    gradient checkpointing and ``torch.compile`` (which recompiles once when α leaves 0, but not for another α). The
+    weights and the keys of the state dict do not change. At any other α attention is computed as by
+    `crossnorm.attention`. This reads masks and values on the host, so a compiled graph breaks there and
+    ``fullgraph=True`` fails.
 
-    A learned α starts at 0, whatever the variant's own: one for the whole model, one for each site or one for each
-    head. It stays in [0, 1] (see `crossnorm.adapters.alpha.projected`); with ``additive`` it is free. The variant is
-    then computed at α = 0 too, so that a gradient flows, and α is part of the state dict.
+    A learned α starts at 0, whatever the variant's own, and stays in [0, 1] (see
+    `crossnorm.models.site_alpha.projected`); that of ``additive`` is unbounded. The variant is then computed at α = 0
+    too, so that α gets a gradient, and α is part of the state dict.
 
     Args:
-        model: Changed in place; ``handle.restore()`` gives it back as it was.
-        variant: A `Variant` (its α is the first dose, its `layers` are indices among the model's attention sites,
-            in the order of its modules), or the name of one (α = 1).
-        learnable: None, ``"model"``, ``"layer"`` or ``"head"``.
+        model: Changed in place; ``handle.restore()`` undoes it.
+        variant: A `Variant` or the name of one (α = 1). Its `layers` are indices among the model's attention sites,
+            in the order of its modules.
+        learnable: What gets a learned α of its own: ``"model"``, ``"layer"`` or ``"head"``; None: α is not learned.
 
     Returns:
         The `Handle`: `alpha`, `sites`, `parameters`, `restore`.
 
     Raises:
-        BadInput: A model with nothing to convert, with attention of an unknown kind, or converted already; a site
-            or a layer that the model has not.
+        BadInput: A model without attention, with attention of an unknown kind, or converted already; a site or a
+            layer that the model does not have.
 
     Example:
         >>> import torch, crossnorm
@@ -62,67 +59,28 @@ def convert(model: nn.Module, variant: Variant | str, *, learnable: str | None =
     if learnable is not None and learnable not in LEARNABLE:
         raise unknown_name("learnable", learnable, LEARNABLE)
     _check_model(model)
-    found = [(adapter, adapter.find(model)) for adapter in adapters()]
-    chosen = _chosen(model, [place for _, places in found for place in places], variant)
-    for place, dose in zip(chosen, _doses(chosen, variant, learnable), strict=True):
-        place.module.add_module(DOSE, dose.to(_device(place.module, model)))
-    kept = {place.path for place in chosen}
-    for adapter, places in found:
-        adapter.install(model, [place for place in places if place.path in kept])
-    handle = Handle(model)
-    if learnable is None:
-        handle.alpha = variant.alpha
-    return handle
+    found = [(adapter, adapter.find(model)) for adapter in loaded_adapters()]
+    chosen = choose_sites(_in_order(model, [site for _, sites in found for site in sites]), variant)
+    add_variant(model, chosen, variant, learnable=learnable)
+    paths = {site.path for site in chosen}
+    for adapter, sites in found:
+        adapter.install(model, [site for site in sites if site.path in paths])
+    return Handle(model)
+
+
+def _in_order(model: nn.Module, sites: list[Site]) -> list[Site]:
+    """The sites in the order of the model's modules."""
+    if not sites:
+        expected = "attention of Hugging Face (through its attention interface), timm, torch.nn or crossnorm"
+        raise BadInput("model", expected, f"none in {type(model).__name__}")
+    order = {id(module): index for index, module in enumerate(model.modules())}
+    return sorted(sites, key=lambda site: order[id(site.module)])
 
 
 def _check_model(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         raise BadInput("model", "a torch.nn.Module", type(model).__name__)
-    converted = list(doses(model))
+    converted = list(site_alphas(model))
     if converted:
-        hint = "Set handle.alpha, or call handle.restore() before converting anew; Handle(model) finds the handle."
+        hint = "Set handle.alpha, or call handle.restore() first; Handle(model) gives the handle."
         raise BadInput("model", "one that is not converted yet", f"a variant at {converted[0]}", hint)
-
-
-def _chosen(model: nn.Module, found: list[Place], variant: Variant) -> list[Place]:
-    """The places at which the variant is to act, in the order of the model's modules."""
-    order = {id(module): index for index, module in enumerate(model.modules())}
-    found = sorted(found, key=lambda place: order[id(place.module)])
-    if not found:
-        raise BadInput(
-            "model",
-            "attention of Hugging Face (through its attention interface), timm, torch.nn or crossnorm",
-            f"none in {type(model).__name__}",
-        )
-    kinds = ("attention", "pool") if variant.site == "both" else (variant.site,)
-    acting = [place for place in found if place.kind in kinds]
-    if not acting:
-        raise BadInput("Variant.site", "a site that the model has", variant.site, "Only sequence pooling is a pool.")
-    if variant.layers is None:
-        return acting
-    attention = [place for place in acting if place.kind == "attention"]
-    outside = [layer for layer in variant.layers if layer >= len(attention)]
-    if outside or not attention:
-        expected = f"indices of attention sites, 0 to {len(attention) - 1}" if attention else "None at this site"
-        raise BadInput("Variant.layers", expected, outside or variant.layers)
-    kept = {attention[layer].path for layer in variant.layers}
-    return [place for place in acting if place.kind == "pool" or place.path in kept]
-
-
-def _device(*modules: nn.Module) -> torch.device:
-    """Where the first parameter of the first module that has any lies."""
-    return next((p.device for module in modules for p in module.parameters()), torch.device("cpu"))
-
-
-def _doses(chosen: list[Place], variant: Variant, learnable: str | None) -> list[Dose]:
-    if learnable is None:
-        return [Dose(variant) for _ in chosen]
-    if learnable == "head":
-        unknown = next((place.path for place in chosen if not place.heads), None)
-        if unknown is not None:
-            raise BadInput("learnable", "model or layer where the number of heads is unknown", f"head at {unknown}")
-        return [Dose(variant, learned=(place.heads,)) for place in chosen]
-    if learnable == "layer":
-        return [Dose(variant, learned=()) for _ in chosen]
-    first = Dose(variant, learned=())
-    return [first, *(Dose(variant, learned=(), owner=first) for _ in chosen[1:])]

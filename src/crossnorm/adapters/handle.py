@@ -1,84 +1,84 @@
-"""The handle of a converted model: its α, its sites and the way back.
-
-Knows nothing of libraries beyond `crossnorm.adapters.adapter_registry`.
-"""
+"""The handle of a model with a variant: reads and sets its α, lists its sites, removes the variant."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
 
-from crossnorm.adapters.adapter_registry import adapters
-from crossnorm.adapters.base import doses, remove
+from crossnorm.adapters.base import loaded_adapters, remove
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
+from crossnorm.models.site_alpha import SiteAlpha, site_alphas
 
-__all__ = ["Alphas", "Handle"]
+__all__ = ["Alphas", "Handle", "find_handle"]
 
 Alphas = float | tuple[Any, ...]
-"""One α, or a tuple over the sites; where every head has its own, of tuples over heads."""
+"""One α, or a tuple over the sites; with one α per head, a tuple of tuples."""
 
 
 class Handle:
-    """What `crossnorm.convert` gives back. A copy of a converted model has its handle too: ``Handle(copy)``.
+    """Reads and sets α of a model with a variant; `crossnorm.convert` returns one.
+
+    ``Handle(model)`` is the handle of any model that was converted, built with a variant, or copied from such a model.
 
     Args:
-        model: A converted model.
+        model: A model with a variant.
 
     Raises:
-        BadInput: The model is not converted.
+        BadInput: The model has none.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._model, self._doses = model, doses(model)
+        self._model, self._alphas = model, site_alphas(model)
         self._check()
 
     def _check(self) -> None:
-        if not self._doses:
+        if not self._alphas:
             raise BadInput("model", "a converted model", "one that is not", "Convert it with crossnorm.convert.")
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """Paths of the converted modules, in the order of the model."""
-        return tuple(self._doses)
+        """Paths of the modules at which the variant acts, in the order of the model."""
+        return tuple(self._alphas)
 
     @property
     def variant(self) -> Variant:
-        """What is done with the values, at the α it was asked for with; the dose in force is `alpha`."""
+        """The variant as it was requested. Its own α is the one it started at; the α in force is `alpha`."""
         self._check()
-        return next(iter(self._doses.values())).variant
+        return next(iter(self._alphas.values())).variant
 
     @property
     def alpha(self) -> Alphas:
-        """The dose in force: a number, or a tuple over `sites` where they differ; see `Alphas`.
+        """The α in force: a number, or a tuple over `sites` if they differ; see `Alphas`.
 
-        A number sets every site, a tuple each site its own; nothing is rebuilt. Learned doses can be set too.
+        Setting a number sets all sites, a tuple sets each to its own. A learned α can be set too.
         """
         self._check()
-        values = tuple(dose.read() for dose in self._doses.values())
+        values = tuple(alpha.read() for alpha in self._alphas.values())
         alike = len(set(values)) == 1 and not isinstance(values[0], tuple)
         return values[0] if alike else values
 
     @alpha.setter
     def alpha(self, alpha: Alphas) -> None:
         self._check()
-        found = list(self._doses.values())
+        found = list(self._alphas.values())
         each = list(alpha) if isinstance(alpha, list | tuple) else [alpha] * len(found)
         if len(each) != len(found):
             raise BadInput("alpha", f"a number, or {len(found)} of them, one for each site", alpha)
-        if len(_distinct(found)) == 1 < len(found) and len(set(each)) > 1:
+        if len(_parameters(found)) == 1 < len(found) and len(set(each)) > 1:
             raise BadInput("alpha", "one number, since all sites share a learned one", alpha)
-        numbers = [dose.checked(value) for dose, value in zip(found, each, strict=True)]  # all or none
-        for dose, number in zip(found, numbers, strict=True):
-            dose.write(number)
+        numbers = [site.checked(value) for site, value in zip(found, each, strict=True)]  # all, before any is set
+        for site, number in zip(found, numbers, strict=True):
+            site.write(number)
 
     def parameters(self) -> list[nn.Parameter]:
-        """The learned doses, empty without any: give them no weight decay, which would pull α to 0."""
-        return list(_distinct(self._doses.values()).values())
+        """The learned α; empty if α is not learned. Train them without weight decay, which would pull α to 0."""
+        return _parameters(self._alphas.values())
 
     def as_config(self) -> dict[str, Any]:
-        """Variant and α as plain data: what `config.crossnorm` of a Hugging Face model takes."""
+        """Variant and α as plain data, for `config.crossnorm` of a Hugging Face model."""
         variant = self.variant
         settings: dict[str, Any] = {"name": variant.name, "alpha": self.alpha}
         if variant.layers is not None:
@@ -89,19 +89,24 @@ class Handle:
         return settings
 
     def restore(self) -> None:
-        """Give the model back as it was: the same classes, functions and bits. The handle has no use then."""
+        """Remove the variant: the model has its former classes, functions and bits. The handle cannot be used again."""
         self._check()
-        for adapter in adapters():
-            adapter.undo(self._model)
         remove(self._model)
-        self._doses = {}
+        for adapter in loaded_adapters():
+            adapter.undo(self._model)
+        self._alphas = {}
 
     def __repr__(self) -> str:
-        if not self._doses:
+        if not self._alphas:
             return "Handle(restored)"
-        return f"Handle({self.variant.name!r}, alpha={self.alpha}, {len(self._doses)} sites)"
+        return f"Handle({self.variant.name!r}, alpha={self.alpha}, {len(self._alphas)} sites)"
 
 
-def _distinct(found: Any) -> dict[int, nn.Parameter]:
-    """The parameters of the doses, each once: keyed by identity."""
-    return {id(dose.parameter): dose.parameter for dose in found if dose.parameter is not None}
+def find_handle(model: nn.Module) -> Handle | None:
+    """The handle of the model; None if it has no variant."""
+    return Handle(model) if site_alphas(model) else None
+
+
+def _parameters(alphas: Iterable[SiteAlpha]) -> list[nn.Parameter]:
+    """The learned parameters, each once."""
+    return list({id(p): p for p in (alpha.parameter for alpha in alphas) if p is not None}.values())

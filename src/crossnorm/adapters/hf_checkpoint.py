@@ -1,10 +1,10 @@
-"""A fine-tuned `TextClassifier` as a folder: what transformers reads, and the head beside it.
+"""A fine-tuned `TextClassifier` as a folder that transformers can read.
 
-    config.json, model.safetensors   the pretrained Transformer; config.crossnorm says which variant, at which α
-    tokenizer files                  the tokenizer's own
-    head.safetensors                 the head, and how many tokens of a text were read
+    config.json, model.safetensors   the Transformer; config.crossnorm holds variant and α
+    tokenizer files                  as the tokenizer writes them
+    head.safetensors                 the head; its header holds max_tokens and the number of classes
 
-Knows files; knows nothing of tasks or training.
+Everything is in transformers' own format except `head.safetensors`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from crossnorm.adapters.base import doses
 from crossnorm.adapters.conversion import convert
-from crossnorm.adapters.handle import Handle
+from crossnorm.adapters.handle import find_handle
 from crossnorm.adapters.hf_text_classifier import (
     HEAD,
     TextClassifier,
@@ -30,27 +29,28 @@ from crossnorm.adapters.hf_text_classifier import (
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.models.serialization import read_safetensors
+from crossnorm.models.site_alpha import site_alphas
 
 __all__ = ["load_saved_texts", "save_texts"]
 
 
-def save_texts(model: TextClassifier, handle: Handle | None, encoder: TextEncoder, classes: int, folder: Path) -> None:
-    """Write a classifier; a converted one gives up its handle.
+def save_texts(model: TextClassifier, encoder: TextEncoder, classes: int, folder: Path) -> None:
+    """Write a classifier with its variant and α; its handle is restored.
 
     Args:
-        model: What is kept.
-        handle: Its variant and α; None: not converted.
+        model: The classifier.
         encoder: Its tokenizer.
         classes: Number of classes.
-        folder: Where to; made if missing.
+        folder: Created if missing.
     """
     from safetensors.torch import save_file
 
     body: Any = model.body
     folder.mkdir(parents=True, exist_ok=True)
     body.config.crossnorm = None
+    handle = find_handle(body)
     if handle is not None:
-        each = [dose.read() for dose in doses(body).values()]
+        each = [alpha.read() for alpha in site_alphas(body).values()]
         described = handle.as_config() | ({"alpha": each} if any(isinstance(a, tuple) for a in each) else {})
         handle.restore()
         body.config.crossnorm = described
@@ -64,7 +64,7 @@ def save_texts(model: TextClassifier, handle: Handle | None, encoder: TextEncode
 
 
 def load_saved_texts(folder: Path) -> tuple[nn.Module, TextEncoder]:
-    """The classifier that `save_texts` wrote, its variant at its α in place, and its tokenizer.
+    """The classifier that `save_texts` wrote, with its variant and α, and its tokenizer.
 
     Raises:
         BadInput: No such folder, or a damaged one.
@@ -87,7 +87,7 @@ def load_saved_texts(folder: Path) -> tuple[nn.Module, TextEncoder]:
 
 
 def _learnable(alpha: object) -> str | None:
-    """What has a dose of its own, as the tuples of a handle say it; only a learned one differs between heads."""
+    """``"head"`` if α differs between heads, which only a learned α does."""
     return "head" if isinstance(alpha, list) and any(isinstance(a, list) for a in alpha) else None
 
 

@@ -1,8 +1,8 @@
-"""Variant and α as a model's configuration keeps them: plain data that survives JSON.
+"""Variant and α in the configuration of a Hugging Face model, as plain data.
 
     config.crossnorm = {"name": "convex", "alpha": 0.5, "layers": [0, 2], "gain": 1.0, "temperature": 1.0}
 
-Knows nothing of transformers beyond ``module.config`` and ``module.layer_idx``.
+Only the name is required.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossnorm.adapters.alpha import finite
 from crossnorm.errors import BadInput, unknown_name
-from crossnorm.functional import Variant
+from crossnorm.functional import Mixing, Variant
+from crossnorm.functional.variants import finite
 
 __all__ = ["configured"]
 
 _FIELDS = ("name", "alpha", "layers", "gain", "temperature")
 
 
-def configured(module: nn.Module) -> tuple[Variant, float | Tensor]:
-    """The variant of an attention module and its α there, 0 in a layer that the configuration leaves out.
+def configured(module: nn.Module) -> tuple[Mixing, float | Tensor]:
+    """How an attention module mixes, and its α: 0 in a layer that ``config.crossnorm`` does not list.
 
-    `alpha` is a number, or a list with one entry for each of `layers` (for each layer, without them); an entry may
-    be a list over heads. Layers are told apart by `layer_idx`.
+    In the configuration, α is a number, or a list with one entry for each of `layers` (or for every layer); an entry
+    may be a list over heads. Layers are identified by ``module.layer_idx``.
 
     Raises:
-        BadInput: No or unknown settings, or settings by layer in a model whose layers are not numbered.
+        BadInput: No settings, an unknown one, or settings by layer in a model without layer numbers.
     """
     settings = getattr(module.config, "crossnorm", None)
     if not isinstance(settings, dict):
@@ -43,15 +43,15 @@ def configured(module: nn.Module) -> tuple[Variant, float | Tensor]:
     rest = {field: settings[field] for field in ("gain", "temperature") if field in settings}
     variant = Variant(name=settings.get("name", "convex"), layers=None if layers is None else tuple(layers), **rest)
     if layers is None and not isinstance(alpha, list | tuple):
-        return variant, finite("config.crossnorm.alpha", alpha)
-    return variant, _at(_number(module), layers, alpha)
+        return variant.mixing, finite("config.crossnorm.alpha", alpha)
+    return variant.mixing, _at(_number(module), layers, alpha)
 
 
 def _number(module: nn.Module) -> int:
     number = getattr(module, "layer_idx", None)
     if number is None or getattr(module.config, "is_encoder_decoder", False):
         found = "an encoder-decoder" if number is not None else f"{type(module).__name__} without layer_idx"
-        raise BadInput("config.crossnorm", "settings for all layers alike where they are not numbered", found)
+        raise BadInput("config.crossnorm", "the same settings for all layers, which have no numbers", found)
     return int(number)
 
 

@@ -1,7 +1,6 @@
-"""timm's vision transformers: the attention classes of ViT, DeiT, EVA and their relatives.
+"""timm's vision transformers: the attention classes of ViT, DeiT, EVA and related models.
 
-Knows which of timm's classes compute attention over tokens in the plain form, and refuses the others by name.
-Imported only when timm already is.
+Attention classes of timm that are not listed here raise an error. Imported only when timm is.
 
 Axes: b batch, n tokens, w width, h heads, d channels per head.
 """
@@ -17,13 +16,15 @@ from timm.layers.attention import Attention, AttentionRope
 from timm.models.eva import EvaAttention
 from torch import Tensor, cat, nn
 
-from crossnorm.adapters.base import DOSE, Adapter, Place, check_forward, swap, uses
+from crossnorm.adapters.base import Adapter, check_forward, swap, uses
 from crossnorm.errors import BadInput
 from crossnorm.functional import attend
+from crossnorm.models.site_alpha import ATTRIBUTE
+from crossnorm.models.variant_sites import Site
 
 __all__ = ["ADAPTER"]
 
-# They weigh channels or branches, not tokens.
+# Softmax over channels or branches, not over tokens.
 _NO_ATTENTION = ("RadixSoftmax", "SplitAttn", "SelectiveKernelAttn")
 
 
@@ -52,7 +53,7 @@ def _rotary_attention(
 
 
 def _latent_attention(module: Any, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-    """`AttentionPoolLatent`, whose queries are learned: (b, n, w) → what it pools them to."""
+    """`AttentionPoolLatent`, which pools with learned queries: (b, n, w) → (b, w)."""
     if module.pos_embed is not None:
         x = x + module.pos_embed.unsqueeze(0).to(x.dtype)
     latent = module.latent.expand(len(x), -1, -1)
@@ -69,7 +70,7 @@ def _attend(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, is_causal: bool = False
 ) -> Tensor:
     """(b, h, n, d) each → (b, n, h · d)."""
-    dose, dropout = getattr(module, DOSE), getattr(module, "attn_drop", None)
+    site, dropout = getattr(module, ATTRIBUTE), getattr(module, "attn_drop", None)
     mixed = attend(
         query,
         key,
@@ -79,14 +80,14 @@ def _attend(
         dropout_p=dropout.p if dropout is not None and module.training else 0.0,
         scale=module.scale,
         enable_gqa=key.shape[1] != query.shape[1],
-        variant=dose.variant,
-        alpha=dose.value(),
+        mixing=site.mixing,
+        alpha=site.value(),
     )
     return mixed.transpose(1, 2).flatten(2)
 
 
 def _heads(module: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Query, key and value (b, h, n, d); with grouped queries the latter two have fewer heads."""
+    """Query, key and value (b, h, n, d); with grouped queries, key and value have fewer heads."""
     if module.qkv is None:
         groups = getattr(module, "num_kv_groups", 1)
         counts = (module.num_heads, module.num_heads // groups, module.num_heads // groups)
@@ -102,20 +103,20 @@ def _heads(module: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _rotated(module: Any, x: Tensor, rope: Tensor) -> Tensor:
-    """Rotary positions on all tokens but the prefix (class and register tokens)."""
+    """Rotary positions on all tokens except the prefix (class and register tokens)."""
     prefix = module.num_prefix_tokens
     half = getattr(module, "rotate_half", False)
     return cat([x[:, :, :prefix], apply_rot_embed_cat(x[:, :, prefix:], rope, half=half)], dim=2)
 
 
 class _Mixed(nn.Module):
-    """An attention module that looks at its dose first; abstract."""
+    """An attention module with a variant; abstract."""
 
     mixed: Callable[..., Tensor]
 
     def forward(self, x: Tensor, *args: Any, **settings: Any) -> Tensor:
-        """As the class it stands before."""
-        if not getattr(self, DOSE).active:
+        """As the forward of the module's own class."""
+        if not getattr(self, ATTRIBUTE).active:
             return super().forward(x, *args, **settings)  # type: ignore[misc, no-any-return]
         return type(self).mixed(self, x, *args, **settings)
 
@@ -140,14 +141,14 @@ _MIXINS: dict[Any, type[_Mixed]] = {
 }
 
 
-def _find(model: nn.Module) -> list[Place]:
+def _find(model: nn.Module) -> list[Site]:
     found = []
     for path, module in model.named_modules():
         cls = type(module)
         if cls.forward in _MIXINS:
             check_forward(path, module)
             heads = int(module.num_heads)  # type: ignore[arg-type]
-            found.append(Place(path=path or cls.__name__, module=module, heads=heads))
+            found.append(Site(path=path or cls.__name__, module=module, heads=heads))
         elif _is_other_attention(cls):
             known = ", ".join(sorted({f.__qualname__.split(".")[0] for f in _MIXINS}))
             raise BadInput(path or cls.__name__, f"attention of timm as in {known}", f"{cls.__module__}.{cls.__name__}")
@@ -159,9 +160,9 @@ def _is_other_attention(cls: type) -> bool:
     return cls.__module__.startswith("timm.") and cls.__name__ not in _NO_ATTENTION and uses(cls, names)
 
 
-def _install(model: nn.Module, found: list[Place]) -> None:
-    for place in found:
-        swap(place.module, _MIXINS[type(place.module).forward])
+def _install(model: nn.Module, found: list[Site]) -> None:
+    for site in found:
+        swap(site.module, _MIXINS[type(site.module).forward])
 
 
 ADAPTER = Adapter(find=_find, install=_install)

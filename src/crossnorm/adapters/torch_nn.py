@@ -1,6 +1,6 @@
-"""``torch.nn.MultiheadAttention`` and what is built of it: Transformer encoders and decoders.
+"""``torch.nn.MultiheadAttention`` and the Transformer encoders and decoders that are built from it.
 
-Knows torch's masks (True = hidden) and its native fast path, which skips Python altogether.
+In torch's masks True means hidden. Its native fast path bypasses Python and is turned off at α ≠ 0.
 
 Axes: b batch, n tokens, w width, h heads, q queries, k tokens (keys and values), d channels per head.
 """
@@ -13,22 +13,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossnorm.adapters.alpha import Dose
-from crossnorm.adapters.base import DOSE, Adapter, Place, check_forward, swap
+from crossnorm.adapters.base import Adapter, check_forward, swap
 from crossnorm.errors import BadInput
 from crossnorm.functional import attend_with_weights
+from crossnorm.models.site_alpha import ATTRIBUTE, SiteAlpha, site_alphas
+from crossnorm.models.variant_sites import Site
 
 __all__ = ["ADAPTER"]
 
 
 class _MixedAttention(nn.MultiheadAttention):
-    """`MultiheadAttention` that looks at its dose first."""
+    """`MultiheadAttention` with a variant."""
 
-    crossnorm: Dose
+    crossnorm: SiteAlpha
 
     @property
     def _qkv_same_embed_dim(self) -> bool:
-        # What torch asks before it takes its fast path, also from outside, in TransformerEncoderLayer.
+        # torch takes its fast path only if this is true; TransformerEncoderLayer reads it too.
         return bool(self.__dict__["_qkv_same_embed_dim"]) and not self.crossnorm.active
 
     def forward(
@@ -55,7 +56,7 @@ class _MixedAttention(nn.MultiheadAttention):
                 is_causal=is_causal,
             )
         if is_causal and attn_mask is None:
-            raise BadInput("attn_mask", "the causal mask that is_causal=True speaks of", "None")
+            raise BadInput("attn_mask", "the causal mask, which is_causal=True does not replace", "None")
         batched = query.dim() == 3
         query, key, value = (_batch_first(self, x, batched) for x in (query, key, value))
         key_padding_mask = key_padding_mask if batched or key_padding_mask is None else key_padding_mask.unsqueeze(0)
@@ -81,7 +82,7 @@ def _mixed(
     key_padding_mask: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Output (b, q, w) and weights (b, h, q, k) of inputs (b, n, w)."""
-    dose = getattr(module, DOSE)
+    site = getattr(module, ATTRIBUTE)
     query, key, value = _projected(module, query, key, value)
     added = key.shape[1]
     key, value = _extended(module, key, value)
@@ -93,8 +94,8 @@ def _mixed(
         value,
         attn_mask=_merged(attn_mask, key_padding_mask, module.num_heads, added, query.dtype),
         dropout_p=module.dropout if module.training else 0.0,
-        variant=dose.variant,
-        alpha=dose.value(),
+        mixing=site.mixing,
+        alpha=site.value(),
     )
     return module.out_proj(mixed.transpose(1, 2).flatten(2)), weights
 
@@ -112,7 +113,7 @@ def _projected(
 
 
 def _extended(module: nn.MultiheadAttention, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys and values with the learned token of add_bias_kv and the zero token of add_zero_attn: tokens like others."""
+    """Keys and values with the learned token of add_bias_kv and the zero token of add_zero_attn appended."""
     if module.bias_k is not None and module.bias_v is not None:
         key = torch.cat([key, module.bias_k.expand(len(key), -1, -1)], dim=1)
         value = torch.cat([value, module.bias_v.expand(len(value), -1, -1)], dim=1)
@@ -124,14 +125,14 @@ def _extended(module: nn.MultiheadAttention, key: Tensor, value: Tensor) -> tupl
 def _merged(
     attn_mask: Tensor | None, key_padding_mask: Tensor | None, heads: int, added: int, dtype: torch.dtype
 ) -> Tensor | None:
-    """One mask that broadcasts to (b, h, q, k), with True = visible, of torch's two with True = hidden.
+    """Both masks of torch, where True = hidden, as one that broadcasts to (b, h, q, k), where True = visible.
 
     Args:
         attn_mask: (q, k) or (b · h, q, k), boolean or additive.
         key_padding_mask: (b, k), boolean or additive.
         heads: h.
-        added: Tokens at the end that the masks do not know; all see them.
-        dtype: Of the sum, where one of them is additive.
+        added: Number of tokens at the end that the masks do not cover; every query sees them.
+        dtype: Type of the sum if a mask is additive.
     """
     masks = []
     if attn_mask is not None:
@@ -151,29 +152,29 @@ def _merged(
 
 
 class _Encoder(nn.TransformerEncoder):
-    """`TransformerEncoder` that packs no padded batch into nested tensors while one of its layers mixes."""
+    """`TransformerEncoder` that does not pack padded batches into nested tensors while a layer has α ≠ 0."""
 
     @property
     def use_nested_tensor(self) -> bool:  # type: ignore[override]
-        mixing = any(dose.active for dose in self.modules() if isinstance(dose, Dose))
-        return bool(self.__dict__["use_nested_tensor"]) and not mixing
+        active = any(alpha.active for alpha in site_alphas(self).values())
+        return bool(self.__dict__["use_nested_tensor"]) and not active
 
 
-def _find(model: nn.Module) -> list[Place]:
+def _find(model: nn.Module) -> list[Site]:
     found = []
     for path, module in model.named_modules():
         if isinstance(module, nn.MultiheadAttention):
             check_forward(path, module)
             if type(module).forward is not nn.MultiheadAttention.forward:
                 raise BadInput(path, "torch.nn.MultiheadAttention with its own forward", type(module).__name__)
-            found.append(Place(path=path or type(model).__name__, module=module, heads=module.num_heads))
+            found.append(Site(path=path or type(model).__name__, module=module, heads=module.num_heads))
     return found
 
 
-def _install(model: nn.Module, found: list[Place]) -> None:
-    for place in found:
-        swap(place.module, _MixedAttention)
-    converted = {id(place.module) for place in found}
+def _install(model: nn.Module, found: list[Site]) -> None:
+    for site in found:
+        swap(site.module, _MixedAttention)
+    converted = {id(site.module) for site in found}
     for module in model.modules():
         nested = isinstance(module, nn.TransformerEncoder) and "use_nested_tensor" in module.__dict__
         if nested and any(id(inner) in converted for inner in module.modules()):

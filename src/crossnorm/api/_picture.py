@@ -14,7 +14,7 @@ from crossnorm.data import Task, load_task, prepare
 from crossnorm.errors import BadInput
 from crossnorm.io import make_folder
 from crossnorm.models import load_model
-from crossnorm.models.attention_maps import look_at_heads
+from crossnorm.models.attention_maps import attention_maps
 from crossnorm.report.figures.style import save
 from crossnorm.report.gallery.gallery_page import Exhibit, write_gallery
 from crossnorm.report.gallery.heatmaps import HeadValues, heads_figure, products_figure
@@ -126,7 +126,7 @@ def _heads(file: Path, model: torch.nn.Module, task: Task, *, layer: int, exampl
     def forward() -> None:
         guesses.append(logits_of(model, inputs))
 
-    found = look_at_heads(model, forward, layer)
+    found = attention_maps(model, forward, layer)
     parts = [part.numpy() for part in (found.weights, found.value, found.mixed, found.plain, found.crossed)]
     heads = [HeadValues(weights=a, value=v, mixed=s, plain=p, crossed=c) for a, v, s, p, c in zip(*parts, strict=True)]
     save(heads_figure(heads, _shown(raw, task)), file, dpi=110)

@@ -1,8 +1,7 @@
-"""Pure functions: normalisers along one named axis, attention, sequence pooling, the catalogue of variants.
+"""Pure functions: attention, sequence pooling, and the variants that change their values.
 
-Axis letters, here and everywhere: b batch, h heads, q queries, k tokens (keys and values), e channels of query and
-key, d channels of a value. Names are resolved on first use, so that listing the catalogue costs no import of torch.
-Knows nothing of parameters, training or studies.
+Axes: b batch, h heads, q queries, k tokens (keys and values), e channels of query and key, d channels of a value.
+Names are loaded on first use, so that listing the variants does not import torch.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from crossnorm.functional.user_variants import per_query as per_query
     from crossnorm.functional.variant_registry import VARIANTS as VARIANTS
     from crossnorm.functional.variants import SITES as SITES
+    from crossnorm.functional.variants import Mixing as Mixing
     from crossnorm.functional.variants import Variant as Variant
     from crossnorm.functional.variants import as_variant as as_variant
     from crossnorm.functional.variants import mix as mix
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from crossnorm.functional.variants import observed as observed
 
 _HOME = {
+    "Mixing": "variants",
     "SITES": "variants",
     "VARIANTS": "variant_registry",
     "Variant": "variants",
@@ -46,6 +47,7 @@ _HOME = {
 __all__ = [
     "SITES",
     "VARIANTS",
+    "Mixing",
     "Variant",
     "Visibility",
     "as_variant",

@@ -1,7 +1,6 @@
-"""Scaled dot-product attention whose values may be remixed.
+"""Scaled dot-product attention with mixed values.
 
-`attend` is the kernel of a study, the same at every α; `attention` is the drop-in for torch's function. Knows
-nothing of the catalogue's members or of models.
+`attention` stands in for torch's function. `attend` is the form that all arms of a study compute, at every α.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from crossnorm.errors import BadInput
 from crossnorm.functional.dropout import drop
 from crossnorm.functional.masks import Visibility, read_mask
 from crossnorm.functional.variant_registry import Alpha
-from crossnorm.functional.variants import Variant, as_variant, mix
+from crossnorm.functional.variants import Mixing, Variant, as_variant, mix
 
 __all__ = ["attend", "attend_with_weights", "attention"]
 
@@ -32,34 +31,34 @@ def attention(
     variant: Variant | str = "convex",
     alpha: float | None = None,
 ) -> Tensor:
-    """Attention with remixed values: softmax(scale · Q Kᵀ) V′, V′ a variant of V at dose α.
+    """Attention with mixed values: softmax(scale · Q Kᵀ) V′, where V′ is a variant of V at α.
 
     For the default variant V′ = (1-α) V + α S(V), with S(V)_jd = exp(V_jd) / Σ_i exp(V_id) the softmax over the
     tokens. The arguments up to `enable_gqa` are those of ``torch.nn.functional.scaled_dot_product_attention``.
 
-    At α = 0 this *calls* torch's function, hence the same bits, and torch's own answer where a query sees nothing.
-    Elsewhere the weights are computed openly (two matrix products and a softmax), dropout acts on them first, a
-    query that sees nothing gets zeros, and padded tokens take no part: changing what they hold changes no bit.
-    Where the mask differs by query, causal above all, S is taken over what each query sees, so nothing leaks.
+    At α = 0 this calls torch's function: the bits are the same, and so is the result of a query that sees no token.
+    At any other α the attention weights are materialized and dropout is applied to them before the values are mixed.
+    A query that sees no token gets zeros. Hidden tokens take no part: changing their contents changes no bit. If the
+    mask differs by query, as a causal mask does, S is taken over the tokens that each query sees, so nothing leaks.
 
     Args:
         query: Q (…, q, e): q queries of e channels.
         key: K (…, k, e): k tokens.
         value: V (…, k, d).
-        attn_mask: Broadcastable to (…, q, k). Boolean: True = visible. Float: added to the scores; hides where it
-            is ≤ finfo(dtype).min / 2, −inf included.
+        attn_mask: Broadcastable to (…, q, k). Boolean: True = visible. Float: added to the scores; a token is hidden
+            where it is ≤ finfo(dtype).min / 2, −inf included.
         dropout_p: Probability of dropping a weight; applied whenever it is not 0, as in torch.
         is_causal: Query i sees tokens 0 … i (torch's top-left triangle); excludes `attn_mask`.
         scale: Factor of the scores; None: e^-½.
-        enable_gqa: Repeat the heads (axis -3) of key and value to those of the query.
+        enable_gqa: Repeat the heads (axis -3) of key and value to match those of the query.
         variant: A name of ``crossnorm list variants``, ``module:function``, or a `Variant`.
-        alpha: The dose; None: the `Variant`'s own, or 1.
+        alpha: α; None: that of the `Variant`, or 1.
 
     Returns:
         (…, q, d).
 
     Raises:
-        BadInput: An unknown variant, α given twice, shapes or masks that do not fit.
+        BadInput: An unknown variant, α given twice, or shapes or masks that do not fit.
 
     Example:
         >>> import torch, crossnorm
@@ -83,7 +82,8 @@ def attention(
         dropout_p=dropout_p,
         scale=scale,
         enable_gqa=enable_gqa,
-        variant=variant,
+        mixing=variant.mixing,
+        alpha=variant.alpha,
     )
 
 
@@ -97,13 +97,13 @@ def attend(
     dropout_p: float = 0.0,
     scale: float | None = None,
     enable_gqa: bool = False,
-    variant: Variant | None = None,
-    alpha: Alpha | None = None,
+    mixing: Mixing | None = None,
+    alpha: Alpha = 1.0,
     draws: str = "torch",
 ) -> Tensor:
-    """The open form of `attention` at every α: what all arms of a study share, the baseline included.
+    """`attention` with its weights materialized at every α, as all arms of a study compute it.
 
-    Draws the same random numbers whatever the variant; ``variant=None`` equals α = 0 to the bit.
+    It draws the same random numbers for every mixing, and ``mixing=None`` equals α = 0 to the bit.
 
     Args:
         query: Q (…, q, e).
@@ -111,14 +111,14 @@ def attend(
         value: V (…, k, d).
         attn_mask: As in `attention`.
         is_causal: As in `attention`.
-        dropout_p: As in `attention`; draws from torch's global generator.
+        dropout_p: As in `attention`; drawn from torch's global generator.
         scale: As in `attention`.
         enable_gqa: As in `attention`.
-        variant: None: plain attention.
-        alpha: The dose in force, a number or a tensor broadcastable to (…, k, d); None: the variant's own.
-        draws: How dropout draws: "torch", as torch's own attention does on a CPU, so that a model whose attention this
-            stands in for drops the same weights at α = 0 and elsewhere; "words", which is faster, where every arm
-            takes this form (see `crossnorm.functional.dropout.drop`).
+        mixing: How the values are mixed; None: plain attention.
+        alpha: α, a number or a tensor that broadcasts to (…, k, d).
+        draws: How dropout draws. ``"torch"``: as torch's own attention does on a CPU, so that a converted model drops
+            the same weights at α = 0 and at any other α. ``"words"``: faster, for models whose every arm computes
+            this form; see `crossnorm.functional.dropout.drop`.
 
     Returns:
         (…, q, d).
@@ -132,7 +132,7 @@ def attend(
         dropout_p=dropout_p,
         scale=scale,
         enable_gqa=enable_gqa,
-        variant=variant,
+        mixing=mixing,
         alpha=alpha,
         draws=draws,
     )[0]
@@ -148,11 +148,11 @@ def attend_with_weights(
     dropout_p: float = 0.0,
     scale: float | None = None,
     enable_gqa: bool = False,
-    variant: Variant | None = None,
-    alpha: Alpha | None = None,
+    mixing: Mixing | None = None,
+    alpha: Alpha = 1.0,
     draws: str = "torch",
 ) -> tuple[Tensor, Tensor]:
-    """`attend` and the attention weights A (…, q, k) it used, after dropout; arguments as in `attend`."""
+    """As `attend`; also returns the attention weights A (…, q, k), after dropout."""
     _check_channels(query, key, value)
     if not 0 <= dropout_p <= 1:
         raise BadInput("dropout_p", "a probability", dropout_p)
@@ -164,14 +164,14 @@ def attend_with_weights(
     if dropout_p:
         weights = drop(weights, dropout_p) if draws == "words" else F.dropout(weights, dropout_p)
     seen = visible.to_any()
-    if seen is not None:  # 0 · NaN is NaN: what padded tokens hold must not reach the product
+    if seen is not None:  # 0 · NaN is NaN, so the contents of hidden tokens must not reach the product
         value = value.masked_fill(~seen.unsqueeze(-1), 0.0)
-    return mix(weights, value, visible, variant, alpha), weights
+    return mix(weights, value, visible, mixing, alpha), weights
 
 
 def _weights(query: Tensor, key: Tensor, visible: Visibility, bias: Tensor | None, scale: float | None) -> Tensor:
-    """A = softmax(scale · Q Kᵀ + bias) over the visible tokens; a query that sees nothing has weights 0."""
-    # Packed first: scaled with gaps, it would take a slow pass and be packed for the product after all.
+    """A = softmax(scale · Q Kᵀ + bias) over the visible tokens; the weights of a query that sees none are 0."""
+    # Contiguous before scaling: scaling a strided tensor is slow, and the product would copy it anyway.
     packed = query.contiguous() * (query.shape[-1] ** -0.5 if scale is None else scale)
     scores = packed @ key.transpose(-2, -1)
     if bias is not None:
@@ -179,7 +179,7 @@ def _weights(query: Tensor, key: Tensor, visible: Visibility, bias: Tensor | Non
     mask = visible.mask()
     if mask is None:
         return scores.softmax(-1)
-    # The finite minimum instead of −inf: a row without any visible token stays free of NaN, also backwards.
+    # finfo.min instead of −inf: a row without a visible token gets no NaN, in the gradient either.
     return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(~mask, 0.0)
 
 
@@ -204,7 +204,7 @@ def _check_leading(query: Tensor, key: Tensor, value: Tensor) -> tuple[int, ...]
     """The broadcast axes before (tokens, channels)."""
     try:
         shapes = (query.shape[:-2], key.shape[:-2], value.shape[:-2])
-        if shapes[0] == shapes[1] == shapes[2]:  # mostly, and broadcasting takes its time
+        if shapes[0] == shapes[1] == shapes[2]:  # the usual case; broadcast_shapes is slow
             return tuple(shapes[0])
         return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
     except RuntimeError:

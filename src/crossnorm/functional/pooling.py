@@ -1,6 +1,4 @@
-"""Sequence pooling (SeqPool) whose values may be remixed.
-
-One query per example, whose weights are the softmax of a learned score of each token. Knows nothing of models.
+"""Sequence pooling (SeqPool) with mixed values: one query per example, its weights the softmax of a score per token.
 
 Source: Compact Transformers, arXiv 2104.05704, section 3.3.
 """
@@ -13,7 +11,7 @@ from torch import Tensor
 from crossnorm.errors import BadInput
 from crossnorm.functional.masks import read_mask
 from crossnorm.functional.variant_registry import Alpha
-from crossnorm.functional.variants import Variant, as_variant, mix
+from crossnorm.functional.variants import Mixing, Variant, as_variant, mix
 
 __all__ = ["pool", "sequence_pool"]
 
@@ -26,12 +24,12 @@ def sequence_pool(
     variant: Variant | str = "convex",
     alpha: float | None = None,
 ) -> Tensor:
-    """Weighted sum of the remixed tokens: softmax(scores)ᵀ X′, X′ a variant of the tokens X at dose α.
+    """Weighted sum of the mixed tokens: softmax(scores)ᵀ X′, where X′ is a variant of the tokens X at α.
 
     Args:
         tokens: X (batch, tokens, dim).
         scores: (batch, tokens), before the softmax.
-        mask: (batch, tokens), True = real; hidden tokens take no part, an example without any gives zeros.
+        mask: (batch, tokens), True = real. Other tokens take no part; an example without a real token gives zeros.
         variant: As in `crossnorm.attention`.
         alpha: As in `crossnorm.attention`.
 
@@ -39,9 +37,10 @@ def sequence_pool(
         (batch, dim).
 
     Raises:
-        BadInput: An unknown variant, α given twice, shapes that do not fit.
+        BadInput: An unknown variant, α given twice, or shapes that do not fit.
     """
-    return pool(tokens, scores, mask=mask, variant=as_variant(variant, alpha))
+    variant = as_variant(variant, alpha)
+    return pool(tokens, scores, mask=mask, mixing=variant.mixing, alpha=variant.alpha)
 
 
 def pool(
@@ -49,17 +48,17 @@ def pool(
     scores: Tensor,
     *,
     mask: Tensor | None = None,
-    variant: Variant | None = None,
-    alpha: Alpha | None = None,
+    mixing: Mixing | None = None,
+    alpha: Alpha = 1.0,
 ) -> Tensor:
-    """`sequence_pool` as the models of a study call it: ``variant=None`` equals α = 0 to the bit.
+    """`sequence_pool` as the layers of a model call it; ``mixing=None`` equals α = 0 to the bit.
 
     Args:
         tokens: X (batch, tokens, dim).
         scores: (batch, tokens).
         mask: (batch, tokens), True = real.
-        variant: None: plain pooling.
-        alpha: The dose in force; None: the variant's own.
+        mixing: How the values are mixed; None: plain pooling.
+        alpha: α, a number or a tensor that broadcasts to (batch, tokens, dim).
 
     Returns:
         (batch, dim).
@@ -73,7 +72,7 @@ def pool(
         hidden = ~visible.keys
         weights = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(hidden, 0.0)
         tokens = tokens.masked_fill(hidden.unsqueeze(-1), 0.0)
-    return mix(weights.unsqueeze(-2), tokens, visible, variant, alpha).squeeze(-2)
+    return mix(weights.unsqueeze(-2), tokens, visible, mixing, alpha).squeeze(-2)
 
 
 def _check_shapes(tokens: Tensor, scores: Tensor, mask: Tensor | None) -> None:

@@ -16,7 +16,7 @@ from crossnorm.errors import BadInput
 from crossnorm.functional.masks import Visibility
 from crossnorm.functional.variant_registry import Alpha
 
-__all__ = ["mix_own", "own_function", "per_query"]
+__all__ = ["mix_by_function", "per_query", "user_function"]
 
 Own = TypeVar("Own", bound=Callable[..., Tensor])
 
@@ -33,7 +33,7 @@ def per_query(function: Own) -> Own:
     return function
 
 
-def own_function(name: str) -> Callable[..., Any]:
+def user_function(name: str) -> Callable[..., Any]:
     """The function that ``module:function`` names, in a module that is already imported.
 
     Nothing is imported here: a study file may name a function, only its user may have it run.
@@ -57,12 +57,12 @@ def own_function(name: str) -> Callable[..., Any]:
     return cast("Callable[..., Any]", function)
 
 
-def mix_own(weights: Tensor, value: Tensor, visible: Visibility, name: str, alpha: Alpha) -> Tensor:
+def mix_by_function(weights: Tensor, value: Tensor, visible: Visibility, name: str, alpha: Alpha) -> Tensor:
     """The branch's output (…, q, d) for the variant ``module:function``; arguments as in `mix`."""
-    function = own_function(name)
+    function = user_function(name)
     if visible.pairs is None:
         keys = None if visible.keys is None else visible.keys.expand(value.shape[:-1])
-        mixed = _call_own(function, name, value, alpha, keys, value.shape)
+        mixed = _call(function, name, value, alpha, keys, value.shape)
         return weights @ mixed.to(weights.dtype)
     if not getattr(function, "__crossnorm_per_query__", False):
         hint = "A sum over all tokens would leak. See crossnorm.per_query."
@@ -70,11 +70,11 @@ def mix_own(weights: Tensor, value: Tensor, visible: Visibility, name: str, alph
             f"variant {name!r}", "a mask that is the same for every query", "one that differs by query", hint
         )
     pairs = visible.pairs.expand(*value.shape[:-2], *weights.shape[-2:])
-    mixed = _call_own(function, name, value, alpha, pairs, (*pairs.shape, value.shape[-1]))
+    mixed = _call(function, name, value, alpha, pairs, (*pairs.shape, value.shape[-1]))
     return torch.einsum("...qk,...qkd->...qd", weights, mixed.to(weights.dtype))
 
 
-def _call_own(
+def _call(
     function: Callable[..., Any],
     name: str,
     value: Tensor,

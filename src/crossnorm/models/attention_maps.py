@@ -1,7 +1,4 @@
-"""What the heads of one attention layer do with one input: attention map, values, their softmax, both outcomes.
-
-Looks and changes nothing. Knows nothing of pictures.
-"""
+"""Attention map, values, their softmax and both products, for every head of one attention layer on one input."""
 
 from __future__ import annotations
 
@@ -12,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from crossnorm.errors import BadInput
-from crossnorm.functional import Variant, Visibility, mix, observed
-from crossnorm.models import places
+from crossnorm.functional import Mixing, Visibility, mix, observed
+from crossnorm.models.variant_sites import own_sites
 
-__all__ = ["Heads", "look_at_heads"]
+__all__ = ["Heads", "attention_maps"]
+
+_CONVEX = Mixing(name="convex", gain=1.0, temperature=1.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,9 +24,9 @@ class Heads:
     Args:
         weights: Attention A (heads, queries, tokens).
         value: V (heads, tokens, channels).
-        mixed: S(V), the softmax of V over the tokens (under a causal mask over all of them, for the eye only).
+        mixed: S(V), the softmax of V over all tokens, also under a causal mask.
         plain: A·V (heads, queries, channels).
-        crossed: A·S(V), over what each query sees.
+        crossed: A·S(V), where S is taken over the tokens that each query sees.
     """
 
     weights: Tensor
@@ -38,7 +37,7 @@ class Heads:
 
 
 @torch.inference_mode()
-def look_at_heads(model: nn.Module, forward: Callable[[], object], layer: int) -> Heads:
+def attention_maps(model: nn.Module, forward: Callable[[], object], layer: int) -> Heads:
     """The heads of one attention layer during one forward pass on a batch of one.
 
     Args:
@@ -49,14 +48,14 @@ def look_at_heads(model: nn.Module, forward: Callable[[], object], layer: int) -
     Raises:
         BadInput: No such layer.
     """
-    paths = [path for path, _ in places(model)]
-    attention = [k for k, path in enumerate(paths) if "pool" not in path]
+    sites = own_sites(model)
+    attention = [index for index, site in enumerate(sites) if site.kind == "attention"]
     if not -len(attention) <= layer < len(attention):
         raise BadInput("layer", f"the index of an attention layer, 0 to {len(attention) - 1}", layer)
-    wanted, seen, found = attention[layer], iter(range(len(paths))), []
+    wanted, calls, found = attention[layer], iter(range(len(sites))), []
 
-    def observe(weights: Tensor, value: Tensor, visible: Visibility, variant: Variant | None, alpha: object) -> None:
-        if next(seen) == wanted:
+    def observe(weights: Tensor, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: object) -> None:
+        if next(calls) == wanted:
             found.append((weights.double().cpu(), value.double().cpu(), visible))
 
     with observed(observe):
@@ -66,7 +65,7 @@ def look_at_heads(model: nn.Module, forward: Callable[[], object], layer: int) -
         keys=None if visible.keys is None else visible.keys.cpu(),
         pairs=None if visible.pairs is None else visible.pairs.cpu(),
     )
-    crossed = mix(weights, value, visible, Variant(name="convex", alpha=1.0))
+    crossed = mix(weights, value, visible, _CONVEX, 1.0)
     parts = (weights, value, value.softmax(-2), weights @ value, crossed)
     weights, value, mixed, plain, crossed = (part[0] for part in parts)
     return Heads(weights=weights, value=value, mixed=mixed, plain=plain, crossed=crossed)

@@ -1,7 +1,4 @@
-"""The models: a tokenizer and a classifier, for images and for words; the causal language model.
-
-Knows how inputs are checked and weights are initialised; knows nothing of presets, files or variants.
-"""
+"""The models for images, text and language: input checks, a tokenizer, the encoder, and weight initialization."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ from torch import Tensor, nn
 from crossnorm.errors import BadInput
 from crossnorm.models.config import Config, ImageConfig, LanguageConfig, TextConfig
 from crossnorm.models.encoder import Classifier
-from crossnorm.models.layers import Cache
 from crossnorm.models.patch_embeddings import (
     ConvTokenizer,
     PatchTokenizer,
@@ -28,7 +24,7 @@ class CompactTransformer(nn.Module):
     """ViT-Lite, CVT or CCT for images (arXiv 2104.05704).
 
     Args:
-        config: What it is made of.
+        config: The configuration.
     """
 
     def __init__(self, config: ImageConfig) -> None:
@@ -38,12 +34,12 @@ class CompactTransformer(nn.Module):
         self.grid = self.tokenizer.grid(config.size)
         rows, columns = self.grid
         self.classifier = Classifier(config, tokens=rows * columns, outputs=config.num_classes)
-        _initialise(self)
+        _initialize(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, channels, height, width) float → logits (batch, classes).
 
-        The size is the configured one; without positions any size will do.
+        Height and width are those of the configuration; a model without positions takes any.
         """
         config = self.config
         height, width = config.size
@@ -58,7 +54,7 @@ class TextTransformer(nn.Module):
     """Transformer, ViT-Lite, CVT or CCT for words.
 
     Args:
-        config: What it is made of.
+        config: The configuration.
     """
 
     def __init__(self, config: TextConfig) -> None:
@@ -68,14 +64,14 @@ class TextTransformer(nn.Module):
         self.tokenizer = _word_tokenizer(config)
         tokens = int(self.tokenizer.length(config.seq_len))
         self.classifier = Classifier(config, tokens=tokens, outputs=config.num_classes)
-        _initialise(self)
+        _initialize(self)
 
     def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits (batch, classes) of word ids.
 
         Args:
-            ids: (batch, words), at most seq_len real words where there are positions.
-            mask: (batch, words) boolean, True = real, padding at the right only; None: all are real.
+            ids: (batch, words), at most seq_len real words if the model has positions.
+            mask: (batch, words) boolean, True = real, padding only at the right; None: all are real.
         """
         ids, mask = self._checked(ids, mask)
         tokens, mask = self.tokenizer(self.embedder(ids, mask), mask)
@@ -95,10 +91,10 @@ class TextTransformer(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """A causal language model of the same blocks: next-token logits after every token.
+    """A causal language model of the same blocks: logits of the next token at every token.
 
     Args:
-        config: What it is made of.
+        config: The configuration.
     """
 
     def __init__(self, config: LanguageConfig) -> None:
@@ -106,28 +102,19 @@ class LanguageModel(nn.Module):
         self.config = config
         self.embedder = WordEmbedder(config.vocab_size, config.width, padding=None)
         self.classifier = Classifier(config, tokens=config.seq_len, outputs=config.vocab_size)
-        _initialise(self)
+        _initialize(self)
 
-    def forward(self, ids: Tensor, caches: list[Cache] | None = None) -> Tensor:
-        """(batch, tokens) → logits (batch, tokens, vocabulary).
-
-        Args:
-            ids: Token ids, at most seq_len of them, the cached ones counted.
-            caches: From `empty_caches`; holds the tokens so far and is extended by these.
-        """
+    def forward(self, ids: Tensor) -> Tensor:
+        """(batch, tokens) ids, at most seq_len tokens → logits (batch, tokens, vocabulary)."""
         _check_ids(ids)
-        return self.classifier(self.embedder(ids), None, caches)  # type: ignore[no-any-return]
-
-    def empty_caches(self) -> list[Cache]:
-        """One empty cache per block."""
-        return [Cache() for _ in self.classifier.blocks]
+        return self.classifier(self.embedder(ids))  # type: ignore[no-any-return]
 
 
 Model = CompactTransformer | TextTransformer | LanguageModel
 
 
 def build(config: Config) -> Model:
-    """The model of a configuration, its weights drawn from torch's global generator."""
+    """The model of a configuration, with weights drawn from torch's global generator."""
     if isinstance(config, ImageConfig):
         return CompactTransformer(config)
     if isinstance(config, TextConfig):
@@ -136,14 +123,14 @@ def build(config: Config) -> Model:
     return LanguageModel(config)
 
 
-def _initialise(model: nn.Module) -> None:
+def _initialize(model: nn.Module) -> None:
     """Draw the weights as published.
 
-    Convolutions Kaiming-normal, linears trunc-normal 0.02, learnable positions trunc-normal 0.2, word vectors
-    N(0, 1), the padding word's zero; biases and class token 0, LayerNorm 1 and 0 (already so).
+    Convolutions: Kaiming normal. Linear layers: truncated normal, sd 0.02. Learnable positions: truncated normal, sd
+    0.2. Biases: 0. Word vectors N(0, 1), class token 0 and LayerNorm 1 and 0 are set where they are made.
     """
     if any(parameter.is_meta for parameter in model.parameters()):
-        return  # only shapes: nothing to draw
+        return
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
@@ -156,7 +143,7 @@ def _initialise(model: nn.Module) -> None:
 
 
 def _check_mask(mask: Tensor, ids: Tensor) -> None:
-    """Refuse what is not right padding of non-empty rows."""
+    """Raise unless the mask is right padding of non-empty rows."""
     if mask.shape != ids.shape or mask.dtype != torch.bool:
         got = f"{tuple(mask.shape)} of {mask.dtype}"
         raise BadInput("mask", f"a boolean mask {tuple(ids.shape)}, True = real", got)

@@ -1,7 +1,6 @@
 """The encoder and what follows it: (class token) → positions → blocks → norm → pooling → linear.
 
-One module for images, text and language models, with the published parameter names. Knows nothing of where
-its tokens come from.
+One module for image, text and language models, with the published parameter names.
 
 Axes: b batch, n tokens, w width.
 """
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from crossnorm.errors import BadInput
 from crossnorm.models.config import Config
-from crossnorm.models.layers import Block, Cache, SequencePool, sine_table
+from crossnorm.models.layers import Block, SequencePool, sine_table
 
 __all__ = ["Classifier"]
 
@@ -23,8 +22,8 @@ class Classifier(nn.Module):
 
     Args:
         config: Sizes, positions, dropout, pooling.
-        tokens: How many tokens the positions cover, the class token not counted.
-        outputs: Logits.
+        tokens: Number of tokens that the positions cover, without the class token.
+        outputs: Number of logits.
     """
 
     class_emb: Tensor | None
@@ -58,49 +57,36 @@ class Classifier(nn.Module):
         self.fc = nn.Linear(width, outputs)
 
     def _add_positions(self, kind: str, rows: int, width: int) -> None:
-        """A trained table, a fixed one (part of the state dict all the same), or none."""
+        """A learned table, a fixed one (which is in the state dict too), or none."""
         if kind == "learnable":
             self.positional_emb = nn.Parameter(torch.zeros(1, rows, width))
         else:
             self.register_buffer("positional_emb", sine_table(rows, width) if kind == "sine" else None)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None, caches: list[Cache] | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits of the tokens.
 
         Args:
             tokens: (b, n, w).
             mask: (b, n), True = real; None: all are.
-            caches: One per block, of the tokens that came before; only without pooling.
         """
-        x, mask = self._embed(tokens, mask, start=len(caches[0]) if caches else 0)
-        visible, is_causal = self._visible(x, mask, seen=len(caches[0]) if caches else 0)
-        for index, block in enumerate(self.blocks):
-            x = block(x, visible, is_causal=is_causal, cache=caches[index] if caches else None)
+        x, mask = self._embed(tokens, mask)
+        visible = None if mask is None else mask[:, None, None, :]
+        for block in self.blocks:
+            x = block(x, visible, is_causal=self.causal)
         return self.fc(self._pooled(self.norm(x), mask))  # type: ignore[no-any-return]
 
-    def _embed(self, x: Tensor, mask: Tensor | None, *, start: int) -> tuple[Tensor, Tensor | None]:
+    def _embed(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Class token first, then positions, then dropout."""
         if self.class_emb is not None:
             x = torch.cat([self.class_emb.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
             mask = None if mask is None else nn.functional.pad(mask, (1, 0), value=True)
         if self.positional_emb is not None:
-            end = start + x.shape[1]
-            if end > self.positional_emb.shape[1]:
-                raise BadInput("input", f"at most {self.tokens} tokens, as many as there are positions", end)
-            x = x + self.positional_emb[:, start:end]
+            length = x.shape[1]
+            if length > self.positional_emb.shape[1]:
+                raise BadInput("input", f"at most {self.tokens} tokens, as many as there are positions", length)
+            x = x + self.positional_emb[:, :length]
         return self.dropout(x), mask
-
-    def _visible(self, x: Tensor, mask: Tensor | None, *, seen: int) -> tuple[Tensor | None, bool]:
-        """Which keys each query sees, as a mask and a flag for `attend`."""
-        if not self.causal:
-            return (None if mask is None else mask[:, None, None, :]), False
-        queries = x.shape[1]
-        if seen == 0:
-            return None, True
-        if queries == 1:
-            return None, False
-        visible = torch.ones(queries, seen + queries, dtype=torch.bool, device=x.device)
-        return visible.tril(seen), False
 
     def _pooled(self, x: Tensor, mask: Tensor | None) -> Tensor:
         if self.pooling == "class":

@@ -1,17 +1,14 @@
-"""`create_model`: from a name to a model, with its variant and, if asked, its published weights.
-
-Knows presets, models, sites and weights; knows nothing of training.
-"""
+"""`create_model`: a model by name, with a variant and published weights on request."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from crossnorm.functional import Variant
+from crossnorm.functional import Variant, as_variant
 from crossnorm.models.compact_transformers import Model, build
 from crossnorm.models.presets import configure
 from crossnorm.models.published_weights import load_published
-from crossnorm.models.variant_sites import place
+from crossnorm.models.variant_sites import add_variant, choose_sites, own_sites
 
 __all__ = ["create_model"]
 
@@ -19,9 +16,10 @@ __all__ = ["create_model"]
 def create_model(name: str, *, pretrained: bool = False, variant: Variant | str | None = None, **config: Any) -> Model:
     """A model by name.
 
-    Weights are drawn from torch's global generator, the same ones for every variant; without a variant the model
-    computes, to the bit, what it computes with any variant at α = 0. The variant ``batch`` normalises over the
-    batch: the logits of an example then depend on the others beside it.
+    Weights are drawn from torch's global generator and do not depend on the variant. A model without a variant equals
+    one with any variant at α = 0 to the bit. To change α afterwards, or to remove the variant, take
+    ``crossnorm.adapters.Handle(model)``. With the variant ``batch`` the logits of an example depend on the other
+    examples of the batch.
 
     Args:
         name: One of `list_models()`.
@@ -34,11 +32,13 @@ def create_model(name: str, *, pretrained: bool = False, variant: Variant | str 
         (ids → next-token logits), in training mode.
 
     Raises:
-        BadInput: Unknown name or keyword, a value out of range, a site that the model has not, weights that do
-            not exist, cannot be fetched or do not fit.
+        BadInput: An unknown name or keyword, a value out of range, a site that the model does not have, or published
+            weights that do not exist, cannot be fetched or do not fit.
     """
     model = build(configure(name, config))
-    place(model, variant)
+    if variant is not None:
+        variant = as_variant(variant)
+        add_variant(model, choose_sites(own_sites(model), variant), variant)
     if pretrained:
         load_published(model, name)
     return model

@@ -1,44 +1,18 @@
-"""The layers of the Compact Transformers: attention, block, pooling, positions.
-
-Parameters have the published names. Knows nothing of images, words or configurations; attention and pooling
-themselves are `crossnorm.functional`.
+"""The layers of the Compact Transformers: attention, block, pooling, positions. Parameters have the published names.
 
 Axes: b batch, n tokens, w width, h heads, d channels per head.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossnorm.functional import Variant, attend, pool
+from crossnorm.functional import Mixing, attend, pool
+from crossnorm.models.site_alpha import ATTRIBUTE, SiteAlpha
 
-__all__ = ["Block", "Cache", "SelfAttention", "SequencePool", "drop_path", "sine_table"]
-
-
-@dataclass(kw_only=True)
-class Cache:
-    """Keys and values of the tokens so far, (b, h, n, d) each; grows by `extend`.
-
-    Values are kept as they are: the cross-normalised value of a token changes with every query that sees
-    more tokens, so it cannot be stored.
-    """
-
-    keys: Tensor | None = None
-    values: Tensor | None = None
-
-    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """All keys and all values, the given ones appended."""
-        if self.keys is not None and self.values is not None:
-            key, value = torch.cat([self.keys, key], dim=-2), torch.cat([self.values, value], dim=-2)
-        self.keys, self.values = key, value
-        return key, value
-
-    def __len__(self) -> int:
-        return 0 if self.keys is None else self.keys.shape[-2]
+__all__ = ["Block", "SelfAttention", "SequencePool", "drop_path", "sine_table"]
 
 
 class SelfAttention(nn.Module):
@@ -50,27 +24,22 @@ class SelfAttention(nn.Module):
         attention_dropout: Rate on the attention weights.
 
     Attributes:
-        variant: What is done with the values, or None.
-        alpha: The dose of the variant; 0 without one.
+        crossnorm: The variant and its α; None: plain attention.
     """
 
-    variant: Variant | None
-    alpha: float
+    crossnorm: SiteAlpha | None
 
     def __init__(self, width: int, heads: int, *, attention_dropout: float = 0.0) -> None:
         super().__init__()
         self.heads, self.attention_dropout = heads, attention_dropout
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.proj = nn.Linear(width, width)
-        self.variant, self.alpha = None, 0.0
+        self.register_module(ATTRIBUTE, None)
 
-    def forward(
-        self, x: Tensor, visible: Tensor | None = None, *, is_causal: bool = False, cache: Cache | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, visible: Tensor | None = None, *, is_causal: bool = False) -> Tensor:
         """(b, n, w) → (b, n, w); `visible` is boolean and broadcasts to (b, h, queries, keys)."""
         query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        if cache is not None:
-            key, value = cache.extend(key, value)
+        mixing, alpha = _variant_of(self.crossnorm)
         mixed = attend(
             query,
             key,
@@ -78,8 +47,8 @@ class SelfAttention(nn.Module):
             attn_mask=visible,
             is_causal=is_causal,
             dropout_p=self.attention_dropout if self.training else 0.0,
-            variant=self.variant,
-            alpha=None if self.variant is None else self.alpha,
+            mixing=mixing,
+            alpha=alpha,
             draws="words",
         )
         return self.proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
@@ -92,22 +61,24 @@ class SequencePool(nn.Linear):
         width: Channels per token.
 
     Attributes:
-        variant: What is done with the values (the tokens themselves), or None.
-        alpha: The dose of the variant; 0 without one.
+        crossnorm: The variant and its α, which mix the tokens themselves; None: plain pooling.
     """
 
-    variant: Variant | None
-    alpha: float
+    crossnorm: SiteAlpha | None
 
     def __init__(self, width: int) -> None:
         super().__init__(width, 1)
-        self.variant, self.alpha = None, 0.0
+        self.register_module(ATTRIBUTE, None)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """(b, n, w) → (b, w); `mask` (b, n), True = real."""
         scores = super().forward(tokens).squeeze(-1)
-        alpha = None if self.variant is None else self.alpha
-        return pool(tokens, scores, mask=mask, variant=self.variant, alpha=alpha)
+        mixing, alpha = _variant_of(self.crossnorm)
+        return pool(tokens, scores, mask=mask, mixing=mixing, alpha=alpha)
+
+
+def _variant_of(site: SiteAlpha | None) -> tuple[Mixing | None, float | Tensor]:
+    return (None, 0.0) if site is None else (site.mixing, site.operand())
 
 
 class Block(nn.Module):
@@ -117,8 +88,8 @@ class Block(nn.Module):
         x = norm1(x)
         x = x + drop_path(mlp(x))
 
-    The second norm *replaces* the residual stream, where one would expect mlp(norm1(x)) beside an untouched x:
-    an accident of the published code that its weights depend on.
+    The second norm replaces the residual stream. A standard pre-norm block would leave x as it is and compute
+    mlp(norm1(x)). This is an accident of the published code, which the published weights depend on.
 
     Args:
         width: Channels per token.
@@ -148,12 +119,10 @@ class Block(nn.Module):
         self.linear2 = nn.Linear(hidden, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, x: Tensor, visible: Tensor | None = None, *, is_causal: bool = False, cache: Cache | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, visible: Tensor | None = None, *, is_causal: bool = False) -> Tensor:
         """(b, n, w) → (b, n, w); arguments as `SelfAttention`."""
         rate = self.stochastic_depth if self.training else 0.0
-        attended = self.self_attn(self.pre_norm(x), visible, is_causal=is_causal, cache=cache)
+        attended = self.self_attn(self.pre_norm(x), visible, is_causal=is_causal)
         x = x + drop_path(self.dropout(attended), rate)
         x = self.norm1(x)
         hidden = self.dropout(F.gelu(self.linear1(x)))
@@ -163,7 +132,7 @@ class Block(nn.Module):
 def drop_path(branch: Tensor, rate: float) -> Tensor:
     """Zero the branch of each example with probability `rate`, scale the others by 1 / (1 - rate).
 
-    Stochastic depth (arXiv 1603.09382); draws one number per example from the global generator, none at rate 0.
+    Stochastic depth (arXiv 1603.09382). Draws one number per example from torch's global generator, none at rate 0.
     """
     if rate == 0.0:
         return branch

@@ -1,7 +1,4 @@
-"""Models as single safetensors files: the weights, and the configuration to build them from.
-
-Knows the file format; no pickle is read or written. Knows nothing of published checkpoints.
-"""
+"""A model as one safetensors file: its weights, and in the header its configuration, variant and α. No pickle."""
 
 from __future__ import annotations
 
@@ -11,15 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.io import atomic_path
 from crossnorm.models.compact_transformers import Model, build
 from crossnorm.models.config import Config, ImageConfig, LanguageConfig, TextConfig
-from crossnorm.models.variant_sites import place, sites
+from crossnorm.models.site_alpha import ATTRIBUTE, site_alphas
+from crossnorm.models.variant_sites import add_variant, choose_sites, own_sites
 
 __all__ = ["config_of", "load_model", "read_safetensors", "save_model"]
 
@@ -29,7 +26,9 @@ _KINDS: dict[str, type[Config]] = {"image": ImageConfig, "text": TextConfig, "la
 
 
 def save_model(model: Model, path: str | Path) -> None:
-    """Write weights, configuration, variant and doses as one ``.safetensors`` file, in one step.
+    """Write weights, configuration, variant and α as one ``.safetensors`` file, atomically.
+
+    A learned α is written as the number it is now.
 
     Raises:
         BadInput: Another suffix, or a folder that cannot be written.
@@ -40,16 +39,18 @@ def save_model(model: Model, path: str | Path) -> None:
     path = Path(path)
     if path.suffix != ".safetensors":
         raise BadInput("path", "a file name that ends in .safetensors", str(path))
-    tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    learned = {f"{path}.{ATTRIBUTE}.raw" for path in site_alphas(model)}
+    state = {name: tensor for name, tensor in model.state_dict().items() if name not in learned}
+    tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
     try:
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata={_KEY: json.dumps(_describe(model)), "format": "pt"})
     except (OSError, SafetensorError) as error:
-        raise BadInput(str(path), "a place that can be written", str(error)) from None
+        raise BadInput.because(str(path), f"cannot be written: {error}") from None
 
 
 def load_model(path: str | Path) -> Model:
-    """The model that `save_model` wrote: same configuration, weights, variant and doses; in training mode.
+    """The model that `save_model` wrote, in training mode: same configuration, weights, variant and α.
 
     Raises:
         BadInput: No such file, a damaged one, or one without a configuration.
@@ -62,10 +63,12 @@ def load_model(path: str | Path) -> Model:
         raise BadInput(str(path), f"a file of format {FORMAT}", f"format {description.get('format')}")
     try:
         model = build(_KINDS[description["kind"]](**description["config"]))
-        variant = description["variant"]
-        place(model, None if variant is None else Variant(**variant))
+        if description["variant"] is not None:
+            variant = Variant(**description["variant"])
+            add_variant(model, choose_sites(own_sites(model), variant), variant)
+        alphas = site_alphas(model)
         for site, alpha in description["alpha"].items():
-            model.get_submodule(site).alpha = torch.tensor(alpha)[:, None, None] if isinstance(alpha, list) else alpha
+            alphas[site].write(tuple(alpha) if isinstance(alpha, list) else float(alpha))
         model.load_state_dict(tensors)
     except BadInput as error:
         raise error.within(str(path)) from None
@@ -97,19 +100,14 @@ def config_of(description: Mapping[str, Any]) -> Config:
     return _KINDS[description["kind"]](**description["config"])
 
 
-def _plain(alpha: object) -> float | list[float]:
-    """A dose as numbers; a learned one may differ between heads."""
-    return alpha.flatten().tolist() if isinstance(alpha, Tensor) and alpha.ndim else float(alpha)  # type: ignore[arg-type]
-
-
 def _describe(model: Model) -> dict[str, Any]:
     kinds = {kind: name for name, kind in _KINDS.items()}
-    acting: dict[str, nn.Module] = {site: model.get_submodule(site) for site in sites(model)}
-    variant = next((module.variant for module in acting.values()), None)
+    alphas = site_alphas(model)
+    variant = next((alpha.variant for alpha in alphas.values()), None)
     return {
         "format": FORMAT,
         "kind": kinds[type(model.config)],
         "config": asdict(model.config),
-        "variant": asdict(variant) if isinstance(variant, Variant) else None,
-        "alpha": {site: _plain(module.alpha) for site, module in acting.items()},
+        "variant": None if variant is None else asdict(variant),
+        "alpha": {path: alpha.read() for path, alpha in alphas.items()},
     }

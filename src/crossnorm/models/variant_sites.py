@@ -1,85 +1,105 @@
-"""Where a variant acts in a model, and its dose there.
-
-Knows the two kinds of site; knows nothing of what a variant does.
-"""
+"""Sites: the modules at which a variant can act, and how a variant is added at them."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import torch
 from torch import nn
 
-from crossnorm.errors import BadInput, unknown_name
+from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.models.layers import SelfAttention, SequencePool
+from crossnorm.models.site_alpha import ATTRIBUTE, SiteAlpha
 
-__all__ = ["place", "places", "set_alpha", "sites"]
-
-Site = SelfAttention | SequencePool
-_KINDS: dict[str, tuple[type[Site], ...]] = {
-    "attention": (SelfAttention,),
-    "pool": (SequencePool,),
-    "both": (SelfAttention, SequencePool),
-}
+__all__ = ["Site", "add_variant", "choose_sites", "own_sites"]
 
 
-def sites(model: nn.Module) -> list[str]:
-    """The module paths at which the model's variant acts; empty without a variant."""
-    return [path for path, module in places(model) if module.variant is not None]
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A module at which a variant can act.
+
+    Attributes:
+        path: Its path in the model; the name of its class for the model itself.
+        module: The module.
+        heads: Number of query heads; 0: unknown.
+        kind: ``"attention"`` or ``"pool"``.
+    """
+
+    path: str
+    module: nn.Module
+    heads: int
+    kind: str = "attention"
 
 
-def set_alpha(model: nn.Module, alpha: float) -> None:
-    """Set the dose at every acting site.
+def own_sites(model: nn.Module) -> list[Site]:
+    """The attention and sequence pooling layers of a crossnorm model, in the order of the forward pass."""
+    sites = []
+    for path, module in model.named_modules():
+        path = path or type(module).__name__
+        if isinstance(module, SelfAttention):
+            sites.append(Site(path=path, module=module, heads=module.heads))
+        elif isinstance(module, SequencePool):
+            sites.append(Site(path=path, module=module, heads=1, kind="pool"))
+    return sites
+
+
+def choose_sites(sites: Sequence[Site], variant: Variant) -> list[Site]:
+    """Those sites of a model at which the variant acts.
 
     Raises:
-        BadInput: α is not a finite number, or not 0 in a model without a variant.
+        BadInput: The model has no such site, or a layer is out of range.
     """
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise BadInput("alpha", "a finite number", alpha)
-    acting = [module for _, module in places(model) if module.variant is not None]
-    if not acting and alpha != 0:
-        raise BadInput("alpha", "0 in a model without a variant", alpha)
-    for module in acting:
-        module.alpha = float(alpha)
+    kinds = ("attention", "pool") if variant.site == "both" else (variant.site,)
+    acting = [site for site in sites if site.kind in kinds]
+    if not acting:
+        hint = "The site 'pool' is sequence pooling, as CCT and CVT have it."
+        raise BadInput("Variant.site", "a site that the model has", variant.site, hint)
+    if variant.layers is None:
+        return acting
+    attention = [site for site in acting if site.kind == "attention"]
+    if not attention:
+        raise BadInput("Variant.layers", "None at the site 'pool', which has no layers", variant.layers)
+    outside = [layer for layer in variant.layers if layer >= len(attention)]
+    if outside:
+        raise BadInput("Variant.layers", f"indices of attention sites, 0 to {len(attention) - 1}", outside)
+    chosen = {attention[layer].path for layer in variant.layers}
+    return [site for site in acting if site.kind == "pool" or site.path in chosen]
 
 
-def place(model: nn.Module, variant: Variant | str | None) -> None:
-    """Put the variant, with its α, at the sites it names, and take away what stood anywhere before.
+def add_variant(model: nn.Module, sites: Sequence[Site], variant: Variant, *, learnable: str | None = None) -> None:
+    """Add the variant at the sites: at its α, or at 0 if α is learned.
 
     Args:
-        model: Any model of `create_model`.
-        variant: A variant, the name of one (its defaults), or None.
+        model: Gives the device of modules without parameters.
+        sites: See `choose_sites`.
+        variant: The variant.
+        learnable: None, ``"model"``, ``"layer"`` or ``"head"``: what has a learned α of its own.
 
     Raises:
-        BadInput: The model lacks the site, or a layer is out of range.
+        BadInput: A learned α per head where the number of heads is unknown.
     """
-    variant = Variant(name=variant) if isinstance(variant, str) else variant
-    chosen = [] if variant is None else _chosen(model, variant)
-    for _, module in places(model):
-        module.variant, module.alpha = None, 0.0
-    for module in chosen:
-        assert variant is not None
-        module.variant, module.alpha = variant, float(variant.alpha)
+    for site, alpha in zip(sites, _alphas(sites, variant, learnable), strict=True):
+        if learnable is None:
+            alpha.write(variant.alpha)
+        site.module.add_module(ATTRIBUTE, alpha.to(_device(site.module, model)))
 
 
-def _chosen(model: nn.Module, variant: Variant) -> list[Site]:
-    if variant.site not in _KINDS:
-        raise unknown_name("site", variant.site, _KINDS)
-    found = [module for _, module in places(model) if isinstance(module, _KINDS[variant.site])]
-    if not found:
-        raise BadInput("site", "a site that the model has", variant.site, "Only sequence pooling is a pool site.")
-    if variant.layers is None:
-        return found
-    if variant.site == "pool":
-        raise BadInput("layers", "None at the site 'pool', which has no layers", variant.layers)
-    attention = [module for module in found if isinstance(module, SelfAttention)]
-    outside = [layer for layer in variant.layers if not 0 <= layer < len(attention)]
-    if outside:
-        raise BadInput("layers", f"indices of attention sites, 0 to {len(attention) - 1}", outside)
-    kept = {id(attention[layer]) for layer in variant.layers}
-    return [module for module in found if isinstance(module, SequencePool) or id(module) in kept]
+def _alphas(sites: Sequence[Site], variant: Variant, learnable: str | None) -> list[SiteAlpha]:
+    if learnable is None:
+        return [SiteAlpha(variant) for _ in sites]
+    if learnable == "head":
+        unknown = next((site.path for site in sites if not site.heads), None)
+        if unknown is not None:
+            raise BadInput("learnable", "model or layer where the number of heads is unknown", f"head at {unknown}")
+        return [SiteAlpha(variant, learned=(site.heads,)) for site in sites]
+    if learnable == "layer":
+        return [SiteAlpha(variant, learned=()) for _ in sites]
+    first = SiteAlpha(variant, learned=())
+    return [first, *(SiteAlpha(variant, learned=(), owner=first) for _ in sites[1:])]
 
 
-def places(model: nn.Module) -> list[tuple[str, Site]]:
-    """Every module at which a variant could act, with its path, in the order of the forward pass."""
-    return [(path, module) for path, module in model.named_modules() if isinstance(module, Site)]
+def _device(*modules: nn.Module) -> torch.device:
+    """The device of the first parameter found in the modules."""
+    return next((p.device for module in modules for p in module.parameters()), torch.device("cpu"))

@@ -10,7 +10,7 @@ from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.models import create_model
 from crossnorm.models.presets import configure
-from crossnorm.models.variant_sites import sites
+from crossnorm.models.site_alpha import site_alphas
 from crossnorm.training.benchmark import benchmark as bench
 from crossnorm.training.benchmark import timing
 from crossnorm.training.benchmark.bench_records import BenchSettings
@@ -86,8 +86,8 @@ def test_every_variant_stands_at_its_site_while_it_is_timed(monkeypatch):
         for job in jobs.values():
             assert isinstance(job, Prepared)
             job.prepare()()
-            acting = {path: only.model.get_submodule(path) for path in sites(only.model)}
-            placed.append({(path.rpartition(".")[2], at.variant.name, at.alpha) for path, at in acting.items()})
+            acting = site_alphas(only.model)
+            placed.append({(path.rpartition(".")[2], at.mixing.name, at.read()) for path, at in acting.items()})
             assert only.step == len(placed)
         return dict(zip(jobs, ([2.0, 3.0, 5.0], [3.0, 3.0, 10.0], [2.0, 12.0, 10.0]), strict=True))
 

@@ -22,10 +22,10 @@ from tests.training.training_cases import CPU, Listener, same_bits, weights
 pytest.importorskip("transformers")
 
 from crossnorm.adapters import convert
-from crossnorm.adapters.base import doses
 from crossnorm.adapters.hf_checkpoint import load_saved_texts, save_texts
 from crossnorm.adapters.hf_text_classifier import NO_TOKEN, load_text_classifier, load_text_encoder
 from crossnorm.data import load_task, prepare
+from crossnorm.models.site_alpha import site_alphas
 from tests.pretrained_cases import write_bert, write_questions
 
 LINEAR = AlphaSchedule(kind="linear", final=1.0)
@@ -50,12 +50,13 @@ def questions(home, bert):
 def started(bert, variant=None, learnable=None, schedule=None, **changes):
     with addressed(0, "init"):
         model = load_text_classifier(bert, 6)
-    handle = None if variant is None else convert(model.body, variant, learnable=learnable)
+    if variant is not None:
+        convert(model.body, variant, learnable=learnable)
     recipe = make_recipe(
         "finetune-text", **({"batch_size": 17, "epochs": 2, "lr": 3e-3, "precision": "fp32"} | changes)
     )
     alpha_lr = 0.3 if learnable else None
-    return make_member("m", model, recipe, CPU, schedule=schedule, handle=handle, alpha_lr=alpha_lr)
+    return make_member("m", model, recipe, CPU, schedule=schedule, alpha_lr=alpha_lr)
 
 
 def trained(member, questions):
@@ -125,7 +126,7 @@ def test_a_ramp_puts_its_dose_into_the_sites(bert, questions):
     rows = trained(member, questions)
     assert [row["alpha"] for row in rows] == [0.0, 0.5, 1.0]
     assert member.handle.alpha == member.average_handle.alpha == 1.0
-    assert all(dose.read() == 1.0 for dose in doses(member.average).values())
+    assert all(alpha.read() == 1.0 for alpha in site_alphas(member.average).values())
     assert {"share_attention0", "share_attention1"} <= rows[1].keys()
 
 
@@ -179,7 +180,7 @@ def test_a_kept_model_computes_what_it_did(bert, questions, tmp_path, learnable)
     ids = prepare(questions.test.inputs, questions)
     with torch.no_grad():
         before = member.model.eval()(ids)
-    save_texts(member.model, member.handle, load_text_encoder(bert), 6, tmp_path / "model")
+    save_texts(member.model, load_text_encoder(bert), 6, tmp_path / "model")
     model, encoder = load_saved_texts(tmp_path / "model")
     with torch.no_grad():
         assert torch.equal(model.eval()(ids), before)
@@ -197,7 +198,7 @@ def test_a_copy_of_a_member_turns_its_own_dose(bert):
     member = started(bert, Variant(name="convex", alpha=1.0), schedule=LINEAR)
     other = copy.deepcopy(member)
     other.step = 1
-    other.set_dose(4)
+    other.set_alpha(4)
     assert (member.handle.alpha, other.handle.alpha) == (1.0, 0.25)
 
 
@@ -206,9 +207,9 @@ def test_learned_doses_of_compact_models(task):
         model = create_model(
             "cct_2_3x2_32", img_size=(7, 5), n_input_channels=2, num_classes=3, n_conv_layers=1, embedding_dim=8
         )
-    handle = convert(model, Variant(name="matched", alpha=0.0, site="both"), learnable="layer")
+    convert(model, Variant(name="matched", alpha=0.0, site="both"), learnable="layer")
     recipe = make_recipe("quick", batch_size=17, epochs=2, precision="fp32")
-    member = make_member("m", model, recipe, CPU, handle=handle, alpha_lr=0.1)
+    member = make_member("m", model, recipe, CPU, alpha_lr=0.1)
     listener = Listener()
     train_cohort([member], task, seed=0, device=CPU, observer=listener)
     assert listener.failures == {}

@@ -40,7 +40,7 @@ def test_share_is_that_of_the_norms():
     value = draws.standard_normal((3, 7, 5))
     softmax = np.exp(value) / np.exp(value).sum(1, keepdims=True)
     kept, mixed = (0.4 * np.linalg.norm(weights @ value), 0.6 * np.linalg.norm(weights @ softmax))
-    share = mixed_share(torch.from_numpy(weights), torch.from_numpy(value), Visibility(), convex(0.6))
+    share = mixed_share(torch.from_numpy(weights), torch.from_numpy(value), Visibility(), convex(0.6).mixing, 0.6)
     assert share == pytest.approx(mixed / (kept + mixed), rel=1e-6)
 
 

@@ -75,7 +75,7 @@ def member(task, name="m", variant=None, **changes):
     model, keywords = MODELS[task.kind]
     with addressed(0, "init"):
         built = create_model(model, variant=variant, embedding_dim=8, **keywords)
-    return make_member(name, built, recipe, CPU, alpha=0.0 if variant is None else variant.alpha)
+    return make_member(name, built, recipe, CPU)
 
 
 def train(members, task):

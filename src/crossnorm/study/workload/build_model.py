@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from crossnorm.adapters import Handle, convert
+from crossnorm.adapters import convert
 from crossnorm.adapters.hf_text_classifier import TextClassifier
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
-from crossnorm.models import TextTransformer, create_model, load_weights, place, set_word_vectors
+from crossnorm.models import TextTransformer, create_model, load_weights, set_word_vectors
 from crossnorm.models.config import setting
 from crossnorm.rng import addressed
 from crossnorm.study.spec.plan import Arm
@@ -91,34 +91,23 @@ def build_member(
     model = _plain_model(settings, task, seed)
     if weights is not None:
         load_weights(cast("Model", model), weights)
-    handle = _add_variant(model, arm)
-    alpha = 0.0 if arm.variant is None else arm.variant.alpha
+    _add_variant(model, arm)
     return make_member(
         arm.name,
         model,
         arm.training,
         device,
-        alpha=alpha,
         schedule=arm.schedule,
         nuisance=arm.nuisance,
-        handle=handle,
         alpha_lr=None if arm.learnable is None else arm.alpha_lr,
     )
 
 
-def _add_variant(model: torch.nn.Module, arm: Arm) -> Handle | None:
-    """Put the arm's variant into a model; gives the handle of a converted model.
-
-    Models of other libraries are converted, and so is a model whose α is learned.
-    """
-    if arm.variant is None:
-        return None
-    if isinstance(model, TextClassifier):
-        return convert(model.body, arm.variant, learnable=arm.learnable)
-    if arm.learnable is not None:
-        return convert(model, arm.variant, learnable=arm.learnable)
-    place(model, arm.variant)
-    return None
+def _add_variant(model: torch.nn.Module, arm: Arm) -> None:
+    """Convert a model to the arm's variant."""
+    if arm.variant is not None:
+        body = model.body if isinstance(model, TextClassifier) else model
+        convert(body, arm.variant, learnable=arm.learnable)
 
 
 def _plain_model(settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn.Module:

@@ -11,17 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
 from torch import nn
 
-from crossnorm.adapters import Handle
-from crossnorm.adapters.base import doses
 from crossnorm.adapters.hf_checkpoint import load_saved_texts, save_texts
 from crossnorm.adapters.hf_text_classifier import TextClassifier, TextEncoder, load_text_classifier, load_text_encoder
 from crossnorm.adapters.model_source import digest_of, locate
 from crossnorm.data import Task
 from crossnorm.errors import BadInput, unknown_name
-from crossnorm.models import ImageConfig, LanguageConfig, TextConfig, load_model, load_weights, place, save_model
+from crossnorm.models import ImageConfig, LanguageConfig, TextConfig, load_model, load_weights, save_model
 from crossnorm.models.compact_transformers import build
 from crossnorm.models.config import Config
 from crossnorm.models.serialization import config_of, read_safetensors
@@ -101,12 +98,11 @@ def load_pretrained(source: str, task: Task, seed: int) -> nn.Module:
     return model
 
 
-def keep_model(model: nn.Module, handle: Handle | None, settings: Mapping[str, Any], task: Task, folder: Path) -> Path:
-    """Write a trained model below a run's folder, so that `load_kept` reads it; the handle is given up.
+def keep_model(model: nn.Module, settings: Mapping[str, Any], task: Task, folder: Path) -> Path:
+    """Write a trained model below a run's folder, so that `load_kept` reads it.
 
     Args:
         model: Of a finished run.
-        handle: If it is converted.
         settings: What it was made from: the run's ``model``.
         task: What it learned.
         folder: The run's.
@@ -117,22 +113,10 @@ def keep_model(model: nn.Module, handle: Handle | None, settings: Mapping[str, A
     if isinstance(model, TextClassifier):
         encoder = encoder_for(settings)
         assert encoder is not None
-        save_texts(model, handle, encoder, task.n_classes, folder / "model")
+        save_texts(model, encoder, task.n_classes, folder / "model")
         return folder / "model"
-    if handle is not None:
-        _take_over(model, handle)
     save_model(cast("Model", model), folder / "model.safetensors")
     return folder / "model.safetensors"
-
-
-def _take_over(model: nn.Module, handle: Handle) -> None:
-    """Put learned doses where crossnorm's own models keep theirs."""
-    variant, learned = handle.variant, {path: dose.read() for path, dose in doses(model).items()}
-    handle.restore()
-    place(model, replace(variant, alpha=0.0))
-    for path, value in learned.items():
-        alpha = torch.tensor(value)[:, None, None] if isinstance(value, tuple) else value
-        setattr(model.get_submodule(path), "alpha", alpha)  # noqa: B010 (a module's attributes are typed otherwise)
 
 
 def load_kept(path: Path) -> tuple[nn.Module, TextEncoder | None]:

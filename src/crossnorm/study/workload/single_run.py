@@ -191,7 +191,7 @@ class _Keeper:
         outcome = {"status": ended.status.value, "reason": ended.reason, "metrics": self.row}
         if self.world.first:
             if member.failure is None:
-                kept = keep_model(*member.evaluated, self.run.model, self.task, self.own.path)
+                kept = keep_model(member.evaluated_model, self.run.model, self.task, self.own.path)
                 outcome["model"] = kept.name
             write_atomically(self.own.path / "result.json", json.dumps(outcome, indent=2) + "\n")
             if ended.status.is_final:

@@ -9,7 +9,7 @@ import torch
 
 from crossnorm.data import Task, load_task
 from crossnorm.errors import BadInput
-from crossnorm.functional.user_variants import own_function
+from crossnorm.functional.user_variants import user_function
 from crossnorm.study.spec.arms import study_recipe
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
@@ -81,4 +81,4 @@ def check_own(arm: Arm, imports: Sequence[str]) -> None:
     if module not in imports:
         hint = f"If you trust it, add --import {module}, or imports=[{module!r}] in Python."
         raise BadInput(f"arm {arm.name}", "a built-in variant or one of an imported module", arm.variant.name, hint)
-    own_function(arm.variant.name)
+    user_function(arm.variant.name)

@@ -12,8 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from crossnorm.adapters import convert, find_handle
 from crossnorm.functional import Variant
-from crossnorm.models import place
 from crossnorm.training.benchmark.bench_records import Bench, BenchSettings, Overhead, Part, Speed
 from crossnorm.training.benchmark.synthetic_load import Workload, count_operations, open_workload, sites_of
 from crossnorm.training.benchmark.timing import Clock, Job, Prepared, clock_of, ratios, spread, take_turns
@@ -151,7 +151,11 @@ def measure_overhead(
     member, (inputs, targets) = workload.member(), workload.batch(0)
 
     def placed(variant: Variant | None) -> Job:
-        place(member.model, variant)
+        handle = find_handle(member.model)
+        if handle is not None:
+            handle.restore()
+        if variant is not None:
+            convert(member.model, variant)
         return lambda: workload.step(member, inputs, targets)
 
     jobs = {str(index): Prepared(partial(placed, arm)) for index, arm in enumerate([None, *variants])}

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from crossnorm.data import Task
 from crossnorm.functional import Variant
-from crossnorm.models import create_model, places
-from crossnorm.models.layers import SelfAttention, SequencePool
+from crossnorm.models import create_model
 from crossnorm.models.presets import configure
+from crossnorm.models.variant_sites import own_sites
 from crossnorm.rng import addressed
 from crossnorm.training.benchmark.noise_task import noise_task
 from crossnorm.training.loop.batches import train_batch
@@ -28,8 +28,6 @@ __all__ = ["Workload", "count_operations", "open_workload", "sites_of"]
 
 _BATCHES = 4  # of training and of test examples
 _ENDLESS = 10**9  # steps of a training that is always at its first
-
-_KINDS = {"attention": SelfAttention, "pool": SequencePool}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,5 +111,4 @@ def count_operations(workload: Workload, member: Member) -> int:
 
 def sites_of(member: Member) -> tuple[str, ...]:
     """The sites that a member's model has: "attention", "pool"."""
-    found = [type(module) for _, module in places(member.model)]
-    return tuple(site for site, kind in _KINDS.items() if kind in found)
+    return tuple(dict.fromkeys(site.kind for site in own_sites(member.model)))

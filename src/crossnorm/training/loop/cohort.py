@@ -153,7 +153,7 @@ def _evaluate_all(
     members: Sequence[Member], task: Task, per_epoch: int, total: int, device: torch.device, observer: Observer
 ) -> None:
     for member in members:
-        member.set_dose(total)
+        member.set_alpha(total)
     try:
         results = evaluate(members, task, device)
         sites = [_look(member, task, device) for member in members]
@@ -165,16 +165,16 @@ def _evaluate_all(
                 _evaluate_all([member], task, per_epoch, total, device, observer)
         return
     for member, metrics, seen in zip(members, results, sites, strict=True):
-        learned = member.learned_doses()
+        alpha = member.alpha_columns()
         row: Row = {
             "step": member.step,
             "epoch": member.step // per_epoch,
             "images": member.step * member.recipe.batch_size,
             "seconds": round(member.seconds, 3),
-            "alpha": member.alpha,
+            "alpha": alpha.pop("alpha"),
             "train_loss": member.take_train_loss(),
             **metrics,
-            **learned,
+            **alpha,
             **seen,
         }
         if member.average is not None:

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from crossnorm.adapters import Handle
-from crossnorm.adapters.base import doses
-from crossnorm.models import set_alpha
+from crossnorm.adapters import Handle, find_handle
+from crossnorm.models.site_alpha import site_alphas
 from crossnorm.rng import addressed
 from crossnorm.training.loop.losses import logits_of, loss_of
 from crossnorm.training.loop.outcome import Outcome
@@ -39,14 +38,12 @@ class Member:
         optimizer: Over the model's parameters.
         average: The model with the moving average of the weights; None without `recipe.ema`.
         recipe: Its own; `batch_size`, `epochs` and `augmentation` are the same for the whole cohort.
-        schedule: The dose over training; None: the variant's own dose throughout.
+        schedule: α over training; None: α stays as it is in the model.
         nuisance: 0, or a number that gives dropout a stream of its own while all else stays paired.
-        handle: Of a converted model; None: the model has places for a variant, or no variant.
-        average_handle: Of `average`, likewise.
-        learned: Whether the dose is learned; `alpha` is then its mean.
+        handle: Reads and sets α of the model; None: no variant.
+        average_handle: Likewise, of `average`.
         step: Steps done.
         seconds: Time spent on its own steps and evaluations.
-        alpha: The dose in force.
         failure: Why it left the cohort, diverged or crashed; None while it trains.
         loss_sum: Sum of the training losses since the last evaluation, kept on the device.
         loss_steps: Number of those steps.
@@ -61,10 +58,8 @@ class Member:
     nuisance: int = 0
     handle: Handle | None = None
     average_handle: Handle | None = None
-    learned: bool = False
     step: int = 0
     seconds: float = 0.0
-    alpha: float = 0.0
     failure: Outcome | None = None
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
     loss_steps: int = 0
@@ -74,32 +69,30 @@ class Member:
         """What is tested and kept: the average where there is one, else the model."""
         return self.model if self.average is None else self.average
 
-    @property
-    def evaluated(self) -> tuple[nn.Module, Handle | None]:
-        """`evaluated_model` and its handle."""
-        return (self.model, self.handle) if self.average is None else (self.average, self.average_handle)
+    def alpha_columns(self) -> dict[str, float]:
+        """α in force, as columns of the learning curve.
 
-    def learned_doses(self) -> dict[str, float]:
-        """What is learned of α: its mean, least and largest value, and the mean over the heads of each site."""
-        if not self.learned:
-            return {}
+        ``alpha``, and of a learned α, whose mean that is, also its mean, least and largest value over sites and heads,
+        and the mean over the heads of each site.
+        """
+        if self.handle is None:
+            return {"alpha": 0.0}
         model = self.evaluated_model
-        names, read = site_names(model), {path: dose.read() for path, dose in doses(model).items()}
+        names, read = site_names(model), {path: site.read() for path, site in site_alphas(model).items()}
         heads = {names[path]: alpha if isinstance(alpha, tuple) else (alpha,) for path, alpha in read.items()}
         every = [alpha for found in heads.values() for alpha in found]
+        if not self.handle.parameters():
+            return {"alpha": every[0]}
+        mean = sum(every) / len(every)
         sites = {f"alpha_{name}": sum(found) / len(found) for name, found in heads.items()}
-        self.alpha = sum(every) / len(every)
-        return {"alpha_mean": self.alpha, "alpha_least": min(every), "alpha_largest": max(every), **sites}
+        return {"alpha": mean, "alpha_mean": mean, "alpha_least": min(every), "alpha_largest": max(every), **sites}
 
-    def set_dose(self, total_steps: int) -> None:
-        """Put the dose of the present step in force."""
+    def set_alpha(self, total_steps: int) -> None:
+        """Set α of the present step, if there is a schedule."""
         if self.schedule is not None:
-            self.alpha = self.schedule.at(self.step / total_steps)
-            for model, handle in ((self.model, self.handle), (self.average, self.average_handle)):
+            for handle in (self.handle, self.average_handle):
                 if handle is not None:
-                    handle.alpha = self.alpha
-                elif model is not None:
-                    set_alpha(model, self.alpha)
+                    handle.alpha = self.schedule.at(self.step / total_steps)
 
     def train_step(
         self,
@@ -124,7 +117,7 @@ class Member:
             world: The processes that share the step.
         """
         started = time.perf_counter()
-        self.set_dose(total_steps)
+        self.set_alpha(total_steps)
         rate = learning_rate(self.step, total_steps, steps_per_epoch, self.recipe)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
@@ -191,10 +184,8 @@ def make_member(
     recipe: Recipe,
     device: torch.device,
     *,
-    alpha: float = 0.0,
     schedule: AlphaSchedule | None = None,
     nuisance: int = 0,
-    handle: Handle | None = None,
     alpha_lr: float | None = None,
 ) -> Member:
     """A member at step 0, its model moved to the device, with the optimiser that the recipe wants.
@@ -206,29 +197,25 @@ def make_member(
         model: With its variant in place.
         recipe: Its own.
         device: Where it trains.
-        alpha: The variant's own dose.
-        schedule: The dose over training.
+        schedule: α over training.
         nuisance: Number of its own dropout stream.
-        handle: Of a converted model.
-        alpha_lr: Peak learning rate of a learned dose; None: the optimiser's default.
+        alpha_lr: Peak learning rate of a learned α; None: the optimizer's default.
 
     Raises:
         BadInput: An optimiser that this torch or this model has no use for.
     """
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    doses = handle.parameters() if handle is not None else []
-    # Copied together, so that the copy's handle turns the copy.
-    average, average_handle = (None, None) if recipe.ema is None else copy.deepcopy((model, handle))
+    handle = find_handle(model)
+    learned = [] if handle is None else handle.parameters()
+    average = None if recipe.ema is None else copy.deepcopy(model)
     return Member(
         name=name,
         model=model,
-        optimizer=make_optimizer(model, recipe, device, doses=doses, alpha_lr=alpha_lr),
+        optimizer=make_optimizer(model, recipe, device, doses=learned, alpha_lr=alpha_lr),
         recipe=recipe,
         average=average,
         schedule=schedule,
         nuisance=nuisance,
         handle=handle,
-        average_handle=average_handle,
-        learned=bool(doses),
-        alpha=alpha,
+        average_handle=None if average is None else find_handle(average),
     )

@@ -11,10 +11,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from crossnorm.adapters.base import doses
-from crossnorm.functional import Variant, Visibility, mixed_share, observed
+from crossnorm.functional import Mixing, Visibility, mixed_share, observed
 from crossnorm.functional.normalizers import softmax_over_tokens
-from crossnorm.models import places
+from crossnorm.models.site_alpha import site_alphas
+from crossnorm.models.variant_sites import own_sites
 
 __all__ = ["linear_fit", "site_diagnostics", "site_names"]
 
@@ -36,16 +36,16 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
     names = iter(site_names(model).values())
 
     def observe(
-        weights: Tensor, value: Tensor, visible: Visibility, variant: Variant | None, alpha: float | Tensor | None
+        weights: Tensor, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: float | Tensor
     ) -> None:
         site = next(names, None)
         if site is None:
             return  # layers that share their weights: only the first pass is looked at
         found[f"sd_{site}"] = float(value.float().std())
-        share = mixed_share(weights, value, visible, variant, alpha)
+        share = mixed_share(weights, value, visible, mixing, alpha)
         if share is not None:
             found[f"share_{site}"] = share
-        temperature = 1.0 if variant is None else variant.temperature
+        temperature = 1.0 if mixing is None else mixing.temperature
         wide = value.float()  # of a half-precision S(V) of small V the rounding would be what is not linear
         found[f"r2_{site}"] = linear_fit(
             wide, softmax_over_tokens(wide * temperature, Visibility(keys=visible.to_any()))
@@ -57,8 +57,8 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
 
 
 def site_names(model: nn.Module) -> dict[str, str]:
-    """Path → ``attention0`` … or ``pool``: every place of crossnorm's models; of other models those converted."""
-    paths = [path for path, _ in places(model)] or list(doses(model))
+    """Path → ``attention0`` … or ``pool``: every site of crossnorm's models; of other models those converted."""
+    paths = [site.path for site in own_sites(model)] or list(site_alphas(model))
     return {path: "pool" if "pool" in path else f"attention{i}" for i, path in enumerate(paths)}
 
 

@@ -15,9 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from crossnorm.adapters.base import doses
 from crossnorm.errors import BadInput
-from crossnorm.models.variant_sites import sites
+from crossnorm.models.site_alpha import site_alphas
 from crossnorm.training.recipe.recipes import Recipe
 
 __all__ = ["ALONE", "World", "average_gradients", "check_parts", "joined", "parts", "stream_of"]
@@ -70,7 +69,7 @@ def check_parts(model: nn.Module, recipe: Recipe, world: World = ALONE, examples
     """Refuse what would not be the same computation once a batch is cut into parts.
 
     Args:
-        model: With its variant placed.
+        model: With its variant.
         recipe: Supplies `accumulate` and `batch_size`.
         world: The processes.
         examples: Size of the training set, if smaller than a batch.
@@ -82,9 +81,7 @@ def check_parts(model: nn.Module, recipe: Recipe, world: World = ALONE, examples
     if count == 1:
         return
     split = f"{world.size} processes × {recipe.accumulate} micro-batches"
-    named = {getattr(model.get_submodule(site).variant, "name", "") for site in sites(model)}
-    named |= {dose.variant.name for dose in doses(model).values()}
-    if "batch" in named:
+    if any(alpha.mixing.name == "batch" for alpha in site_alphas(model).values()):
         hint = "The variant batch normalises over the whole batch, which no part of it sees."
         raise BadInput("variant batch", "one process and recipe.accumulate 1", split, hint)
     size = recipe.batch_size if examples is None else min(recipe.batch_size, examples)
