@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from crossnorm.errors import BadInput
+from crossnorm.metric import Metric
 from crossnorm.stats import estimate, table_from_records
 
 
@@ -62,11 +63,11 @@ def test_beside_a_baseline_with_a_dose_there_is_no_trend():
         for arm, dose in doses.items()
         for seed in range(3)
     ]
-    known = estimate(table_from_records(records), study="s", metric="loss", direction="lower")
+    known = estimate(table_from_records(records), study="s", metric=Metric("loss", direction="lower"))
     assert (known.trend.variant, known.trend.slope) == ("dose", pytest.approx(1.0))
     for chosen in ("half", "whole"):
         table = table_from_records(records, baseline=chosen)
-        found = estimate(table, study="s", metric="loss", direction="lower")
+        found = estimate(table, study="s", metric=Metric("loss", direction="lower"))
         assert {(arm.variant, arm.alpha) for arm in table.arms} == {(None, None)}
         assert (found.trend.slope, found.trends, found.answer.estimate) == (None, (), None)
         assert {row.arm: row.difference for row in found.arms[1:]} == pytest.approx(
@@ -165,5 +166,5 @@ def test_unknown_baseline():
 
 def test_a_repeated_row_is_no_conflict_and_reaches_a_verdict():
     records = rows(*((a, s, 1, s + (a == "b")) for a in "ab" for s in range(5)))
-    verdict = estimate(table_from_records(records * 2), study="s", metric="loss", direction="lower")
+    verdict = estimate(table_from_records(records * 2), study="s", metric=Metric("loss", direction="lower"))
     assert verdict.arms[1].difference == 1

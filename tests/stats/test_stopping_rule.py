@@ -3,11 +3,11 @@ import pytest
 
 from crossnorm.errors import BadInput
 from crossnorm.stats import ArmInfo, estimate, settled
-from tests.stats.stats_tables import convex_table, dosed, table_of
+from tests.stats.stats_tables import LOSS, convex_table, dosed, table_of
 
 
 def flags(table, **options):
-    options = {"study": "s", "metric": "test_loss", "direction": "lower", "interval": "sequential"} | options
+    options = {"study": "s", "metric": LOSS, "interval": "sequential"} | options
     return settled(table, estimate(table, **options))
 
 

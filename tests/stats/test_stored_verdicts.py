@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from crossnorm.metric import Metric
 from crossnorm.stats import estimate, table_from_records
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -29,8 +30,7 @@ def test_a_stored_verdict_follows_from_its_table(folder: Path) -> None:
     verdict = estimate(
         table,
         study=study["name"],
-        metric=study["metric"],
-        direction=study["direction"],
+        metric=Metric.parse(study["metric"]),
         margin=study["margin"],
         confidence=study["confidence"],
     )

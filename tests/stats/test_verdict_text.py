@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, estimate
 from crossnorm.stats.verdict_text import number
 from tests.stats.stats_tables import convex_table, dosed, table_of
@@ -10,7 +11,7 @@ WOBBLE = np.array([-0.01, 0.0, 0.01, 0.004, -0.004])
 
 
 def sentence(table, metric="test_loss", direction="lower", **options):
-    return estimate(table, study="s", metric=metric, direction=direction, **options).answer.sentence
+    return estimate(table, study="s", metric=Metric(metric, direction=direction), **options).answer.sentence
 
 
 def dose_table(slope, doses=(0.5, 1.0), wobble=1.0, **further):

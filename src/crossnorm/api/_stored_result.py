@@ -97,13 +97,11 @@ def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, 
 
 def _verdict(plan: Plan, record: Record, table: Table, *, looking: bool = False) -> Verdict:
     spec = plan.spec
-    assert spec.direction is not None
     looked = looking or record.looked or spec.stop == "decided"
     return estimate(
         table,
         study=spec.name,
-        metric=spec.metric,
-        direction=spec.direction,
+        metric=spec.endpoint,
         margin=spec.margin,
         confidence=spec.confidence,
         interval="sequential" if looked else "bonferroni-t",

@@ -16,7 +16,7 @@ from crossnorm.stats.curve_summaries import (
     noise,
     pairing_diagnostics,
     steps_to_target,
-    summary_metrics,
+    with_summaries,
 )
 from crossnorm.stats.divergence import mcnemar_e_value, mcnemar_exact
 from crossnorm.stats.from_records import table_from_records
@@ -31,7 +31,7 @@ from crossnorm.stats.power import (
 from crossnorm.stats.prospective_power import Outlook, Prospect, outlook
 from crossnorm.stats.robustness import Standing, standings
 from crossnorm.stats.run_table import ArmInfo, Table
-from crossnorm.stats.sequential import confidence_sequence, e_value, first_bounded
+from crossnorm.stats.sequential import first_bounded
 from crossnorm.stats.stopping_rule import settled
 from crossnorm.stats.verdict import Answer, ArmResult, Contrast, Pairing, Trend, Verdict
 
@@ -56,9 +56,7 @@ __all__ = [
     "achieved_power",
     "area_under_curve",
     "bands",
-    "confidence_sequence",
     "detectable_difference",
-    "e_value",
     "estimate",
     "family_size",
     "first_bounded",
@@ -77,6 +75,6 @@ __all__ = [
     "settled",
     "standings",
     "steps_to_target",
-    "summary_metrics",
     "table_from_records",
+    "with_summaries",
 ]

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from crossnorm.errors import BadInput
+from crossnorm.metric import Metric
 from crossnorm.stats.comparison import (
     Comparison,
-    Direction,
     Rule,
     compare_arms,
     family_size,
@@ -32,8 +33,7 @@ def estimate(
     table: Table,
     *,
     study: str,
-    metric: str,
-    direction: Direction,
+    metric: Metric,
     margin: float | str | None = None,
     confidence: float = 0.95,
     interval: Kind = "bonferroni-t",
@@ -47,8 +47,7 @@ def estimate(
     Args:
         table: The runs; its first arm is the baseline.
         study: Name to put into the verdict.
-        metric: Judged at each run's last evaluation.
-        direction: Whether lower or higher is better.
+        metric: What is compared: a column of the table, at each run's last evaluation, and its better direction.
         margin: Differences up to this do not matter; "1 %" is of the baseline's mean; None: never "same".
         confidence: Of the family, and of each trend.
         interval: "bonferroni-t" for a number of pairs fixed before looking, "sequential" wherever pairs were or
@@ -58,9 +57,11 @@ def estimate(
     Raises:
         BadInput: An unknown metric; a direction, margin, confidence, interval or prior out of range.
     """
-    values = table.final(metric)
+    if metric.direction is None:
+        raise BadInput("direction", "lower or higher", "none")
+    values = table.final(str(metric))
     rule = Rule(
-        direction=direction,
+        direction=metric.direction,
         margin=resolve_margin(margin, values[0]),
         confidence=confidence,
         kind=interval,
@@ -74,14 +75,14 @@ def estimate(
     rows = tuple(_arm(table, values, i, rule) for i in arms)
     return Verdict(
         study=study,
-        metric=metric,
-        direction=direction,
+        metric=str(metric),
+        direction=metric.direction,
         margin=rule.margin,
         confidence=confidence,
         n_pairs=int((~np.isnan(values[1:] - values[0])).any(axis=0).sum()),
         complete=table.complete,
         interval=interval,
-        answer=headline(table, metric, rule, grids, [row.verdict for row in rows]),
+        answer=headline(table, str(metric), rule, grids, [row.verdict for row in rows]),
         arms=(_baseline(table, values), *rows),
         contrasts=tuple(_contrast(table, values, i, rule) for i in arms if table.control(i) != 0),
         trend=trends[0] if trends else Trend(),

@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 
 from crossnorm.errors import BadInput
+from crossnorm.metric import Direction
 from crossnorm.stats.divergence import Divergence, divergence
 from crossnorm.stats.intervals import Interval, Kind, interval_of_mean
 from crossnorm.stats.run_table import Floats, Table
 
-__all__ = ["Comparison", "Direction", "Outcome", "Rule", "compare_arms", "family_size", "judge", "resolve_margin"]
+__all__ = ["Comparison", "Outcome", "Rule", "compare_arms", "family_size", "judge", "resolve_margin"]
 
-Direction = Literal["lower", "higher"]
 Outcome = Literal["same", "better", "worse", "undecided"]
 
 

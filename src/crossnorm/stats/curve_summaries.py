@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossnorm.errors import BadInput
-from crossnorm.stats.comparison import Direction
+from crossnorm.metric import DIRECTIONS, Direction, Metric
 from crossnorm.stats.intervals import MIN_PAIRS
 from crossnorm.stats.run_table import Floats, Table
 from crossnorm.stats.trend import dose_grids, seed_slopes
@@ -22,7 +21,7 @@ __all__ = [
     "noise",
     "pairing_diagnostics",
     "steps_to_target",
-    "summary_metrics",
+    "with_summaries",
 ]
 
 
@@ -62,17 +61,20 @@ def steps_to_target(table: Table, metric: str, target: float, direction: Directi
     return np.where(usable, first, np.nan)
 
 
-def summary_metrics(table: Table, metric: str, direction: Direction, *, target: float | None = None) -> Table:
-    """The table with `<metric>_auc` and, for a target, `<metric>_steps_to_<target>` beside its metrics.
+def with_summaries(table: Table, metric: Metric) -> Table:
+    """The table with the area under the metric's base and, if it has a target, the steps to it as further columns.
 
-    Both stand at the last evaluation. A run that never reaches the target is missing from the means, and an arm
-    with more such runs than its reference cannot be called better or the same.
+    Both have their value at the last evaluation. A run that never reaches the target is missing from the means, and an
+    arm with more such runs than its reference is never "better" or "same".
+
+    Args:
+        table: The runs.
+        metric: Its base is a column of the table; for a target, one of `DIRECTIONS`.
     """
-    if direction not in ("lower", "higher"):
-        raise BadInput("direction", "lower or higher", direction)
-    added = {f"{metric}_auc": area_under_curve(table, metric)}
-    if target is not None:
-        added[f"{metric}_steps_to_{target:g}"] = steps_to_target(table, metric, target, direction)
+    base = metric.base
+    added = {str(Metric(base, "auc")): area_under_curve(table, base)}
+    if metric.target is not None:
+        added[str(metric)] = steps_to_target(table, base, metric.target, DIRECTIONS[base])
     metrics = dict(table.metrics)
     for name, values in added.items():
         metrics[name] = np.full((*values.shape, len(table.steps)), np.nan)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crossnorm.metric import DIRECTIONS
 from crossnorm.stats.comparison import Outcome, Rule, compare_arms, lacks_values
 from crossnorm.stats.divergence import Divergence, divergence
 from crossnorm.stats.intervals import Interval
@@ -165,21 +166,20 @@ def _left_out(table: Table) -> str:
 
 
 def _disagreement(table: Table, metric: str, question: _Question) -> str:
-    """A clause where test loss and test accuracy point to different sides."""
-    pair: tuple[tuple[str, bool], ...] = (("test_loss", True), ("test_accuracy", False))
-    if not all(name in table.metrics for name, _ in pair):
+    """A clause for test loss and test accuracy that point to different sides."""
+    loss, accuracy = DIRECTIONS
+    if not {loss, accuracy} <= set(table.metrics):
         return ""
-    means = []
-    for name, _ in pair:
+    means = {}
+    for name in (loss, accuracy):
         differences = question.differences(table.final(name))
-        means.append(float(differences.mean()) if differences.size else 0.0)
-    loss, accuracy = means
-    if loss * accuracy <= 0:
+        means[name] = float(differences.mean()) if differences.size else 0.0
+    if means[loss] * means[accuracy] <= 0:
         return ""
-    other, value = ("test_accuracy", accuracy) if metric != "test_accuracy" else ("test_loss", loss)
-    side = "higher" if value > 0 else "lower"
-    good = "better" if (value > 0) == (other == "test_accuracy") else "worse"
-    return f"loss and accuracy disagree in direction: {other} is {number(abs(value))} {side} ({good})"
+    other = loss if metric == accuracy else accuracy
+    side = "higher" if means[other] > 0 else "lower"
+    good = "better" if side == DIRECTIONS[other] else "worse"
+    return f"loss and accuracy disagree in direction: {other} is {number(abs(means[other]))} {side} ({good})"
 
 
 def _unfinished(table: Table) -> str:

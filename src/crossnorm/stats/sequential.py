@@ -15,7 +15,7 @@ import numpy as np
 
 from crossnorm.stats.run_table import Floats
 
-__all__ = ["confidence_sequence", "e_value", "first_bounded", "log_e_process", "sequential_critical"]
+__all__ = ["first_bounded", "log_e_process", "sequential_critical"]
 
 
 def log_e_process(differences: Floats, *, prior: float = 1.0) -> Floats:
@@ -40,13 +40,6 @@ def log_e_process(differences: Floats, *, prior: float = 1.0) -> Floats:
     return np.where(square > 0, log_e, 0.0)
 
 
-def e_value(differences: Floats, *, prior: float = 1.0) -> float:
-    """The evidence E after all pairs, (n,) → at most the largest float; 1 without pairs."""
-    if differences.size == 0:
-        return 1.0
-    return math.exp(min(float(log_e_process(differences, prior=prior)[-1]), 709.0))
-
-
 def sequential_critical(n: int, level: float, *, prior: float = 1.0) -> float:
     """Half-width of the confidence sequence in units of s/√n, s² the unbiased variance; inf while open.
 
@@ -65,24 +58,3 @@ def first_bounded(level: float, *, prior: float = 1.0) -> int:
     (5, 7)
     """
     return next(n for n in itertools.count(2) if math.isfinite(sequential_critical(n, level, prior=prior)))
-
-
-def confidence_sequence(differences: Floats, level: float, *, prior: float = 1.0) -> tuple[Floats, Floats]:
-    """Bounds on the mean after each pair: all of them hold at once with probability ≥ 1 - level.
-
-    Args:
-        differences: (…, n), in seed order.
-        level: Error level δ of this comparison: the family's divided by its size.
-        prior: c².
-
-    Returns:
-        low, high: (…, n), ∓inf while there are too few pairs.
-    """
-    n = np.arange(1, differences.shape[-1] + 1)
-    mean = np.cumsum(differences, axis=-1) / n
-    deviation = differences - mean[..., -1:]  # about one fixed point, or the variance of far-off values cancels
-    centre = np.cumsum(deviation, axis=-1) / n
-    biased = np.maximum(np.cumsum(deviation**2, axis=-1) / n - centre**2, 0.0)
-    factor = np.array([sequential_critical(int(k), level, prior=prior) / math.sqrt(max(k - 1, 1)) for k in n])
-    half = np.where(np.isfinite(factor), np.sqrt(biased) * np.where(np.isfinite(factor), factor, 0), np.inf)
-    return mean - half, mean + half

@@ -7,7 +7,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from crossnorm.stats.comparison import Direction, Outcome
+from crossnorm.metric import Direction
+from crossnorm.stats.comparison import Outcome
 from crossnorm.stats.intervals import Kind
 
 __all__ = ["Answer", "ArmResult", "Contrast", "Pairing", "Trend", "Verdict"]

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crossnorm.stats import ArmInfo, Table, summary_metrics
-from crossnorm.stats.comparison import Direction
+from crossnorm.stats import ArmInfo, Table, with_summaries
 from crossnorm.study.spec.plan import Arm, Plan, Run
-from crossnorm.study.spec.schema import METRICS
 from crossnorm.study.storage import run_folder as store
 
 __all__ = ["arm_infos", "collect", "planned_table"]
@@ -33,8 +31,8 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
     steps = sorted({row["step"] for rows in curves.values() for row in rows})
     names = {key for rows in curves.values() for row in rows for key, value in row.items() if _is_metric(key, value)}
     shape = (len(plan.arms), len(seeds), len(steps))
-    metric, target, _ = plan.spec.measured
-    metrics = {name: np.full(shape, np.nan) for name in sorted({metric, *names})}
+    metric = plan.spec.endpoint
+    metrics = {name: np.full(shape, np.nan) for name in sorted({metric.base, *names})}
     status = np.full(shape[:2], "settled", dtype="<U8")
     place = {step: i for i, step in enumerate(steps)}
     arm_place = {arm.name: i for i, arm in enumerate(plan.arms)}
@@ -47,10 +45,7 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
                 if row.get(name) is not None:
                     array[a, s, place[row["step"]]] = row[name]
     table = Table(arms=arm_infos(plan), seeds=seeds, steps=tuple(steps), metrics=metrics, status=status)
-    if metric == plan.spec.metric:
-        return table
-    better: Direction = "lower" if METRICS[metric] == "lower" else "higher"
-    return summary_metrics(table, metric, better, target=target)
+    return table if metric.summary == "last" else with_summaries(table, metric)
 
 
 def planned_table(plan: Plan) -> Table:
