@@ -53,5 +53,5 @@ def test_identical_arms_settle_at_three():
 
 
 def test_fixed_intervals_do_not_allow_for_looking():
-    with pytest.raises(BadInput, match="sequential, which allows for looking"):
+    with pytest.raises(BadInput, match="sequential \\(valid at any time\\)"):
         flags(convex_table(), interval="bonferroni-t")

@@ -1,6 +1,6 @@
-"""Statistics of paired runs: differences, bands, trend, sequential verdicts, power. numpy and scipy only.
+"""Statistics of paired runs: differences, bands, trends, verdicts, power. Needs numpy and scipy only.
 
-Knows nothing of torch, studies or files: everything is a pure function of a `Table`.
+Every function is pure; most read a `Table` of runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from crossnorm.stats.power import (
     sd_interval,
 )
 from crossnorm.stats.prospective_power import Outlook, Prospect, outlook
-from crossnorm.stats.robustness import Standing, standings
+from crossnorm.stats.robustness import Robustness, robustness_checks
 from crossnorm.stats.run_table import ArmInfo, Table
 from crossnorm.stats.sequential import first_bounded
 from crossnorm.stats.stopping_rule import settled
@@ -48,8 +48,8 @@ __all__ = [
     "Pairing",
     "PairingDiagnostics",
     "Prospect",
+    "Robustness",
     "Scatter",
-    "Standing",
     "Table",
     "Trend",
     "Verdict",
@@ -71,9 +71,9 @@ __all__ = [
     "pairs_needed",
     "rate_of_paired",
     "rate_of_unpaired",
+    "robustness_checks",
     "sd_interval",
     "settled",
-    "standings",
     "steps_to_target",
     "table_from_records",
     "with_summaries",

@@ -1,7 +1,4 @@
-"""Numbers that summarise curves: area under the curve, steps to a target, how much pairing helps, the noise.
-
-Knows nothing of verdicts; each summary is an array, or a table with further metrics that `estimate` accepts.
-"""
+"""Summaries of learning curves: area under the curve, steps to a target, correlation of pairs, noise."""
 
 from __future__ import annotations
 
@@ -26,9 +23,9 @@ __all__ = [
 
 
 def area_under_curve(table: Table, metric: str) -> Floats:
-    """Area under each complete run's curve divided by its length: the metric's mean height, in its unit.
+    """Area under each complete run's curve divided by its length: the metric's mean over training, in its unit.
 
-    The trapezoid rule over the run's recorded evaluations; nan for runs that are not complete.
+    Uses the trapezoid rule over the recorded evaluations; nan for runs that are not complete.
 
     Returns:
         (arms, seeds)
@@ -47,7 +44,7 @@ def area_under_curve(table: Table, metric: str) -> Floats:
 
 
 def steps_to_target(table: Table, metric: str, target: float, direction: Direction) -> Floats:
-    """First evaluation at which each complete run has reached the target; nan where it never does.
+    """Step of the first evaluation at which each complete run has reached the target; nan if it never does.
 
     Returns:
         (arms, seeds)
@@ -84,13 +81,13 @@ def with_summaries(table: Table, metric: Metric) -> Table:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PairingDiagnostics:
-    """How arms and baseline move together over seeds, at every evaluation.
+    """Correlation of arms with the baseline over seeds, at every evaluation.
 
     Args:
-        arms: Names of the arms beside the baseline.
+        arms: Names of the arms other than the baseline.
         steps: The evaluations.
-        correlation: (arms, steps), nan below 3 pairs or without variance.
-        variance_ratio: Var(arm - baseline) / (Var(arm) + Var(baseline)), (arms, steps); below 1 pairing helps.
+        correlation: (arms, steps), nan with fewer than 3 pairs or without variance.
+        variance_ratio: Var(arm - baseline) / (Var(arm) + Var(baseline)), (arms, steps); pairing helps below 1.
     """
 
     arms: tuple[str, ...]
@@ -111,7 +108,7 @@ def pairing_diagnostics(table: Table, metric: str) -> PairingDiagnostics:
 
 
 def final_pairing(values: Floats) -> tuple[float | None, float | None]:
-    """Median over arms of correlation and variance ratio of final values (arms, seeds); None where undefined."""
+    """Median correlation and variance ratio over arms, from final values (arms, seeds); None if undefined."""
     pairs = np.array([_pairing(row, values[0]) for row in values[1:]]).reshape(-1, 2)
     columns = [column[~np.isnan(column)] for column in pairs.T]
     correlation, ratio = (float(np.median(column)) if column.size else None for column in columns)
@@ -132,13 +129,13 @@ def _pairing(arm: Floats, baseline: Floats) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """The scatter that a plan reckons with; None where fewer than 3 pairs say nothing.
+    """Standard deviations for planning; None with fewer than 3 pairs.
 
     Args:
-        sd: Of paired differences to the baseline, root mean square over arms.
-        n: Pairs behind it: the fewest of any arm that counts.
-        trend_sd: Of the per-seed slopes of the answer's trend (first variant - its control).
-        trend_n: Seeds behind that.
+        sd: Of paired differences from the baseline, root mean square over arms.
+        n: Number of pairs: the fewest of any arm with at least 3.
+        trend_sd: Of the per-seed slopes of the primary trend (first variant - its control).
+        trend_n: Number of seeds with such a slope.
     """
 
     sd: float | None
@@ -148,7 +145,7 @@ class Noise:
 
 
 def noise(table: Table, metric: str) -> Noise:
-    """Standard deviations of paired differences and of the answer's slopes, from the complete runs of a table."""
+    """Standard deviations of paired differences and of the primary trend's slopes, from complete runs."""
     values = table.final(metric)
     rows = [row[~np.isnan(row)] for row in values[1:] - values[0]]
     rows = [row for row in rows if row.size >= MIN_PAIRS]

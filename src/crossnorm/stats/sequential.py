@@ -1,6 +1,6 @@
-"""The Gaussian-mixture sequential t-test: evidence that may be looked at after every pair.
+"""The Gaussian-mixture sequential t-test: evidence and intervals that are valid after every pair.
 
-Knows nothing of arms or families; the caller divides its error level by the number of comparisons.
+The caller divides the error level by the number of comparisons.
 
 Source: Wang and Ramdas, "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown
 variance", arXiv 2310.03722: the scale-invariant mixture with prior effect μ/σ ~ N(0, 1/c²).
@@ -22,11 +22,11 @@ def log_e_process(differences: Floats, *, prior: float = 1.0) -> Floats:
     """Log evidence against mean 0 after each pair, in the order given.
 
     With S = Σd, Q = Σd² of the first n: log E_n = ½ log(c²/(n+c²)) - (n/2) log(1 - S²/((n+c²)Q)); E = 1
-    where Q = 0. Under mean 0 the chance that E ever reaches 1/δ is at most δ.
+    where Q = 0. Under mean 0, the probability that E ever reaches 1/δ is at most δ.
 
     Args:
         differences: (…, n), in seed order.
-        prior: c²; the larger, the smaller the effects it looks for.
+        prior: c²; larger values target smaller effects.
 
     Returns:
         (…, n)
@@ -41,7 +41,7 @@ def log_e_process(differences: Floats, *, prior: float = 1.0) -> Floats:
 
 
 def sequential_critical(n: int, level: float, *, prior: float = 1.0) -> float:
-    """Half-width of the confidence sequence in units of s/√n, s² the unbiased variance; inf while open.
+    """Half-width of the confidence sequence in units of s/√n, s² the unbiased variance; inf if undetermined.
 
     K = (√((n+c²)/c²)/δ)^(2/n), r = (1 - 1/K)(n+c²); the half-width s_b √(r/(n-r)), s_b² the biased
     variance, is s/√n times √((n-1) r/(n-r)).
@@ -52,7 +52,7 @@ def sequential_critical(n: int, level: float, *, prior: float = 1.0) -> float:
 
 
 def first_bounded(level: float, *, prior: float = 1.0) -> int:
-    """The least number of pairs at which the confidence sequence of that error level is finite.
+    """Smallest number of pairs at which the confidence sequence of an error level is finite.
 
     >>> first_bounded(0.05), first_bounded(0.05 / 12)
     (5, 7)

@@ -201,7 +201,7 @@ def test_an_open_ended_study_is_planned_at_its_most_seeds(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--difference", "0"], ["--difference", "other than 0"]),
+        (["--difference", "0"], ["difference", "other than 0"]),
         (["--difference", "small"], ["--difference"]),
         (["--devices", "8"], ["--like"]),
         (["--like", "cct_99"], ["cct_99"]),
