@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, Table, achieved_power, detectable_difference, estimate
 from crossnorm.stats.bands import ribbon_critical
 from crossnorm.stats.intervals import bounds, critical_value, moments
@@ -156,7 +157,7 @@ def divergence(n: int, rng: np.random.Generator, studies: int) -> dict[str, floa
             table = Table(
                 arms=arms, seeds=tuple(range(n)), steps=(1,), metrics={"loss": values[..., None]}, status=told
             )
-            found = estimate(table, study="", metric="loss", direction="lower").arms[1].verdict == "better"
+            found = estimate(table, study="", metric=Metric("loss", direction="lower")).arms[1].verdict == "better"
             called, naive = called + (found and rule == "kept"), naive + (found and rule == "ignored")
     return {"false_better": called / studies, "false_better_if_dropped": naive / studies}
 

@@ -15,7 +15,7 @@ import crossnorm
 PACKAGE = Path(crossnorm.__file__).parent
 ROWS = (
     ("_version", "errors"),
-    ("io", "rng"),
+    ("io", "metric", "rng"),
     ("stats",),
     ("functional",),
     ("models",),

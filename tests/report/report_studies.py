@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, Table, Verdict, estimate
+
+LOSS = Metric.parse("test_loss")
 
 FACTS: dict[str, Any] = {
     "title": "A question about attention",
@@ -54,7 +57,7 @@ def grid(*, alphas: Sequence[float] = (0.5, 1.0), seeds: int = 7, steps: int = 1
 
 
 def judged(table: Table, **options: Any) -> Verdict:
-    given: dict[str, Any] = {"study": "made-up", "metric": "test_loss", "direction": "lower", "margin": 0.02}
+    given: dict[str, Any] = {"study": "made-up", "metric": LOSS, "margin": 0.02}
     return estimate(table, **given | options)
 
 
@@ -112,7 +115,7 @@ def unborn() -> Table:
 
 STATES: dict[str, tuple[Any, dict[str, Any]]] = {
     "plain": (grid, {}),
-    "higher is better": (grid, {"metric": "test_accuracy", "direction": "higher"}),
+    "higher is better": (grid, {"metric": Metric.parse("test_accuracy")}),
     "no margin": (grid, {"margin": None}),
     "all diverged": (hopeless, {}),
     "sequential": (grid, {"interval": "sequential"}),

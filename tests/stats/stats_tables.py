@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 
+from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, Table
+
+LOSS = Metric.parse("test_loss")
 
 
 def table_of(values, *, arms=None, metric="test_loss", status=None, seeds=None, steps=(7,), **further):

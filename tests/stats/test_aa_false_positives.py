@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 
 from crossnorm.errors import BadInput
-from crossnorm.stats import ArmInfo, estimate, paired_scatter, rate_of_paired, rate_of_unpaired, standings
+from crossnorm.stats import ArmInfo, estimate, paired_scatter, rate_of_paired, rate_of_unpaired, robustness_checks
 from crossnorm.stats.aa_false_positives import rate_bounds
-from tests.stats.stats_tables import table_of
+from tests.stats.stats_tables import LOSS, table_of
 
 CRITICAL = {0.7: stats.t.ppf(0.85, 2)}
 
@@ -139,34 +139,34 @@ def judged(effect, slow_effect):
     """A variant that does `effect` beside the baseline and `slow_effect` beside the arm `slow`, which is far away."""
     noise = np.random.default_rng(0).normal(0, 0.01, (4, 5))
     values = np.array([1.0, 2.0, 1.0 + effect, 2.0 + slow_effect])[:, None] + noise
-    return estimate(table_of(values, arms=RATES), study="s", metric="test_loss", direction="lower", margin=0.1)
+    return estimate(table_of(values, arms=RATES), study="s", metric=LOSS, margin=0.1)
 
 
 @pytest.mark.parametrize(
     ("effects", "words", "stands", "said"),
     [
-        ((0.5, 0.3), ("worse", "worse"), True, "stands in all 2 settings: worse, against each of baseline, slow"),
-        ((0.0, 0.0), ("same", "same"), True, "stands in all 2 settings: same"),
-        ((-0.5, 0.3), ("better", "worse"), False, "turns round"),
+        ((0.5, 0.3), ("worse", "worse"), True, "is the same in all 2 settings: worse, against each of baseline, slow"),
+        ((0.0, 0.0), ("same", "same"), True, "is the same in all 2 settings: same"),
+        ((-0.5, 0.3), ("better", "worse"), False, "changes sign"),
         ((0.5, 0.0), ("worse", "same"), False, "worse against baseline, same against slow"),
     ],
 )
 def test_a_verdict_stands_if_it_is_the_same_against_each_control(effects, words, stands, said):
-    (found,) = standings(judged(*effects))
+    (found,) = robustness_checks(judged(*effects))
     assert (found.variant, found.alpha, found.against) == ("convex", 1.0, ("baseline", "slow"))
-    assert (found.verdicts, found.stands) == (words, stands)
+    assert (found.verdicts, found.holds) == (words, stands)
     assert said in found.sentence
 
 
 def test_undecided_everywhere_does_not_stand():
     values = np.random.default_rng(0).normal(size=(4, 3))
-    verdict = estimate(table_of(values, arms=RATES), study="s", metric="test_loss", direction="lower")
-    (found,) = standings(verdict)
-    assert not found.stands
-    assert "open in all 2 settings" in found.sentence
+    verdict = estimate(table_of(values, arms=RATES), study="s", metric=LOSS)
+    (found,) = robustness_checks(verdict)
+    assert not found.holds
+    assert "undecided in all 2 settings" in found.sentence
 
 
 def test_an_ordinary_study_has_nothing_that_could_stand():
     arms = (ArmInfo(name="baseline"), ArmInfo(name="c", variant="c", alpha=1.0), *RATES[2:3])
-    verdict = estimate(table_of(np.eye(3), arms=arms), study="s", metric="test_loss", direction="lower")
-    assert standings(verdict) == ()
+    verdict = estimate(table_of(np.eye(3), arms=arms), study="s", metric=LOSS)
+    assert robustness_checks(verdict) == ()

@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 
 from crossnorm.errors import BadInput
+from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, estimate
-from tests.stats.stats_tables import convex_table, table_of
+from tests.stats.stats_tables import LOSS, convex_table, table_of
 
 KEYS = {
     "study", "metric", "direction", "margin", "confidence", "n_pairs", "complete", "interval",
@@ -19,7 +20,7 @@ ARM = {
 
 
 def judged(table, **options):
-    return estimate(table, **({"study": "s", "metric": "test_loss", "direction": "lower"} | options))
+    return estimate(table, **({"study": "s", "metric": LOSS} | options))
 
 
 def as_json(table, **options):
@@ -174,4 +175,4 @@ def test_several_free_arms_have_no_single_answer():
 
 def test_unknown_metric():
     with pytest.raises(BadInput, match="metric: expected one of test_loss"):
-        judged(convex_table(), metric="accuracy")
+        judged(convex_table(), metric=Metric("accuracy", direction="lower"))

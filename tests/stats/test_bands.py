@@ -24,7 +24,7 @@ def test_bars_are_student_t_with_bonferroni_over_evaluations():
     np.testing.assert_allclose(found.mean, table.curves("test_loss")[1].mean(axis=0))
     assert (found.kind, found.n, found.steps) == ("bars", 5, table.steps)
     assert found.label == (
-        "bars: 95 % Student-t intervals (Bonferroni), 5 runs, simultaneous over 7 evaluations, each arm on its own"
+        "bars: 95 % Student-t intervals (Bonferroni), 5 runs, simultaneous over 7 evaluations, separately for each arm"
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from crossnorm.stats import ArmInfo, estimate
 from crossnorm.stats.intervals import bounds
-from tests.stats.stats_tables import dosed, table_of
+from tests.stats.stats_tables import LOSS, dosed, table_of
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
 RESULTS = SCRIPT.parents[1] / "results" / "calibration"
@@ -40,8 +40,7 @@ def test_simulated_studies_are_judged_as_real_ones(calibration):
         found = estimate(
             table_of(np.concatenate([np.zeros((1, 5)), study]), arms=arms),
             study="s",
-            metric="test_loss",
-            direction="lower",
+            metric=LOSS,
         )
         np.testing.assert_allclose([row.low for row in found.arms[1:]], low[k])
         np.testing.assert_allclose([row.high for row in found.arms[1:]], high[k])

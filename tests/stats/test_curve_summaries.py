@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from crossnorm.errors import BadInput
+from crossnorm.metric import Metric
 from crossnorm.stats import (
     area_under_curve,
     estimate,
     noise,
     pairing_diagnostics,
     steps_to_target,
-    summary_metrics,
+    with_summaries,
 )
 from tests.stats.stats_tables import convex_table, table_of
 
@@ -45,22 +45,20 @@ def test_steps_to_target():
 
 
 def test_summaries_are_metrics_like_any_other():
-    table = summary_metrics(curves(), "test_loss", "lower", target=0.5)
+    table = with_summaries(curves(), Metric.parse("test_loss_steps_to_0.5"))
     assert set(table.metrics) == {"test_loss", "test_loss_auc", "test_loss_steps_to_0.5"}
     np.testing.assert_allclose(table.final("test_loss_auc"), area_under_curve(curves(), "test_loss"))
     np.testing.assert_allclose(
         table.final("test_loss_steps_to_0.5"), steps_to_target(curves(), "test_loss", 0.5, "lower")
     )
-    verdict = estimate(table, study="s", metric="test_loss_auc", direction="lower")
+    verdict = estimate(table, study="s", metric=Metric.parse("test_loss_auc"))
     area = area_under_curve(curves(), "test_loss")
     assert verdict.arms[1].difference == pytest.approx((area[1] - area[0]).mean())
-    assert set(summary_metrics(curves(), "test_loss", "lower").metrics) == {"test_loss", "test_loss_auc"}
-    with pytest.raises(BadInput, match="direction"):
-        summary_metrics(curves(), "test_loss", "down")
+    assert set(with_summaries(curves(), Metric.parse("test_loss_auc")).metrics) == {"test_loss", "test_loss_auc"}
 
 
 def test_a_table_without_steps_has_summaries_without_values():
-    table = summary_metrics(table_of(np.empty((2, 3, 0)), steps=()), "test_loss", "lower", target=1)
+    table = with_summaries(table_of(np.empty((2, 3, 0)), steps=()), Metric.parse("test_loss_steps_to_1"))
     assert np.isnan(table.final("test_loss_auc")).all()
 
 

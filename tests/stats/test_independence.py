@@ -1,4 +1,4 @@
-"""The statistics stand alone: numpy and scipy, no torch, nothing of the package but its errors."""
+"""The statistics stand alone: numpy and scipy, no torch, nothing of the package but its errors and metrics."""
 
 import ast
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import crossnorm.stats
 
 FOLDER = Path(crossnorm.stats.__file__).parent
-ALLOWED = {"numpy", "scipy", "crossnorm.errors", "crossnorm.stats"}
+ALLOWED = {"numpy", "scipy", "crossnorm.errors", "crossnorm.metric", "crossnorm.stats"}
 
 
 def imported(source):

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, estimate
-from tests.stats.stats_tables import convex_table, dosed, table_of
+from tests.stats.stats_tables import LOSS, convex_table, dosed, table_of
 
 KINDS = st.sampled_from(["bonferroni-t", "sequential"])
 ARMS = (
@@ -26,9 +27,7 @@ quick = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 def judged(values, arms=ARMS, **options):
-    return estimate(
-        table_of(values, arms=arms), **({"study": "s", "metric": "test_loss", "direction": "lower"} | options)
-    )
+    return estimate(table_of(values, arms=arms), **({"study": "s", "metric": LOSS} | options))
 
 
 def numbers(verdict):
@@ -107,7 +106,7 @@ def test_a_doubled_arm_gets_identical_intervals(values, kind):
 @given(values=values_of, kind=KINDS)
 def test_turning_metric_and_direction_over_keeps_the_verdicts(values, kind):
     before = judged(values, interval=kind)
-    after = judged(-values, interval=kind, direction="higher")
+    after = judged(-values, interval=kind, metric=Metric("test_loss", direction="higher"))
     assert verdicts(before) == verdicts(after)
 
 
@@ -122,7 +121,7 @@ def test_turning_metric_and_direction_over_keeps_the_verdicts(values, kind):
 def test_values_of_runs_that_are_not_complete_never_matter(statuses, kind, margin):
     values = np.random.default_rng(0).normal(3, 1, (5, 7))
     spoiled = np.where(statuses == "complete", values, np.nan)
-    options = {"study": "s", "metric": "test_loss", "direction": "lower", "interval": kind, "margin": margin}
+    options = {"study": "s", "metric": LOSS, "interval": kind, "margin": margin}
     one = estimate(table_of(values, arms=ARMS, status=statuses), **options)
     other = estimate(table_of(spoiled, arms=ARMS, status=statuses), **options)
     assert one.to_json() == other.to_json()

@@ -102,5 +102,5 @@ def test_without_three_pairs_nothing_is_invented(measured):
 
 @pytest.mark.parametrize("difference", [0.0, math.nan, math.inf])
 def test_a_difference_must_be_one(difference):
-    with pytest.raises(BadInput, match="--difference: expected a finite number other than 0"):
+    with pytest.raises(BadInput, match="difference: expected a finite number other than 0"):
         outlook(runs(5, planned=True), None, metric="test_loss", difference=difference)

@@ -3,7 +3,7 @@ import pytest
 
 from crossnorm.stats import ArmInfo, estimate
 from crossnorm.stats.trend import dose_grids, seed_slopes
-from tests.stats.stats_tables import convex_table, dosed, table_of
+from tests.stats.stats_tables import LOSS, convex_table, dosed, table_of
 
 
 def fitted(doses, differences):
@@ -64,10 +64,10 @@ def test_the_first_arm_stands_for_a_repeated_dose():
 @pytest.mark.parametrize("kind", ["bonferroni-t", "sequential"])
 def test_answer_and_trend_have_an_error_level_of_their_own(kind):
     table = convex_table(seed=2, n=11)
-    found = estimate(table, study="s", metric="test_loss", direction="lower", interval=kind)
+    found = estimate(table, study="s", metric=LOSS, interval=kind)
     grid = dose_grids(table)[0]
     alone = table_of(np.stack([np.zeros(11), seed_slopes(table.final("test_loss"), grid, grid.controls)]))
-    one = estimate(alone, study="s", metric="test_loss", direction="lower", interval=kind).arms[1]
+    one = estimate(alone, study="s", metric=LOSS, interval=kind).arms[1]
     assert found.answer.contrast == "convex - attenuated"
     np.testing.assert_allclose(
         [found.answer.estimate, found.answer.low, found.answer.high], [one.difference, one.low, one.high]
@@ -79,7 +79,7 @@ def test_answer_and_trend_have_an_error_level_of_their_own(kind):
 def test_without_control_answer_equals_trend():
     arms = (ArmInfo(name="baseline"), dosed("matched", 0.5), dosed("matched", 1))
     table = table_of(np.random.default_rng(3).normal(size=(3, 5)), arms=arms)
-    found = estimate(table, study="s", metric="test_loss", direction="lower")
+    found = estimate(table, study="s", metric=LOSS)
     assert found.answer.contrast == "matched - baseline"
     assert (found.answer.estimate, found.answer.low, found.answer.high, found.answer.p_value) == (
         found.trend.slope,

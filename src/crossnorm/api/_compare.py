@@ -10,6 +10,7 @@ from pathlib import Path
 
 from crossnorm.api._result import Result
 from crossnorm.errors import BadInput
+from crossnorm.metric import Metric
 from crossnorm.stats import Table, estimate, table_from_records
 from crossnorm.study.monitoring.trackers import is_event_log, read_event_log
 
@@ -47,8 +48,7 @@ def compare(
     verdict = estimate(
         runs,
         study=name,
-        metric=metric,
-        direction=direction,  # type: ignore[arg-type]
+        metric=Metric(metric, direction=direction),  # type: ignore[arg-type]
         margin=margin,
         confidence=confidence,
     )

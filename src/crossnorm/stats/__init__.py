@@ -1,6 +1,6 @@
-"""Statistics of paired runs: differences, bands, trend, sequential verdicts, power. numpy and scipy only.
+"""Statistics of paired runs: differences, bands, trends, verdicts, power. Needs numpy and scipy only.
 
-Knows nothing of torch, studies or files: everything is a pure function of a `Table`.
+Every function is pure; most read a `Table` of runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from crossnorm.stats.curve_summaries import (
     noise,
     pairing_diagnostics,
     steps_to_target,
-    summary_metrics,
+    with_summaries,
 )
 from crossnorm.stats.divergence import mcnemar_e_value, mcnemar_exact
 from crossnorm.stats.from_records import table_from_records
@@ -29,9 +29,9 @@ from crossnorm.stats.power import (
     sd_interval,
 )
 from crossnorm.stats.prospective_power import Outlook, Prospect, outlook
-from crossnorm.stats.robustness import Standing, standings
+from crossnorm.stats.robustness import Robustness, robustness_checks
 from crossnorm.stats.run_table import ArmInfo, Table
-from crossnorm.stats.sequential import confidence_sequence, e_value, first_bounded
+from crossnorm.stats.sequential import first_bounded
 from crossnorm.stats.stopping_rule import settled
 from crossnorm.stats.verdict import Answer, ArmResult, Contrast, Pairing, Trend, Verdict
 
@@ -48,17 +48,15 @@ __all__ = [
     "Pairing",
     "PairingDiagnostics",
     "Prospect",
+    "Robustness",
     "Scatter",
-    "Standing",
     "Table",
     "Trend",
     "Verdict",
     "achieved_power",
     "area_under_curve",
     "bands",
-    "confidence_sequence",
     "detectable_difference",
-    "e_value",
     "estimate",
     "family_size",
     "first_bounded",
@@ -73,10 +71,10 @@ __all__ = [
     "pairs_needed",
     "rate_of_paired",
     "rate_of_unpaired",
+    "robustness_checks",
     "sd_interval",
     "settled",
-    "standings",
     "steps_to_target",
-    "summary_metrics",
     "table_from_records",
+    "with_summaries",
 ]

@@ -1,16 +1,14 @@
-"""How often verdicts err where nothing differs: A/A runs resampled into small studies, with the pool's uncertainty.
+"""False-positive rates of verdicts, estimated by resampling A/A runs into small studies.
 
-Sees final values of runs that were treated alike; knows nothing of studies, arms' names or files.
-
-A resampled study draws pairs of such runs and asks whether one plain Student-t interval excludes 0. The share of
-studies that do is a U-statistic: its resamples overlap, so their number says nothing about its uncertainty, the pool
-does. A pool that can be cut into K studies without a common run bounds the true rate θ by Hoeffding's argument (1963,
-section 5): the share u is an average, over all ways to cut the pool, of means of K independent outcomes, hence
+A resampled study draws pairs of runs that were treated alike and tests whether one Student-t interval excludes 0. The
+share u of studies that do is a U-statistic. Resamples overlap, so the uncertainty of u depends on the pool of runs and
+not on the number of resamples. For a pool that splits into K studies without a common run, Hoeffding (1963, section 5)
+bounds the true rate θ: u is an average, over all ways to split the pool, of means of K independent outcomes, hence
 
     P(u ≥ a) ≤ exp(-K · KL(a ‖ θ))   for a ≥ θ, likewise below,   KL(a ‖ θ) = a log(a/θ) + (1-a) log((1-a)/(1-θ)),
 
-and {θ : K · KL(u ‖ θ) ≤ log(2/δ)} covers it with confidence 1 - δ in any pool, however small. A bootstrap over the
-pool would be narrower and, at six seeds, wrong.
+and {θ : K · KL(u ‖ θ) ≤ log(2/δ)} covers it with confidence 1 - δ for any size of pool. A bootstrap over the pool would
+be narrower but invalid at six seeds.
 """
 
 from __future__ import annotations
@@ -29,20 +27,20 @@ from crossnorm.stats.run_table import Floats
 __all__ = ["FalseRate", "Scatter", "paired_scatter", "rate_bounds", "rate_of_paired", "rate_of_unpaired"]
 
 _DRAWS = 4000
-"""Resampled studies: enough that drawing, unlike the pool, adds less than one point of standard error."""
+"""Number of resampled studies: adds a standard error of less than one percentage point."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FalseRate:
-    """The share of resampled studies that call two runs treated alike "better" or "worse".
+    """The share of resampled A/A studies with verdict "better" or "worse".
 
     Args:
         runs: Runs in the pool.
         pairs: Pairs in a resampled study.
-        disjoint: K, the most studies without a common run that the pool holds; 0: the pool is too small.
+        disjoint: K, the largest number of studies without a common run; 0: the pool is too small.
         rate: The share; None if the pool is too small.
-        low: Lower bound of the true rate, from the pool's size; 0 if that is too small.
-        high: Upper bound, likewise 1.
+        low: Lower bound of the true rate; 0 if the pool is too small.
+        high: Upper bound; 1 if the pool is too small.
     """
 
     runs: int
@@ -55,7 +53,7 @@ class FalseRate:
 
 @dataclass(frozen=True, kw_only=True)
 class Scatter:
-    """How A/A arms scatter about their baseline.
+    """Scatter of A/A arms about their baseline.
 
     Args:
         sd: Of paired differences, root mean square over arms; None below 3 pairs.
@@ -69,17 +67,17 @@ class Scatter:
 
 
 def rate_of_paired(values: Floats, *, pairs: int = MIN_PAIRS, confidence: float = 0.95) -> FalseRate:
-    """The rate for arms that share a seed's draws but one: pairs are two different arms of one seed.
+    """The rate for arms that differ in one random stream: a pair is two arms of one seed.
 
-    Given the seeds, arms are independent and alike, so the bounds are for the mean rate over these seeds.
+    Given the seeds, arms are independent and identically distributed; the bounds hold for the mean rate over them.
 
     Args:
-        values: (arms, seeds), the baseline among the arms; seeds with a nan are left out.
-        pairs: Pairs in a resampled study, each of another seed.
-        confidence: Of the intervals inside the studies, and of the bounds of the rate.
+        values: (arms, seeds), baseline included; seeds with a nan are left out.
+        pairs: Pairs in a resampled study, each of a different seed.
+        confidence: Of the resampled studies' intervals and of the bounds of the rate.
 
     Raises:
-        BadInput: Fewer than 3 pairs, or a confidence out of range.
+        BadInput: There are fewer than 3 pairs, or the confidence is not between 0 and 1.
     """
     _check(pairs, confidence)
     values = values[:, ~np.isnan(values).any(axis=0)]
@@ -88,29 +86,29 @@ def rate_of_paired(values: Floats, *, pairs: int = MIN_PAIRS, confidence: float 
     if not disjoint:
         return FalseRate(runs=values.size, pairs=pairs, disjoint=0)
     rng = np.random.default_rng(0)
-    seed = _different(rng, (_DRAWS,), seeds, pairs)
-    arm = _different(rng, (_DRAWS, pairs), arms, 2)
+    seed = _distinct(rng, (_DRAWS,), seeds, pairs)
+    arm = _distinct(rng, (_DRAWS, pairs), arms, 2)
     differences = values[arm[..., 0], seed] - values[arm[..., 1], seed]
     return _rate(differences, values.size, disjoint, confidence)
 
 
 def rate_of_unpaired(values: Floats, *, pairs: int = MIN_PAIRS, confidence: float = 0.95) -> FalseRate:
-    """The rate for runs that share no draw, each of a seed of its own: any two make a pair.
+    """The rate for runs of different seeds, which share no random stream: any two form a pair.
 
     Args:
-        values: (runs,), nan where there is none.
-        pairs: Pairs in a resampled study, of 2 · pairs different runs.
-        confidence: Of the intervals inside the studies, and of the bounds of the rate.
+        values: (runs,), nan if missing.
+        pairs: Pairs in a resampled study, formed of 2 · pairs different runs.
+        confidence: Of the resampled studies' intervals and of the bounds of the rate.
 
     Raises:
-        BadInput: Fewer than 3 pairs, or a confidence out of range.
+        BadInput: There are fewer than 3 pairs, or the confidence is not between 0 and 1.
     """
     _check(pairs, confidence)
     values = values[~np.isnan(values)]
     disjoint = values.size // (2 * pairs)
     if not disjoint:
         return FalseRate(runs=values.size, pairs=pairs, disjoint=0)
-    run = _different(np.random.default_rng(0), (_DRAWS,), values.size, 2 * pairs)
+    run = _distinct(np.random.default_rng(0), (_DRAWS,), values.size, 2 * pairs)
     return _rate(values[run[:, :pairs]] - values[run[:, pairs:]], values.size, disjoint, confidence)
 
 
@@ -143,8 +141,8 @@ def _check(pairs: int, confidence: float) -> None:
         raise BadInput("confidence", "a number between 0 and 1", confidence)
 
 
-def _different(rng: np.random.Generator, shape: tuple[int, ...], among: int, count: int) -> np.ndarray:
-    """Different positions below `among`, (*shape, count), every choice and order equally likely."""
+def _distinct(rng: np.random.Generator, shape: tuple[int, ...], among: int, count: int) -> np.ndarray:
+    """`count` different positions below `among`, uniform over choices and orders, (*shape, count)."""
     return np.argsort(rng.random((*shape, among)), axis=-1)[..., :count]
 
 

@@ -1,7 +1,4 @@
-"""From a table to its verdict: the one place that joins comparisons, trends, sentences and plans.
-
-Pure: knows nothing of files, time or machines.
-"""
+"""From a table to its verdict: joins comparisons, trends, the primary endpoint and its sentence."""
 
 from __future__ import annotations
 
@@ -9,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from crossnorm.errors import BadInput
+from crossnorm.metric import Metric
 from crossnorm.stats.comparison import (
     Comparison,
-    Direction,
     Rule,
     compare_arms,
     family_size,
@@ -20,7 +18,7 @@ from crossnorm.stats.comparison import (
 from crossnorm.stats.curve_summaries import final_pairing
 from crossnorm.stats.intervals import MIN_PAIRS, Kind
 from crossnorm.stats.power import pairs_needed
-from crossnorm.stats.primary_endpoint import headline
+from crossnorm.stats.primary_endpoint import primary_answer
 from crossnorm.stats.run_table import Floats, Table
 from crossnorm.stats.trend import DoseGrid, dose_grids, seed_slopes
 from crossnorm.stats.verdict import ArmResult, Contrast, Pairing, Trend, Verdict
@@ -32,35 +30,35 @@ def estimate(
     table: Table,
     *,
     study: str,
-    metric: str,
-    direction: Direction,
+    metric: Metric,
     margin: float | str | None = None,
     confidence: float = 0.95,
     interval: Kind = "bonferroni-t",
     prior: float = 1.0,
 ) -> Verdict:
-    """What a table of runs says about one metric; None for everything that does not exist.
+    """The verdict of a table of runs on one metric; None for everything that does not exist.
 
-    Each comparison is mean ± critical · s/√n of within-seed differences. Arms and contrasts are one family of m
-    comparisons, each at error level (1 - confidence)/m; each trend has an error level of its own.
+    Each comparison is mean ± critical · s/√n of within-seed differences. Arms and contrasts form one family of m
+    comparisons, each at error level (1 - confidence)/m; each trend has its own error level.
 
     Args:
         table: The runs; its first arm is the baseline.
-        study: Name to put into the verdict.
-        metric: Judged at each run's last evaluation.
-        direction: Whether lower or higher is better.
-        margin: Differences up to this do not matter; "1 %" is of the baseline's mean; None: never "same".
+        study: Name of the study, for the verdict.
+        metric: What is compared: a column of the table, at each run's last evaluation, and its better direction.
+        margin: Differences up to this size count as "same"; "1 %" is relative to the baseline's mean; None: never.
         confidence: Of the family, and of each trend.
-        interval: "bonferroni-t" for a number of pairs fixed before looking, "sequential" wherever pairs were or
-            will be added after looking.
+        interval: "bonferroni-t" for a number of pairs fixed in advance; "sequential" if pairs were or will be added
+            after viewing results.
         prior: c² of the sequential test: prior effect μ/σ ~ N(0, 1/c²).
 
     Raises:
-        BadInput: An unknown metric; a direction, margin, confidence, interval or prior out of range.
+        BadInput: The metric is unknown, or a direction, margin, confidence, interval or prior is invalid.
     """
-    values = table.final(metric)
+    if metric.direction is None:
+        raise BadInput("direction", "lower or higher", "none")
+    values = table.final(str(metric))
     rule = Rule(
-        direction=direction,
+        direction=metric.direction,
         margin=resolve_margin(margin, values[0]),
         confidence=confidence,
         kind=interval,
@@ -74,14 +72,14 @@ def estimate(
     rows = tuple(_arm(table, values, i, rule) for i in arms)
     return Verdict(
         study=study,
-        metric=metric,
-        direction=direction,
+        metric=str(metric),
+        direction=metric.direction,
         margin=rule.margin,
         confidence=confidence,
         n_pairs=int((~np.isnan(values[1:] - values[0])).any(axis=0).sum()),
         complete=table.complete,
         interval=interval,
-        answer=headline(table, metric, rule, grids, [row.verdict for row in rows]),
+        answer=primary_answer(table, str(metric), rule, grids, [row.verdict for row in rows]),
         arms=(_baseline(table, values), *rows),
         contrasts=tuple(_contrast(table, values, i, rule) for i in arms if table.control(i) != 0),
         trend=trends[0] if trends else Trend(),
@@ -91,8 +89,8 @@ def estimate(
 
 
 def _baseline(table: Table, values: Floats) -> ArmResult:
-    there = values[0][~np.isnan(values[0])]
-    return _row(table, 0, n=int(there.size), mean=float(there.mean()) if there.size else None)
+    known = values[0][~np.isnan(values[0])]
+    return _row(table, 0, n=int(known.size), mean=float(known.mean()) if known.size else None)
 
 
 def _arm(table: Table, values: Floats, arm: int, rule: Rule) -> ArmResult:

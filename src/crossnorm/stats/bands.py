@@ -1,8 +1,7 @@
 """Bands around learning curves, simultaneous over an arm's evaluations.
 
-Below 10 runs: Student-t intervals with Bonferroni over at most 10 declared evaluations, drawn as bars. From 10
-on: a ribbon whose width is the quantile of the simulated maximum of separately studentised t's. Knows nothing
-of drawing.
+Fewer than 10 runs: Student-t intervals with Bonferroni over at most 10 declared evaluations, drawn as bars. From 10
+runs: a ribbon whose width is the quantile of the simulated maximum of separately studentized t's.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ class ArmBand:
 
     Args:
         arm: The arm's name.
-        n: Complete runs (pairs, for differences) behind it.
+        n: Number of complete runs (pairs, for differences).
         kind: "bars" or "ribbon".
-        curve_steps: Every evaluation that all n runs have.
-        curve: Mean there.
-        steps: The declared evaluations among them, at which the band holds together.
-        mean: Mean at the declared evaluations.
-        low: Lower bounds there; nan below 3 runs, -inf while a confidence sequence is infinite.
+        curve_steps: The evaluations that all n runs have.
+        curve: Mean at `curve_steps`.
+        steps: The declared evaluations among them; the band is simultaneous over these.
+        mean: Mean at `steps`.
+        low: Lower bounds at `steps`; nan below 3 runs, -inf while a confidence sequence is infinite.
         high: Upper bounds, likewise.
-        label: In words: which interval, how many, simultaneous over what.
+        label: The kind of interval, number of runs and simultaneity, in words.
     """
 
     arm: str
@@ -58,7 +57,7 @@ class ArmBand:
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """What kind of band is wanted; `declared` None: the usual evaluations."""
+    """Settings of a band; `declared` None: the default evaluations."""
 
     level: float
     interval: Kind
@@ -90,20 +89,20 @@ def bands(
     interval: Kind = "bonferroni-t",
     prior: float = 1.0,
 ) -> Bands:
-    """Mean curves with simultaneous bands over the complete runs of each arm, each arm on its own.
+    """Mean curve and simultaneous band of the complete runs of each arm, separately for each arm.
 
     Args:
         table: The runs.
         metric: The metric drawn.
-        confidence: That a whole band covers its mean curve.
-        steps: Declared evaluations, at most 10 where bars are drawn; None: 10 spread evenly up to the last, or
-            all of them for a ribbon.
-        difference: Bands for (arm - baseline) over pairs, without the baseline's own.
-        interval: "sequential" where pairs were added after looking: bars of confidence sequences at any n.
+        confidence: Probability that a whole band covers its mean curve.
+        steps: Declared evaluations, at most 10 for bars; None: 10 evenly spaced ones, the last included, or all of
+            them for a ribbon.
+        difference: Bands for (arm - baseline) over pairs, without a band for the baseline.
+        interval: "sequential" if pairs may be added after viewing results: confidence sequences, always as bars.
         prior: c² of the sequential test.
 
     Raises:
-        BadInput: An unknown metric or step; more than 10 declared evaluations where bars are drawn.
+        BadInput: A metric or step is unknown, or more than 10 evaluations are declared for bars.
     """
     curves = np.where((table.status == "complete")[..., None], table.curves(metric), np.nan)
     curves = np.where(np.isfinite(curves), curves, np.nan)
@@ -125,10 +124,10 @@ def bands(
 
 
 def ribbon_critical(curves: Floats, level: float) -> float:
-    """Critical value of the largest |t| over evaluations, by simulation from the curves' own correlation.
+    """Critical value of the largest |t| over evaluations, by simulation with the curves' own correlation.
 
-    Draws of n normal curves with the correlation estimated from the residuals; each evaluation is studentised
-    with its own standard deviation. Measured coverage of the ribbon: 93 to 95 % for a nominal 95 %.
+    Draws sets of n normal curves with the correlation of the residuals; each evaluation is studentized with its own
+    standard deviation. Measured coverage of the ribbon: 93 to 95 % for a nominal 95 %.
 
     Args:
         curves: (runs, evaluations), runs ≥ 3.
@@ -162,10 +161,10 @@ def _largest_t(draws: Floats) -> Floats:
 
 
 def _largest_t_of_many(factor: Floats, n: int, rng: np.random.Generator) -> Floats:
-    """As `_largest_t` of n draws each, from their mean and scatter alone, whose sizes do not grow with n.
+    """As `_largest_t`, from draws of the mean and scatter matrix, whose sizes do not grow with n.
 
-    The scatter of n standard normal vectors of length r is A Aᵀ with A lower triangular, A_ii² ~ χ² with n - 1 - i
-    degrees of freedom (i from 0) and standard normals below (Bartlett's decomposition).
+    The scatter matrix of n standard normal vectors of length r is A Aᵀ with A lower triangular, A_ii² ~ χ² with
+    n - 1 - i degrees of freedom (i from 0) and standard normals below (Bartlett's decomposition).
     """
     rank = len(factor)
     below = np.tril(rng.standard_normal((_DRAWS, rank, rank)), -1)
@@ -195,7 +194,7 @@ def _arm_band(name: str, runs: Floats, all_steps: tuple[int, ...], request: _Req
 
 
 def _usable(runs: Floats) -> tuple[Floats, list[int]]:
-    """Runs with any value, and the evaluations that all of them have."""
+    """The runs with any value, and the evaluations that all of these have."""
     there = ~np.isnan(runs)
     used = there.any(axis=1)
     return runs[used], np.flatnonzero(there[used].all(axis=0) & used.any()).tolist()
@@ -205,7 +204,7 @@ def _declared(known: list[int], all_steps: tuple[int, ...], n: int, request: _Re
     kind, declared = request.kind(n), request.declared
     if declared is not None:
         if kind == "bars" and len(declared) > MOST_BARS:
-            raise BadInput("steps", f"at most {MOST_BARS} declared evaluations where bars are drawn", len(declared))
+            raise BadInput("steps", f"at most {MOST_BARS} declared evaluations for bars", len(declared))
         return [k for k in known if all_steps[k] in declared]
     if kind == "ribbon" or len(known) <= MOST_BARS:
         return known
@@ -228,11 +227,11 @@ def _bounds(curves: Floats, request: _Request) -> tuple[Floats, Floats]:
 def _label(n: int, evaluations: int, request: _Request) -> str:
     count = f"{n} {request.unit}{'' if n == 1 else 's'}"
     if n < MIN_PAIRS:
-        return f"no interval: {count}, and an interval needs at least {MIN_PAIRS}"
+        return f"no interval: {count}, at least {MIN_PAIRS} needed"
     share = f"{100 * (1 - request.level):g} %"
-    over = f"simultaneous over {evaluations} evaluation{'' if evaluations == 1 else 's'}, each arm on its own"
+    over = f"simultaneous over {evaluations} evaluation{'' if evaluations == 1 else 's'}, separately for each arm"
     if request.kind(n) == "ribbon":
         return f"ribbon: {share} by simulated maximum of t (93 to 95 % measured under normal noise), {count}, {over}"
     if request.interval == "sequential":
-        return f"bars: {share} confidence sequences (Bonferroni), {count}, {over}, looking allowed for"
+        return f"bars: {share} confidence sequences (Bonferroni), {count}, {over}, valid at every interim look"
     return f"bars: {share} Student-t intervals (Bonferroni), {count}, {over}"

@@ -1,6 +1,6 @@
 """One arm against another: pairs, interval, verdict.
 
-A pair is a seed for which both arms are complete. Knows nothing of doses, trends or files.
+A pair is a seed for which both arms are complete.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 
 from crossnorm.errors import BadInput
+from crossnorm.metric import Direction
 from crossnorm.stats.divergence import Divergence, divergence
 from crossnorm.stats.intervals import Interval, Kind, interval_of_mean
 from crossnorm.stats.run_table import Floats, Table
 
-__all__ = ["Comparison", "Direction", "Outcome", "Rule", "compare_arms", "family_size", "judge", "resolve_margin"]
+__all__ = ["Comparison", "Outcome", "Rule", "compare_arms", "family_size", "judge", "resolve_margin"]
 
-Direction = Literal["lower", "higher"]
 Outcome = Literal["same", "better", "worse", "undecided"]
 
 
@@ -32,7 +32,7 @@ class Rule:
         confidence: Of the whole family, and of the trend.
         kind: Which intervals.
         prior: c² of the sequential test.
-        comparisons: Size m of the family over which the arms' intervals hold together.
+        comparisons: Size m of the family of simultaneous intervals.
     """
 
     direction: Direction
@@ -43,7 +43,7 @@ class Rule:
     comparisons: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what no interval can honour."""
+        """Validate the settings."""
         if self.direction not in ("lower", "higher"):
             raise BadInput("direction", "lower or higher", self.direction)
         if self.kind not in ("bonferroni-t", "sequential"):
@@ -55,16 +55,16 @@ class Rule:
 
     @property
     def level(self) -> float:
-        """Error level of a comparison that stands alone."""
+        """Error level of a single comparison outside the family."""
         return 1 - self.confidence
 
     def interval(self, differences: Floats, *, alone: bool = False) -> Interval:
-        """The interval of one comparison: one of the family's, or one with an error level of its own."""
+        """The interval of one comparison in the family or, if `alone`, with its own error level."""
         level = self.level if alone else self.level / self.comparisons
         return interval_of_mean(differences, level, self.kind, prior=self.prior)
 
     def better(self, difference: float) -> bool:
-        """Whether a difference other than 0 is for the better."""
+        """Whether a nonzero difference is an improvement."""
         return (difference < 0) == (self.direction == "lower")
 
 
@@ -78,20 +78,20 @@ class Comparison:
 
 
 def family_size(table: Table) -> int:
-    """Size of the declared family: arms beside the baseline, and contrasts with another control (at least 1)."""
+    """Size of the declared family: arms other than the baseline, plus contrasts with a control (at least 1)."""
     contrasts = sum(table.control(i) != 0 for i in range(1, len(table.arms)))
     return max(1, len(table.arms) - 1 + contrasts)
 
 
 def resolve_margin(margin: float | str | None, baseline: Floats) -> float | None:
-    """The margin in the metric's unit; "1 %" is of the mean of the baseline's complete runs.
+    """The margin in the metric's unit; "1 %" means 1 % of the mean of the baseline's complete runs.
 
     Args:
         margin: A number, a percentage as text, or None.
         baseline: The baseline's values (seeds,), nan where there is none.
 
     Returns:
-        None without a margin, or for a percentage of a baseline that has no complete run.
+        None without a margin, or for a percentage while the baseline has no complete run.
 
     Raises:
         BadInput: Neither a number ≥ 0 nor a percentage.
@@ -112,7 +112,11 @@ def resolve_margin(margin: float | str | None, baseline: Floats) -> float | None
 
 
 def compare_arms(table: Table, values: Floats, arm: int, reference: int, rule: Rule) -> Comparison:
-    """Compare two arms by their final values (arms, seeds), over the seeds for which both have one."""
+    """Compare two arms by their final values (arms, seeds), over the seeds in which both have one.
+
+    An arm that diverges more often than its reference, or that has more complete runs without a value, cannot be
+    "better" or "same".
+    """
     differences = values[arm] - values[reference]
     interval = rule.interval(differences[~np.isnan(differences)])
     diverged = divergence(table.status[arm], table.status[reference], rule.kind)
@@ -127,9 +131,9 @@ def compare_arms(table: Table, values: Floats, arm: int, reference: int, rule: R
 
 
 def judge(interval: Interval, rule: Rule) -> Outcome:
-    """The verdict of one interval: inside ± margin "same", else beside 0 "better" or "worse", else "undecided".
+    """The verdict of one interval: "same" inside ± margin, "better" or "worse" if it excludes 0, else "undecided".
 
-    Pairs that agree exactly are "same" with or without a margin.
+    Identical pairs are "same" with or without a margin.
     """
     low, high = interval.low, interval.high
     if low is None or high is None:
@@ -142,5 +146,5 @@ def judge(interval: Interval, rule: Rule) -> Outcome:
 
 
 def lacks_values(table: Table, values: Floats, arm: int) -> int:
-    """Complete runs without a value, as of a target never reached: outcomes that no mean can show."""
+    """Number of complete runs without a value, such as those that never reached a target."""
     return int(((table.status[arm] == "complete") & np.isnan(values[arm])).sum())

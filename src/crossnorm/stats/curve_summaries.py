@@ -1,7 +1,4 @@
-"""Numbers that summarise curves: area under the curve, steps to a target, how much pairing helps, the noise.
-
-Knows nothing of verdicts; each summary is an array, or a table with further metrics that `estimate` accepts.
-"""
+"""Summaries of learning curves: area under the curve, steps to a target, correlation of pairs, noise."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossnorm.errors import BadInput
-from crossnorm.stats.comparison import Direction
+from crossnorm.metric import DIRECTIONS, Direction, Metric
 from crossnorm.stats.intervals import MIN_PAIRS
 from crossnorm.stats.run_table import Floats, Table
 from crossnorm.stats.trend import dose_grids, seed_slopes
@@ -22,14 +18,14 @@ __all__ = [
     "noise",
     "pairing_diagnostics",
     "steps_to_target",
-    "summary_metrics",
+    "with_summaries",
 ]
 
 
 def area_under_curve(table: Table, metric: str) -> Floats:
-    """Area under each complete run's curve divided by its length: the metric's mean height, in its unit.
+    """Area under each complete run's curve divided by its length: the metric's mean over training, in its unit.
 
-    The trapezoid rule over the run's recorded evaluations; nan for runs that are not complete.
+    Uses the trapezoid rule over the recorded evaluations; nan for runs that are not complete.
 
     Returns:
         (arms, seeds)
@@ -48,7 +44,7 @@ def area_under_curve(table: Table, metric: str) -> Floats:
 
 
 def steps_to_target(table: Table, metric: str, target: float, direction: Direction) -> Floats:
-    """First evaluation at which each complete run has reached the target; nan where it never does.
+    """Step of the first evaluation at which each complete run has reached the target; nan if it never does.
 
     Returns:
         (arms, seeds)
@@ -62,17 +58,20 @@ def steps_to_target(table: Table, metric: str, target: float, direction: Directi
     return np.where(usable, first, np.nan)
 
 
-def summary_metrics(table: Table, metric: str, direction: Direction, *, target: float | None = None) -> Table:
-    """The table with `<metric>_auc` and, for a target, `<metric>_steps_to_<target>` beside its metrics.
+def with_summaries(table: Table, metric: Metric) -> Table:
+    """The table with the area under the metric's base and, if it has a target, the steps to it as further columns.
 
-    Both stand at the last evaluation. A run that never reaches the target is missing from the means, and an arm
-    with more such runs than its reference cannot be called better or the same.
+    Both have their value at the last evaluation. A run that never reaches the target is missing from the means, and an
+    arm with more such runs than its reference is never "better" or "same".
+
+    Args:
+        table: The runs.
+        metric: Its base is a column of the table; for a target, one of `DIRECTIONS`.
     """
-    if direction not in ("lower", "higher"):
-        raise BadInput("direction", "lower or higher", direction)
-    added = {f"{metric}_auc": area_under_curve(table, metric)}
-    if target is not None:
-        added[f"{metric}_steps_to_{target:g}"] = steps_to_target(table, metric, target, direction)
+    base = metric.base
+    added = {str(Metric(base, "auc")): area_under_curve(table, base)}
+    if metric.target is not None:
+        added[str(metric)] = steps_to_target(table, base, metric.target, DIRECTIONS[base])
     metrics = dict(table.metrics)
     for name, values in added.items():
         metrics[name] = np.full((*values.shape, len(table.steps)), np.nan)
@@ -82,13 +81,13 @@ def summary_metrics(table: Table, metric: str, direction: Direction, *, target: 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PairingDiagnostics:
-    """How arms and baseline move together over seeds, at every evaluation.
+    """Correlation of arms with the baseline over seeds, at every evaluation.
 
     Args:
-        arms: Names of the arms beside the baseline.
+        arms: Names of the arms other than the baseline.
         steps: The evaluations.
-        correlation: (arms, steps), nan below 3 pairs or without variance.
-        variance_ratio: Var(arm - baseline) / (Var(arm) + Var(baseline)), (arms, steps); below 1 pairing helps.
+        correlation: (arms, steps), nan with fewer than 3 pairs or without variance.
+        variance_ratio: Var(arm - baseline) / (Var(arm) + Var(baseline)), (arms, steps); pairing helps below 1.
     """
 
     arms: tuple[str, ...]
@@ -109,7 +108,7 @@ def pairing_diagnostics(table: Table, metric: str) -> PairingDiagnostics:
 
 
 def final_pairing(values: Floats) -> tuple[float | None, float | None]:
-    """Median over arms of correlation and variance ratio of final values (arms, seeds); None where undefined."""
+    """Median correlation and variance ratio over arms, from final values (arms, seeds); None if undefined."""
     pairs = np.array([_pairing(row, values[0]) for row in values[1:]]).reshape(-1, 2)
     columns = [column[~np.isnan(column)] for column in pairs.T]
     correlation, ratio = (float(np.median(column)) if column.size else None for column in columns)
@@ -130,13 +129,13 @@ def _pairing(arm: Floats, baseline: Floats) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """The scatter that a plan reckons with; None where fewer than 3 pairs say nothing.
+    """Standard deviations for planning; None with fewer than 3 pairs.
 
     Args:
-        sd: Of paired differences to the baseline, root mean square over arms.
-        n: Pairs behind it: the fewest of any arm that counts.
-        trend_sd: Of the per-seed slopes of the answer's trend (first variant - its control).
-        trend_n: Seeds behind that.
+        sd: Of paired differences from the baseline, root mean square over arms.
+        n: Number of pairs: the fewest of any arm with at least 3.
+        trend_sd: Of the per-seed slopes of the primary trend (first variant - its control).
+        trend_n: Number of seeds with such a slope.
     """
 
     sd: float | None
@@ -146,7 +145,7 @@ class Noise:
 
 
 def noise(table: Table, metric: str) -> Noise:
-    """Standard deviations of paired differences and of the answer's slopes, from the complete runs of a table."""
+    """Standard deviations of paired differences and of the primary trend's slopes, from complete runs."""
     values = table.final(metric)
     rows = [row[~np.isnan(row)] for row in values[1:] - values[0]]
     rows = [row for row in rows if row.size >= MIN_PAIRS]

@@ -1,7 +1,4 @@
-"""Diverged runs as outcomes: whether an arm diverges more often than the arm it is compared with.
-
-Knows nothing of metrics; sees the statuses of two arms over the same seeds.
-"""
+"""Diverged runs as outcomes: does an arm diverge more often than its reference?"""
 
 from __future__ import annotations
 
@@ -24,8 +21,8 @@ class Divergence:
     Args:
         arm: Diverged runs of the arm.
         reference: Diverged runs of its reference.
-        excess: Whether the arm diverged more often, in all runs or in pairs that both have an outcome.
-        p_value: Exact McNemar over those pairs, or min(1, 1/E) where looking is allowed for.
+        excess: Whether the arm diverged more often, over all runs or over pairs with two outcomes.
+        p_value: Exact McNemar test over those pairs; min(1, 1/E) for sequential tests.
     """
 
     arm: int
@@ -43,10 +40,10 @@ def mcnemar_exact(b: int, c: int) -> float:
 
 
 def mcnemar_e_value(b: int, c: int) -> float:
-    """Evidence against a fair coin that may be looked at after every pair: 2^(b+c) b! c! / (b+c+1)!.
+    """Anytime-valid evidence against a fair coin: 2^(b+c) b! c! / (b+c+1)!.
 
-    The likelihood ratio of a coin whose chance is uniform on [0, 1] to a fair one; the chance that it ever
-    reaches 1/δ under a fair coin is at most δ.
+    The likelihood ratio of a coin with uniform prior on [0, 1] to a fair coin. Under a fair coin, the probability that
+    it ever reaches 1/δ is at most δ.
     """
     n = b + c
     log_e = n * math.log(2) + math.lgamma(b + 1) + math.lgamma(c + 1) - math.lgamma(n + 2)
@@ -54,7 +51,7 @@ def mcnemar_e_value(b: int, c: int) -> float:
 
 
 def divergence(arm: NDArray[np.str_], reference: NDArray[np.str_], kind: Kind = "bonferroni-t") -> Divergence:
-    """Compare the statuses (seeds,) of two arms; crashed and missing runs say nothing."""
+    """Compare the statuses (seeds,) of two arms; crashed and missing runs are ignored."""
     only_arm = int(((arm == "diverged") & (reference == "complete")).sum())
     only_reference = int(((arm == "complete") & (reference == "diverged")).sum())
     counts = int((arm == "diverged").sum()), int((reference == "diverged").sum())

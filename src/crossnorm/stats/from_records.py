@@ -1,7 +1,4 @@
-"""A table of runs from long records: one row per (arm, seed, step) with metrics, as in a CSV file.
-
-Knows nothing of files; a row is any mapping from column to cell.
-"""
+"""A table of runs from long records: one row per (arm, seed, step) with its metrics, as in a CSV file."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ _RESERVED = (*_KEYS, *_ABOUT_ARM, "status")
 
 @dataclass
 class _Rows:
-    """What the rows say, in order of appearance."""
+    """The cells of all rows, in order of appearance."""
 
     about: dict[str, dict[str, str]] = field(default_factory=dict)
     status: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -33,26 +30,26 @@ class _Rows:
 
 
 def table_from_records(records: Iterable[Mapping[str, object]], *, baseline: str | None = None) -> Table:
-    """A table from rows with columns arm, seed, step, then metrics; optional dose, control.
+    """Build a table from rows with columns arm, seed, step and metrics, and optionally dose and control.
 
-    Also understood: variant, site and status (of `STATUSES`). An empty cell or None is "not measured". Seeds are
-    sorted: pairs enter sequential tests in seed order.
+    Further optional columns: variant, site and status (one of `STATUSES`). An empty cell or None means "not measured".
+    Seeds are sorted, because pairs enter sequential tests in seed order.
 
-    Where no status is given: a run is "diverged" if its last value of any metric is nan or infinite (a nan at a
-    step where no run has a value, although some have later, is "not measured"), "missing" if it has no row at the
-    last step that any run of its arm reached, else "complete".
+    A run without a status is "diverged" if its last value of any metric is nan or infinite, "missing" if it has no row
+    at the last step that any run of its arm reached, and "complete" otherwise. A nan at a step where no run has a value
+    means "not measured" if some run has a later value.
 
-    Arms with a dose and no variant take as variant their name without its trailing dose ("convex-0.5" → "convex"),
-    or, where names do not end in the dose, "dose" ("control" for arms that are controls). A trend starts at the
-    baseline, at dose 0: beside a baseline of another dose no arm has a dose or a variant.
+    An arm with a dose and no variant gets as variant its name without the trailing dose ("convex-0.5" → "convex"). If
+    its name does not end in the dose, the variant is "dose", or "control" for arms that are controls. Trends start at
+    dose 0: if the baseline has another dose, doses and variants of all arms are dropped.
 
     Args:
         records: The rows; numbers may be text.
         baseline: The baseline's name; None: the arm called "baseline", else the first with dose 0, else the first.
 
     Raises:
-        BadInput: No rows; a column missing; a cell that is no number; two values for one cell; an arm with two
-            doses; an unknown control or baseline.
+        BadInput: There are no rows, a column is missing, a cell is not a number, a cell has two values, an arm has two
+            doses, or a control or baseline is unknown.
     """
     rows = _read(records)
     if not rows.runs:
@@ -88,9 +85,9 @@ def _read(records: Iterable[Mapping[str, object]]) -> _Rows:
 
 def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
     if absent := [key for key in _KEYS if key not in record]:
-        raise BadInput("columns", f"arm, seed, step and metrics, {absent[0]!r} among them", ", ".join(map(str, record)))
+        raise BadInput("columns", f"arm, seed, step and metrics ({absent[0]} is missing)", ", ".join(map(str, record)))
     if lacking := [key for key in _KEYS if _empty(record.get(key))]:
-        raise BadInput(lacking[0], "a value in every row", "nothing", "Columns: arm, seed, step, then metrics.")
+        raise BadInput(lacking[0], "a value in every row", "an empty cell", "Columns: arm, seed, step, then metrics.")
     arm = str(record["arm"])
     seed, step = _integer("seed", record["seed"]), _integer("step", record["step"])
     about = rows.about.setdefault(arm, {})

@@ -1,7 +1,4 @@
-"""Intervals for the mean of paired differences: Student's t for a fixed number, a confidence sequence for looking.
-
-Knows nothing of arms; sees differences and an error level already divided by the family's size.
-"""
+"""Intervals for a mean paired difference: Student's t for a fixed number of pairs, or a confidence sequence."""
 
 from __future__ import annotations
 
@@ -20,12 +17,12 @@ __all__ = ["MIN_PAIRS", "Interval", "Kind", "bounds", "critical_value", "interva
 Kind = Literal["bonferroni-t", "sequential"]
 
 MIN_PAIRS = 3
-"""Fewer pairs give no interval: two make a Student t whose critical value is 12.7 and whose sd is a guess."""
+"""Fewer pairs give no interval: with two, Student's critical value is 12.7 and the sd is a guess."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean difference and what is known of it; None for what does not exist.
+    """A mean difference with its interval; None for what does not exist.
 
     Args:
         n: Number of pairs.
@@ -33,8 +30,8 @@ class Interval:
         sd: Standard deviation of the differences; None below `MIN_PAIRS`.
         low: Lower bound; None below `MIN_PAIRS` and while a confidence sequence is infinite.
         high: Upper bound, likewise.
-        p_value: Two-sided t, or min(1, 1/E) for a confidence sequence; None below `MIN_PAIRS`.
-        identical: Whether at least `MIN_PAIRS` pairs agree exactly.
+        p_value: Two-sided t test; min(1, 1/E) for a confidence sequence; None below `MIN_PAIRS`.
+        identical: Whether there are at least `MIN_PAIRS` pairs and all differences are 0.
     """
 
     n: int
@@ -49,7 +46,7 @@ class Interval:
 def moments(differences: Floats) -> tuple[Floats, Floats]:
     """Mean and unbiased standard deviation over the last axis, (…, n ≥ 2) → (…), (…).
 
-    Equal values have exactly their own mean and standard deviation 0; values of any size are safe from overflow.
+    Constant rows give exactly their value and 0. Scaled to avoid overflow.
     """
     _, exponent = np.frexp(np.max(np.abs(differences), axis=-1, keepdims=True))
     scaled = np.ldexp(differences, -exponent)
@@ -60,7 +57,7 @@ def moments(differences: Floats) -> tuple[Floats, Floats]:
 
 
 def critical_value(n: int, level: float, kind: Kind = "bonferroni-t", *, prior: float = 1.0) -> float:
-    """Half-width of an interval in units of s/√n, for n ≥ 2 pairs at a two-sided error level."""
+    """Half-width of the interval of n ≥ 2 pairs in units of s/√n, at a two-sided error level."""
     if kind == "sequential":
         return sequential_critical(n, level, prior=prior)
     return float(stats.t.isf(level / 2, n - 1))
@@ -69,10 +66,10 @@ def critical_value(n: int, level: float, kind: Kind = "bonferroni-t", *, prior: 
 def bounds(
     differences: Floats, level: float, kind: Kind = "bonferroni-t", *, prior: float = 1.0
 ) -> tuple[Floats, Floats]:
-    """Interval for the mean over the last axis, (…, n ≥ 2) → low (…), high (…); infinite where it must be.
+    """Interval for the mean over the last axis, (…, n ≥ 2) → low (…), high (…); infinite if undetermined.
 
-    Pairs that all differ by the same amount have standard deviation 0, hence an interval of width 0 around
-    that amount (for a confidence sequence once it is finite at all). Pairs that are all identical have [0, 0].
+    Equal differences have standard deviation 0 and an interval of width 0 (for a confidence sequence, once it is
+    finite). If all differences are 0, the interval is [0, 0].
     """
     n = differences.shape[-1]
     mean, sd = moments(differences)

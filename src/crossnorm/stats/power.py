@@ -1,7 +1,6 @@
-"""What a number of pairs can show, and how many pairs a question needs.
+"""Statistical power of paired comparisons: detectable differences and required numbers of pairs.
 
-Knows nothing of tables; sees the standard deviation of paired differences. With sequential intervals the
-numbers hold for the last look: stopping earlier only helps.
+With sequential intervals the numbers hold for the last analysis; stopping earlier only raises the power.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ __all__ = [
 ]
 
 _MOST_PAIRS = 10**9
-"""Nobody trains more; a question that needs more has no answer here."""
+"""Larger numbers are reported as not achievable."""
 
 
 def achieved_power(
@@ -37,7 +36,7 @@ def achieved_power(
     interval: Kind = "bonferroni-t",
     prior: float = 1.0,
 ) -> float:
-    """Chance that the interval of n pairs excludes 0 on the right side, when the true difference is this large.
+    """Probability that the interval of n pairs excludes 0 on the correct side, given the true difference.
 
     P(T > critical), T noncentral t with n - 1 degrees of freedom and noncentrality |difference| √n / sd.
     """
@@ -47,7 +46,7 @@ def achieved_power(
     if sd == 0:
         return float(difference != 0)
     effect = abs(difference) * math.sqrt(n) / sd
-    if effect > 30 and effect > 2 * critical and n > 100:  # beyond the reach of the noncentral t: normal limit
+    if effect > 30 and effect > 2 * critical and n > 100:  # scipy's noncentral t fails here: use the normal limit
         return float(stats.norm.sf(critical - effect))
     return float(stats.nct.sf(critical, n - 1, effect))
 
@@ -62,19 +61,19 @@ def detectable_difference(
     interval: Kind = "bonferroni-t",
     prior: float = 1.0,
 ) -> float | None:
-    """Smallest true difference that n pairs detect with the wanted power.
+    """Smallest true difference that n pairs detect with the given power.
 
     Args:
         sd: Standard deviation of the paired differences.
         n: Pairs.
-        comparisons: Size m of the family (1 for the declared trend, with the slopes' sd).
+        comparisons: Size m of the family (1 for the primary trend, with the sd of its slopes).
         confidence: Of the family.
-        power: Wanted chance of detection.
+        power: Probability of detection.
         interval: Which intervals.
         prior: c² of the sequential test.
 
     Returns:
-        In the unit of sd; None where n pairs can decide nothing (fewer than 3, or an infinite interval).
+        In the unit of sd; None if n pairs have no finite interval (always below 3).
     """
     _check(sd, power, confidence)
     if n < MIN_PAIRS or math.isinf(critical_value(n, (1 - confidence) / comparisons, interval, prior=prior)):
@@ -101,7 +100,7 @@ def pairs_for_difference(
     interval: Kind = "bonferroni-t",
     prior: float = 1.0,
 ) -> int | None:
-    """Fewest pairs that detect a true difference with the wanted power; None where no number does."""
+    """Fewest pairs that detect a true difference with the given power; None if not achievable."""
     _check(sd, power, confidence)
     if difference == 0:
         return None
@@ -126,7 +125,7 @@ def pairs_for_difference_range(
     interval: Kind = "bonferroni-t",
     prior: float = 1.0,
 ) -> tuple[int, int, int] | None:
-    """`pairs_for_difference` as (likely, low, high): with the range that an sd from n pairs leaves."""
+    """`pairs_for_difference` as (likely, low, high), for the sd and the ends of its interval from n pairs."""
     found = [
         pairs_for_difference(
             scale,
@@ -154,20 +153,20 @@ def pairs_needed(
 ) -> tuple[int, int, int] | None:
     """Pairs until an interval's half-width reaches the margin: (likely, low, high).
 
-    The half-width at k pairs is critical(k) · sd / √k. So `likely` is at most n exactly if the interval at hand
-    is narrow enough already; low and high take the ends of the sd's own interval.
+    The half-width at k pairs is critical(k) · sd / √k; low and high use the ends of the sd's interval. `likely` is at
+    most n exactly if the current interval is narrow enough already.
 
     Args:
-        sd: Standard deviation of the differences, estimated.
-        n: Pairs it was estimated from.
-        margin: Wanted half-width.
+        sd: Estimated standard deviation of the differences.
+        n: Number of pairs it was estimated from.
+        margin: Target half-width.
         comparisons: Size m of the family.
-        confidence: Of the family, and of the sd's interval.
+        confidence: Of the family, and of the interval of the sd.
         interval: Which intervals.
         prior: c² of the sequential test.
 
     Returns:
-        None for a margin that no number of pairs reaches.
+        None if no number of pairs reaches the margin.
     """
     level = (1 - confidence) / comparisons
 
@@ -188,7 +187,7 @@ def sd_interval(sd: float, n: int, *, confidence: float = 0.95) -> tuple[float, 
 
 
 def _fewest(enough: Callable[[int], bool]) -> int | None:
-    """Smallest n ≥ `MIN_PAIRS` with enough(n), which must stay true once it is."""
+    """Smallest n ≥ `MIN_PAIRS` with enough(n), by bisection; enough must be monotone."""
     high = MIN_PAIRS
     while not enough(high):
         high *= 2

@@ -1,6 +1,6 @@
-"""The study's one answer: the trend of (first variant - its control), or the only arm there is to compare.
+"""The primary endpoint: the trend of (first variant - its control), or the only arm to compare.
 
-Knows nothing of the family of arms, whose error level it does not share.
+Its error level is separate from that of the family of arms.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crossnorm.metric import DIRECTIONS
 from crossnorm.stats.comparison import Outcome, Rule, compare_arms, lacks_values
 from crossnorm.stats.divergence import Divergence, divergence
 from crossnorm.stats.intervals import Interval
@@ -17,12 +18,12 @@ from crossnorm.stats.trend import DoseGrid, seed_slopes
 from crossnorm.stats.verdict import Answer
 from crossnorm.stats.verdict_text import Claim, answer_sentence, no_answer_sentence, number
 
-__all__ = ["headline"]
+__all__ = ["primary_answer"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Question:
-    """Arms and their references, with a grid where the question is a trend over its doses."""
+    """Arms and their references; with a grid, the question is a trend over its doses."""
 
     arms: tuple[int, ...]
     references: tuple[int, ...]
@@ -36,22 +37,22 @@ class _Question:
         return np.asarray(row[~np.isnan(row)])
 
     def identical(self, values: Floats) -> bool:
-        """Whether all values agree, not merely all slopes."""
+        """Whether all values agree, and not only all slopes."""
         gaps = values[list(self.arms)] - values[list(self.references)]
         return bool((gaps[:, ~np.isnan(gaps).any(axis=0)] == 0).all())
 
 
-def headline(
+def primary_answer(
     table: Table, metric: str, rule: Rule, grids: tuple[DoseGrid, ...], verdicts: list[Outcome | None]
 ) -> Answer:
-    """The answer; nulls and a sentence where several free-form arms leave no single question.
+    """The primary answer; None for its numbers if several free-form arms leave no single question.
 
     Args:
         table: The runs.
         metric: The metric judged.
         rule: Direction, margin, confidence and kind of interval.
-        grids: The table's variants, the first one the declared.
-        verdicts: Of the arms beside the baseline, for the sentence where there is no question.
+        grids: The table's variants; the first is the declared one.
+        verdicts: Of the arms other than the baseline, for the sentence if there is no single question.
     """
     values = table.final(metric)
     question = _question(table, grids)
@@ -83,7 +84,7 @@ def _question(table: Table, grids: tuple[DoseGrid, ...]) -> _Question | None:
 
 
 def _names(table: Table, question: _Question) -> tuple[str, str]:
-    """Subject and reference: variants for a trend, arms otherwise."""
+    """Names of subject and reference: variants for a trend, arms otherwise."""
     reference = table.arms[question.references[-1]]
     if question.grid is None:
         return table.arms[question.arms[0]].name, reference.name
@@ -121,18 +122,18 @@ def _divergences(table: Table, question: _Question, rule: Rule) -> list[Divergen
 
 
 def _obstacle(pairs: list[Divergence], subject: str, reference: str) -> str:
-    """Why the runs that remain must not decide: the subject diverged more often than its reference."""
+    """Why the interval cannot decide: the subject diverged more often than its reference; else empty."""
     if not any(pair.excess for pair in pairs):
         return ""
     arm, control = sum(pair.arm for pair in pairs), sum(pair.reference for pair in pairs)
     return (
         f"{arm} run{'s' if arm != 1 else ''} of {subject} diverged against {control} of {reference}, "
-        "and the runs that remain cannot speak for them"
+        "and the remaining runs are not representative"
     )
 
 
 def _without_value(table: Table, values: Floats, question: _Question, subject: str, reference: str) -> str:
-    """Why the pairs that remain must not decide: more runs of the subject than of its reference came to no value."""
+    """Why the interval cannot decide: more runs of the subject than of its reference have no value; else empty."""
     pairs = [
         (lacks_values(table, values, arm), lacks_values(table, values, other))
         for arm, other in zip(question.arms, question.references, strict=True)
@@ -141,45 +142,44 @@ def _without_value(table: Table, values: Floats, question: _Question, subject: s
         return ""
     arms, others = (sum(counts) for counts in zip(*pairs, strict=True))
     return (
-        f"{arms} complete run{'s' if arms != 1 else ''} of {subject} never came to a value, against {others} of "
-        f"{reference}, and the pairs that remain cannot speak for them"
+        f"{arms} complete run{'s' if arms != 1 else ''} of {subject} never reached a value, against {others} of "
+        f"{reference}, and the remaining pairs are not representative"
     )
 
 
 def _exceptions(table: Table, values: Floats, rule: Rule, question: _Question) -> str:
-    """Which doses differ from their reference on their own: a straight line may be level all the same."""
+    """A clause for doses that differ from their reference individually while the trend is flat."""
     if question.grid is None:
         return ""
     found = [
         (table.arms[arm].name, compare_arms(table, values, arm, other, rule).verdict)
         for arm, other in zip(question.arms, question.references, strict=True)
     ]
-    said = [f"{name} is {verdict}" for name, verdict in found if verdict in ("better", "worse")]
-    return f"but on its own {' and '.join(said)}, which a straight line over α cannot show" if said else ""
+    clauses = [f"{name} is {verdict}" for name, verdict in found if verdict in ("better", "worse")]
+    return f"but individually {' and '.join(clauses)}, which a linear trend over α cannot show" if clauses else ""
 
 
 def _left_out(table: Table) -> str:
     counts = [(word, int((table.status == word).sum())) for word in ("diverged", "crashed")]
-    said = " and ".join(f"{count} {word}" for word, count in counts if count)
-    return f"of all {table.status.size} runs {said}" if said else ""
+    failed = " and ".join(f"{count} {word}" for word, count in counts if count)
+    return f"of all {table.status.size} runs {failed}" if failed else ""
 
 
 def _disagreement(table: Table, metric: str, question: _Question) -> str:
-    """A clause where test loss and test accuracy point to different sides."""
-    pair: tuple[tuple[str, bool], ...] = (("test_loss", True), ("test_accuracy", False))
-    if not all(name in table.metrics for name, _ in pair):
+    """A clause for test loss and test accuracy that point to different sides."""
+    loss, accuracy = DIRECTIONS
+    if not {loss, accuracy} <= set(table.metrics):
         return ""
-    means = []
-    for name, _ in pair:
+    means = {}
+    for name in (loss, accuracy):
         differences = question.differences(table.final(name))
-        means.append(float(differences.mean()) if differences.size else 0.0)
-    loss, accuracy = means
-    if loss * accuracy <= 0:
+        means[name] = float(differences.mean()) if differences.size else 0.0
+    if means[loss] * means[accuracy] <= 0:
         return ""
-    other, value = ("test_accuracy", accuracy) if metric != "test_accuracy" else ("test_loss", loss)
-    side = "higher" if value > 0 else "lower"
-    good = "better" if (value > 0) == (other == "test_accuracy") else "worse"
-    return f"loss and accuracy disagree in direction: {other} is {number(abs(value))} {side} ({good})"
+    other = loss if metric == accuracy else accuracy
+    side = "higher" if means[other] > 0 else "lower"
+    good = "better" if side == DIRECTIONS[other] else "worse"
+    return f"loss and accuracy disagree in direction: {other} is {number(abs(means[other]))} {side} ({good})"
 
 
 def _unfinished(table: Table) -> str:

@@ -1,7 +1,6 @@
-"""What a study of so many seeds can show, and how many seeds a question needs, from the noise of runs there are.
+"""Power of a planned study, from the noise of existing runs: what its seeds can detect, how many seeds are needed.
 
-Knows nothing of how long a run takes or of where the table came from. Without three pairs nothing is said: a standard
-deviation is measured or unknown, never assumed.
+Standard deviations are measured on at least three pairs or unknown; none is assumed.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ POWER = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class Prospect:
-    """One kind of comparison that the study makes; None where the noise is not measured.
+    """Power of one kind of comparison of the study; None if the noise is not measured.
 
     Args:
-        name: What is compared.
+        name: The comparison.
         comparisons: Size m of the family that shares the error level.
         sd: Standard deviation of the paired differences (for a trend: of the per-seed slopes).
         sd_range: Its chi-square interval.
-        pairs: Pairs it was measured on.
-        detectable: Smallest true difference (slope) that the planned seeds detect with the wanted power.
-        for_difference: Seeds that detect the wanted difference with that power: (likely, low, high).
+        pairs: Number of pairs it was measured on.
+        detectable: Smallest true difference (or slope) that the planned seeds detect with the given power.
+        for_difference: Seeds needed to detect the given difference with that power: (likely, low, high).
         for_margin: Seeds until the interval's half-width reaches the margin, likewise.
     """
 
@@ -52,19 +51,19 @@ class Prospect:
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """What a plan can promise.
+    """Power of a planned study.
 
     Args:
-        metric: Judged at the last evaluation.
-        seeds: Planned.
-        power: Chance of detection that `detectable` and `for_difference` stand for.
+        metric: Compared at the last evaluation.
+        seeds: Number of planned seeds.
+        power: Probability of detection behind `detectable` and `for_difference`.
         confidence: Of the family, and of the trend.
-        interval: The intervals of the planned seeds.
-        later: The intervals once more seeds than planned are added.
-        difference: The wanted difference; per unit α for a trend.
-        margin: In the metric's unit; None: none, or a percentage of a mean not known yet.
-        arm: Any one arm against the baseline, or against its control.
-        trend: The headline's trend over α; None for a study without doses.
+        interval: The kind of interval for the planned seeds.
+        later: The kind of interval if seeds are added later.
+        difference: The difference to detect; per unit α for a trend.
+        margin: In the metric's unit; None: no margin, or a percentage of a mean that is not known yet.
+        arm: One arm against the baseline or its control.
+        trend: The primary trend over α; None for a study without doses.
     """
 
     metric: str
@@ -90,23 +89,23 @@ def outlook(
     interval: Kind = "bonferroni-t",
     later: Kind = "bonferroni-t",
 ) -> Outlook:
-    """What the planned study can show if its noise is that of the measured runs.
+    """Power of the planned study, if its noise equals that of the measured runs.
 
     Args:
-        planned: Arms and seeds of the study; its values do not matter.
-        measured: Runs whose scatter stands for the study's; None: there are none.
-        metric: Judged at the last evaluation.
+        planned: Arms and seeds of the study; its values are not used.
+        measured: Runs that give the standard deviations; None: there are none.
+        metric: Column of the table, compared at the last evaluation.
         confidence: Of every interval.
-        margin: As of the study.
-        difference: A true difference one wants to detect, of either sign.
-        interval: Which intervals the planned seeds will have.
-        later: Which intervals further seeds would bring.
+        margin: The study's margin.
+        difference: A true difference to detect, of either sign.
+        interval: The kind of interval for the planned seeds.
+        later: The kind of interval if seeds are added later.
 
     Raises:
-        BadInput: A difference that is 0 or not finite; a margin or a confidence out of range.
+        BadInput: The difference is 0 or not finite, or the margin or confidence is invalid.
     """
     if difference is not None and not 0 < abs(difference) < np.inf:
-        raise BadInput("--difference", "a finite number other than 0", difference)
+        raise BadInput("difference", "a finite number other than 0", difference)
     values = None if measured is None else measured.final(metric)[0]
     size = resolve_margin(margin, np.empty(0) if values is None else values)
     found = Noise(sd=None, n=0, trend_sd=None, trend_n=0) if measured is None else noise(measured, metric)

@@ -1,7 +1,4 @@
-"""The table of runs that every statistic reads: arms × seeds × evaluations, checked once.
-
-Knows nothing of studies, files or training; where the numbers come from is the caller's affair.
-"""
+"""The table of runs that every statistic reads: arms × seeds × evaluations, validated once."""
 
 from __future__ import annotations
 
@@ -19,20 +16,20 @@ __all__ = ["STATUSES", "ArmInfo", "Floats", "Table"]
 Floats = NDArray[np.float64]
 
 _LARGEST = 1e150
-"""Beyond it squares overflow; float32 ends at 3e38, so nothing that trained is lost."""
+"""Larger values overflow when squared; float32 ends at 3e38, so no trained value is lost."""
 
 STATUSES = ("complete", "diverged", "crashed", "settled", "missing")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmInfo:
-    """What the statistics need to know of an arm.
+    """One arm of a table.
 
     Args:
         name: The arm's name, unique in its table.
-        variant: The variant it belongs to; None: a free-form arm that takes part in no trend.
+        variant: The variant it belongs to; None: a free-form arm, which is part of no trend.
         alpha: Its dose; None: none.
-        site: Where the variant acts; None: unsaid.
+        site: Where the variant acts; None: not given.
         control: Name of the arm it is compared with beside the baseline; None: the baseline alone.
     """
 
@@ -52,11 +49,11 @@ class Table:
         seeds: The seeds, in the order in which pairs enter sequential tests.
         steps: The evaluations, strictly increasing.
         metrics: name → float64 (arms, seeds, steps), nan where there is no value.
-        status: (arms, seeds) of "complete", "diverged", "crashed" (for good), "settled" (not run, its
-            comparisons being decided) or "missing" (not yet run).
+        status: (arms, seeds) of "complete", "diverged", "crashed" (retries included), "settled" (not run: its
+            comparisons are decided) or "missing" (not run yet).
 
     Raises:
-        BadInput: Shapes that disagree, repeated names, an unknown control or status.
+        BadInput: Shapes disagree, names repeat, or a control or status is unknown.
     """
 
     arms: tuple[ArmInfo, ...]
@@ -66,7 +63,7 @@ class Table:
     status: NDArray[np.str_]
 
     def __post_init__(self) -> None:
-        """Check everything once and freeze the arrays, so that nothing downstream has to."""
+        """Validate all fields and make the arrays read-only."""
         _check_arms(self.arms)
         _check_axis("seeds", self.seeds, increasing=False)
         _check_axis("steps", self.steps, increasing=True)
@@ -83,13 +80,8 @@ class Table:
         object.__setattr__(self, "metrics", MappingProxyType(metrics))
 
     @property
-    def baseline(self) -> ArmInfo:
-        """The first arm."""
-        return self.arms[0]
-
-    @property
     def complete(self) -> bool:
-        """Whether every run that was called for has an outcome: complete, diverged or crashed for good."""
+        """Whether no run is missing: each is complete, diverged, crashed or settled."""
         return not bool((self.status == "missing").any())
 
     def curves(self, metric: str) -> Floats:
@@ -103,7 +95,7 @@ class Table:
         return self.metrics[metric]
 
     def final(self, metric: str) -> Floats:
-        """Each complete run's last recorded value, (arms, seeds); nan for other runs and beyond ± 1e150."""
+        """Last recorded value of each complete run, (arms, seeds); nan for other runs and beyond ± 1e150."""
         curves = self.curves(metric)
         if not self.steps:
             return np.full(self.status.shape, np.nan)
@@ -124,7 +116,7 @@ class Table:
         return names.index(name)
 
     def control(self, arm: int) -> int:
-        """Position of the arm's control: 0, the baseline, where it names none."""
+        """Position of the arm's control; 0 (the baseline) for an arm that names none."""
         name = self.arms[arm].control
         return 0 if name is None else self.index(name)
 
@@ -132,9 +124,9 @@ class Table:
 def _check_arms(arms: tuple[ArmInfo, ...]) -> None:
     names = [arm.name for arm in arms]
     if not arms:
-        raise BadInput("arms", "at least the baseline", "none")
+        raise BadInput("arms", "at least a baseline", "none")
     if len(set(names)) < len(names):
-        raise BadInput("arms", "names that differ", sorted(n for n in set(names) if names.count(n) > 1))
+        raise BadInput("arms", "unique names", sorted(n for n in set(names) if names.count(n) > 1))
     for arm in arms:
         if arm.alpha is not None and not np.isfinite(arm.alpha):
             raise BadInput(f"arm {arm.name}: alpha", "a finite number", arm.alpha)
@@ -143,14 +135,14 @@ def _check_arms(arms: tuple[ArmInfo, ...]) -> None:
         if arm.control == arm.name:
             raise BadInput(f"arm {arm.name}: control", "another arm", "itself")
     if arms[0].control is not None:
-        raise BadInput(f"arm {arms[0].name}: control", "none, for it is the baseline", arms[0].control)
+        raise BadInput(f"arm {arms[0].name}: control", "none (it is the baseline)", arms[0].control)
 
 
 def _check_axis(name: str, values: tuple[int, ...], *, increasing: bool) -> None:
     if len(set(values)) < len(values):
-        raise BadInput(name, "values that differ", values)
+        raise BadInput(name, "unique values", values)
     if increasing and list(values) != sorted(values):
-        raise BadInput(name, "values in increasing order", values)
+        raise BadInput(name, "increasing values", values)
 
 
 def _frozen(name: str, values: NDArray, shape: tuple[int, ...]) -> NDArray:  # type: ignore[type-arg]

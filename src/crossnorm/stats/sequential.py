@@ -1,6 +1,6 @@
-"""The Gaussian-mixture sequential t-test: evidence that may be looked at after every pair.
+"""The Gaussian-mixture sequential t-test: evidence and intervals that are valid after every pair.
 
-Knows nothing of arms or families; the caller divides its error level by the number of comparisons.
+The caller divides the error level by the number of comparisons.
 
 Source: Wang and Ramdas, "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown
 variance", arXiv 2310.03722: the scale-invariant mixture with prior effect μ/σ ~ N(0, 1/c²).
@@ -15,18 +15,18 @@ import numpy as np
 
 from crossnorm.stats.run_table import Floats
 
-__all__ = ["confidence_sequence", "e_value", "first_bounded", "log_e_process", "sequential_critical"]
+__all__ = ["first_bounded", "log_e_process", "sequential_critical"]
 
 
 def log_e_process(differences: Floats, *, prior: float = 1.0) -> Floats:
     """Log evidence against mean 0 after each pair, in the order given.
 
     With S = Σd, Q = Σd² of the first n: log E_n = ½ log(c²/(n+c²)) - (n/2) log(1 - S²/((n+c²)Q)); E = 1
-    where Q = 0. Under mean 0 the chance that E ever reaches 1/δ is at most δ.
+    where Q = 0. Under mean 0, the probability that E ever reaches 1/δ is at most δ.
 
     Args:
         differences: (…, n), in seed order.
-        prior: c²; the larger, the smaller the effects it looks for.
+        prior: c²; larger values target smaller effects.
 
     Returns:
         (…, n)
@@ -40,15 +40,8 @@ def log_e_process(differences: Floats, *, prior: float = 1.0) -> Floats:
     return np.where(square > 0, log_e, 0.0)
 
 
-def e_value(differences: Floats, *, prior: float = 1.0) -> float:
-    """The evidence E after all pairs, (n,) → at most the largest float; 1 without pairs."""
-    if differences.size == 0:
-        return 1.0
-    return math.exp(min(float(log_e_process(differences, prior=prior)[-1]), 709.0))
-
-
 def sequential_critical(n: int, level: float, *, prior: float = 1.0) -> float:
-    """Half-width of the confidence sequence in units of s/√n, s² the unbiased variance; inf while open.
+    """Half-width of the confidence sequence in units of s/√n, s² the unbiased variance; inf if undetermined.
 
     K = (√((n+c²)/c²)/δ)^(2/n), r = (1 - 1/K)(n+c²); the half-width s_b √(r/(n-r)), s_b² the biased
     variance, is s/√n times √((n-1) r/(n-r)).
@@ -59,30 +52,9 @@ def sequential_critical(n: int, level: float, *, prior: float = 1.0) -> float:
 
 
 def first_bounded(level: float, *, prior: float = 1.0) -> int:
-    """The least number of pairs at which the confidence sequence of that error level is finite.
+    """Smallest number of pairs at which the confidence sequence of an error level is finite.
 
     >>> first_bounded(0.05), first_bounded(0.05 / 12)
     (5, 7)
     """
     return next(n for n in itertools.count(2) if math.isfinite(sequential_critical(n, level, prior=prior)))
-
-
-def confidence_sequence(differences: Floats, level: float, *, prior: float = 1.0) -> tuple[Floats, Floats]:
-    """Bounds on the mean after each pair: all of them hold at once with probability ≥ 1 - level.
-
-    Args:
-        differences: (…, n), in seed order.
-        level: Error level δ of this comparison: the family's divided by its size.
-        prior: c².
-
-    Returns:
-        low, high: (…, n), ∓inf while there are too few pairs.
-    """
-    n = np.arange(1, differences.shape[-1] + 1)
-    mean = np.cumsum(differences, axis=-1) / n
-    deviation = differences - mean[..., -1:]  # about one fixed point, or the variance of far-off values cancels
-    centre = np.cumsum(deviation, axis=-1) / n
-    biased = np.maximum(np.cumsum(deviation**2, axis=-1) / n - centre**2, 0.0)
-    factor = np.array([sequential_critical(int(k), level, prior=prior) / math.sqrt(max(k - 1, 1)) for k in n])
-    half = np.where(np.isfinite(factor), np.sqrt(biased) * np.where(np.isfinite(factor), factor, 0), np.inf)
-    return mean - half, mean + half

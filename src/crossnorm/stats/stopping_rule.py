@@ -1,4 +1,4 @@
-"""Which arms need no further seeds in an open-ended study; knows nothing of how seeds are run."""
+"""The stopping rule of open-ended studies: which arms need no further seeds."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["settled"]
 
 
 def settled(table: Table, verdict: Verdict) -> dict[str, bool]:
-    """Per arm: whether every comparison it takes part in is decided.
+    """Whether every comparison of an arm is decided, by arm.
 
-    An arm takes part in its own row, in contrasts (as arm or as control) and in the answer. The answer is decided
-    when its interval excludes 0, or lies inside ± margin over the studied doses. The baseline is settled when all
-    others are. Valid at any time, as the intervals are.
+    An arm's comparisons are its own row, its contrasts (as arm or control) and the primary answer. The answer is
+    decided when its interval excludes 0 or lies inside ± margin over the studied doses. The baseline is settled when
+    all others are. Valid at any time, because sequential intervals are.
 
     Args:
         table: The runs.
         verdict: Their verdict, with sequential intervals.
 
     Raises:
-        BadInput: The verdict's intervals do not allow for looking.
+        BadInput: The verdict's intervals are not sequential.
     """
     if verdict.interval != "sequential":
-        raise BadInput("interval", "sequential, which allows for looking", verdict.interval)
+        raise BadInput("interval", "sequential (valid at any time)", verdict.interval)
     open_arms = {row.arm for row in verdict.arms[1:] if row.verdict == "undecided"}
     for contrast in verdict.contrasts:
         if contrast.verdict == "undecided":

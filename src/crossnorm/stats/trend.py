@@ -1,7 +1,4 @@
-"""The trend over the dose: one least-squares slope per seed, then one interval over seeds.
-
-Knows nothing of verdicts or sentences.
-"""
+"""The trend over the dose α: one least-squares slope per seed."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ __all__ = ["DoseGrid", "dose_grids", "seed_slopes"]
 
 @dataclass(frozen=True, kw_only=True)
 class DoseGrid:
-    """The arms of one variant at one site, by dose.
+    """The arms of one variant at one site, in order of dose.
 
     Args:
-        variant: The variant's name, with its site where the table has it at several.
-        arms: Positions of its arms with a dose other than 0, by rising dose.
+        variant: The variant's name, followed by "@site" if the table has it at several sites.
+        arms: Positions of its arms with a nonzero dose, in order of dose.
         doses: Their doses.
         controls: Positions of their controls; 0 is the baseline.
         is_control: Whether it serves as the control of other arms.
@@ -34,14 +31,14 @@ class DoseGrid:
 
     @property
     def span(self) -> float:
-        """The largest dose in size."""
+        """The largest absolute dose."""
         return max(abs(dose) for dose in self.doses)
 
 
 def dose_grids(table: Table) -> tuple[DoseGrid, ...]:
-    """The table's variants, those that are nobody's control first, else in order of their first arm.
+    """The table's variants: those that are not controls first, then in order of their first arm.
 
-    Where a variant has a dose twice (arms that differ in something else) the first arm stands for it.
+    If several arms of a variant share a dose (and differ in another setting), the first is used.
     """
     members: dict[tuple[str, str | None], dict[float, int]] = {}
     for i, arm in enumerate(table.arms):
@@ -68,16 +65,16 @@ def dose_grids(table: Table) -> tuple[DoseGrid, ...]:
 def seed_slopes(values: Floats, grid: DoseGrid, references: tuple[int, ...]) -> Floats:
     """Least-squares slope over the dose, with intercept, of (arm - its reference), one per seed.
 
-    At α = 0 a variant *is* its reference, so the point (0, 0) belongs to every line. With x the doses and 0,
-    the slope is Σ (x_k - mean x) d_k / Σ (x_k - mean x)².
+    At α = 0 a variant is its reference, so every fit includes the point (0, 0). With x the doses and 0, the slope is
+    Σ (x_k - mean x) d_k / Σ (x_k - mean x)².
 
     Args:
-        values: Final values (arms, seeds), nan where there is none.
+        values: Final values (arms, seeds), nan if missing.
         grid: The arms and their doses.
-        references: One position per arm of the grid: their controls, or zeros for the baseline.
+        references: One position per arm of the grid: its control, or 0 for the baseline.
 
     Returns:
-        (complete seeds,): the slopes of the seeds that have every needed value, in seed order.
+        (complete seeds,): slopes of the seeds with all values, in seed order.
     """
     dose = np.array([0.0, *grid.doses])
     centred = dose - dose.mean()

@@ -1,4 +1,4 @@
-"""The verdict as a value and as a file; knows nothing of how its numbers come about."""
+"""The verdict as a value and as verdict.json."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from crossnorm.stats.comparison import Direction, Outcome
+from crossnorm.metric import Direction
+from crossnorm.stats.comparison import Outcome
 from crossnorm.stats.intervals import Kind
 
 __all__ = ["Answer", "ArmResult", "Contrast", "Pairing", "Trend", "Verdict"]
@@ -15,15 +16,15 @@ __all__ = ["Answer", "ArmResult", "Contrast", "Pairing", "Trend", "Verdict"]
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The headline: the declared trend over α of (variant - its control), at an error level of its own.
+    """The primary answer: the declared trend over α of (variant - its control), with its own error level.
 
     Args:
-        contrast: What is compared, "convex - attenuated"; None without one declared comparison.
-        estimate: Mean slope per unit α; for a study of one free-form arm its mean difference.
-        low: Lower bound; None for fewer than 3 pairs or an interval that is still infinite.
+        contrast: The comparison, such as "convex - attenuated"; None without a single declared comparison.
+        estimate: Mean slope per unit α; the mean difference for a single free-form arm.
+        low: Lower bound; None for fewer than 3 pairs or an infinite interval.
         high: Upper bound, likewise.
         p_value: Against 0.
-        sentence: The answer in one English sentence, with its scope.
+        sentence: The answer in one sentence, with its scope.
     """
 
     contrast: str | None
@@ -69,7 +70,7 @@ class Contrast:
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
-    """Slope of a variant per unit α against the baseline; all None where the table has no doses."""
+    """Slope of a variant per unit α against the baseline; None if the table has no doses."""
 
     variant: str | None = None
     slope: float | None = None
@@ -81,11 +82,11 @@ class Trend:
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """Whether pairing helps at the last evaluation; the median over arms, None below 3 pairs.
+    """Effect of pairing at the last evaluation: medians over arms, None below 3 pairs.
 
     Args:
         correlation: Between an arm's and the baseline's values over seeds.
-        variance_ratio: Var(arm - baseline) / (Var(arm) + Var(baseline)); below 1 pairing helps.
+        variance_ratio: Var(arm - baseline) / (Var(arm) + Var(baseline)); pairing helps below 1.
     """
 
     correlation: float | None
@@ -94,23 +95,23 @@ class Pairing:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Everything a study concludes: a pure function of its table.
+    """All conclusions of a study: a pure function of its table.
 
     Args:
         study: The study's name.
-        metric: The metric decided on.
+        metric: The metric that is compared.
         direction: Whether lower or higher is better.
-        margin: In the metric's unit; None: no arm is "same" unless identical.
+        margin: In the metric's unit; None: only identical arms are "same".
         confidence: Of the family of arms and contrasts together, and of each trend.
-        n_pairs: Seeds in which the baseline and at least one other arm are complete.
+        n_pairs: Number of seeds in which the baseline and at least one other arm are complete.
         complete: Whether every run has an outcome.
-        interval: Which intervals.
-        answer: The headline.
+        interval: The kind of interval.
+        answer: The primary answer.
         arms: Baseline first.
         contrasts: Arms against controls other than the baseline.
         trend: The first variant's slope against the baseline.
         trends: The other variants' slopes.
-        pairing: How much pairing helped.
+        pairing: Effect of pairing.
     """
 
     study: str
@@ -129,7 +130,7 @@ class Verdict:
     pairing: Pairing
 
     def to_json(self) -> str:
-        """Canonical JSON (write it as UTF-8): sorted keys, 10 significant digits, null for what does not exist."""
+        """Canonical JSON, to be written as UTF-8: sorted keys, 10 significant digits, null for missing values."""
         return json.dumps(_plain(asdict(self)), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 

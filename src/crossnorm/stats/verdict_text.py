@@ -1,7 +1,4 @@
-"""The answer in words: direction, size, interval, confidence, pairs, metric and scope, for any reader.
-
-Knows nothing of tables; sees one interval and what it is about.
-"""
+"""The answer in one sentence: direction, size, interval, confidence, pairs, metric and scope."""
 
 from __future__ import annotations
 
@@ -16,19 +13,19 @@ __all__ = ["Claim", "answer_sentence", "no_answer_sentence", "number"]
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What the answer is about.
+    """The content of the sentence.
 
     Args:
         subject: The variant or arm.
         reference: What it is compared with, "its control attenuated" or "baseline".
         metric: The metric.
-        doses: Lowest and highest dose studied, 0 included; None for an arm without a trend.
-        interval: The estimate; for a trend per unit α.
+        doses: Lowest and highest dose studied, 0 included; None without a trend.
+        interval: The estimate; per unit α for a trend.
         rule: Direction, margin, confidence and kind of interval.
-        obstacle: Why the interval must not speak for itself (diverged runs); empty: it may.
-        exceptions: A clause where the same trend goes with doses that differ on their own.
-        diverges: Whether that excess of diverged runs is significant, which makes the subject worse.
-        notes: Further clauses that a reader must know.
+        obstacle: Why the interval cannot decide (diverged runs, missing values); empty: it can.
+        diverges: Whether the excess of diverged runs is significant, which makes the subject worse.
+        exceptions: A clause for single doses that differ while the trend is "same".
+        notes: Further clauses.
     """
 
     subject: str
@@ -44,13 +41,13 @@ class Claim:
 
 
 def answer_sentence(claim: Claim) -> str:
-    """The answer in one sentence, its scope included."""
+    """The answer in one sentence, with its scope."""
     claim = replace(claim, metric=claim.metric.replace("_", " "))
     return "; ".join([_claim(claim), *claim.notes]) + "."
 
 
 def no_answer_sentence(metric: str, verdicts: list[str | None], n: int) -> str:
-    """What is said where no comparison is the declared one: several free-form arms, or none."""
+    """The sentence for tables without a single declared comparison: several free-form arms, or none."""
     if not verdicts:
         return f"There is nothing to compare: the table holds the baseline alone ({metric})."
     counts = ", ".join(
@@ -63,7 +60,7 @@ def no_answer_sentence(metric: str, verdicts: list[str | None], n: int) -> str:
 
 
 def number(value: float, scale: float | None = None) -> str:
-    """A number to three digits, or to two digits of a scale such as an interval's half-width."""
+    """A number to three digits, or rounded to two digits of a scale such as an interval's half-width."""
     if value == 0:
         return "0"
     if not scale or not math.isfinite(scale):
@@ -122,7 +119,7 @@ def _too_few(claim: Claim) -> str:
 
 def _open_reason(interval: Interval) -> str:
     if interval.low is None:
-        return f"{interval.n} pairs are too few for a finite interval while looking is allowed for"
+        return f"{interval.n} pairs are too few for a finite sequential interval"
     return "the interval contains 0, so either direction is possible"
 
 
@@ -151,7 +148,7 @@ def _difference(claim: Claim, *, judged: bool = True) -> str:
 def _interval(claim: Claim) -> str:
     interval, rule = claim.interval, claim.rule
     share = f"{100 * rule.confidence:g} %"
-    kind = "interval that allows for looking after every pair" if rule.kind == "sequential" else "interval"
+    kind = "sequential interval" if rule.kind == "sequential" else "interval"
     if interval.low is None or interval.high is None:
         return f"{share} {kind}: still infinite, {interval.n} pairs"
     half = _half_width(interval)
@@ -165,7 +162,7 @@ def _half_width(interval: Interval) -> float | None:
 
 
 def _per_unit(claim: Claim) -> Rule:
-    """For a trend the margin is for the effect of the largest dose, so per unit α it is margin / span."""
+    """The rule with the margin per unit α: it applies to the effect of the largest dose, so it is margin / span."""
     if claim.doses is None or claim.rule.margin is None:
         return claim.rule
     return replace(claim.rule, margin=claim.rule.margin / max(map(abs, claim.doses)))

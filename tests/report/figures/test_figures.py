@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from crossnorm.errors import BadInput
+from crossnorm.metric import Metric
 from crossnorm.report import curves_figure, save, trend_figure
 from crossnorm.report.figures.arm_groups import drawable, horizontal, panels
 from crossnorm.report.figures.line_labels import arm_labels, spread
 from crossnorm.report.figures.style import looks, readable
-from crossnorm.stats import ArmInfo, Table, Verdict, bands, summary_metrics
+from crossnorm.stats import ArmInfo, Table, Verdict, bands, with_summaries
 from tests.report.report_studies import grid, judged
 
 
@@ -77,7 +78,7 @@ def test_bars_below_ten_pairs_and_a_ribbon_from_ten() -> None:
 @pytest.mark.parametrize(("metric", "direction"), [("test_loss", "lower"), ("test_accuracy", "higher")])
 def test_the_trend_shows_the_verdict_as_it_is(metric: str, direction: str) -> None:
     table = grid()
-    verdict = judged(table, metric=metric, direction=direction)
+    verdict = judged(table, metric=Metric(metric, direction=direction))
     left, right = trend_figure(table, verdict).axes
     line = next(line for line in left.lines if line.get_gid() == "convex")
     np.testing.assert_array_equal(line.get_xdata(), [0, 0.5, 1])
@@ -211,9 +212,9 @@ def test_the_axis_is_epochs_only_where_all_runs_agree() -> None:
 
 
 def test_a_summary_is_drawn_by_the_curves_it_sums_up() -> None:
-    table = summary_metrics(grid(), "test_loss", "lower")
+    table = with_summaries(grid(), Metric.parse("test_loss_auc"))
     assert drawable(table, "test_loss_auc") == "test_loss"
-    verdict = judged(table, metric="test_loss_auc")
+    verdict = judged(table, metric=Metric.parse("test_loss_auc"))
     drawn(curves_figure(table, verdict))
     line = next(line for line in trend_figure(table, verdict).axes[0].lines if line.get_gid() == "convex")
     assert line.get_ydata()[2] == verdict.arms[2].difference

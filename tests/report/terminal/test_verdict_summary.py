@@ -9,7 +9,7 @@ from crossnorm.report import answer_panel, arms_table
 from crossnorm.report.formatting import interval, number
 from crossnorm.report.html.report_page import render_page
 from crossnorm.report.terminal.verdict_summary import sparkline
-from crossnorm.stats import Table, Verdict, standings
+from crossnorm.stats import Table, Verdict, robustness_checks
 from tests.report.report_studies import grid, judged, troubled
 
 
@@ -111,8 +111,8 @@ def test_a_repeated_verdict_is_said_where_there_is_one() -> None:
     arms[arms.index(second)] = twin
     other = Table(arms=tuple(arms), seeds=table.seeds, steps=table.steps, metrics=table.metrics, status=table.status)
     verdict = judged(other)
-    (standing,) = standings(verdict)
-    assert standing.against[1] == arms[-1].name
-    assert standing.sentence in " ".join(shown(answer_panel(verdict)).replace("│", " ").split())
-    assert standing.sentence in render_page(table=other, verdict=verdict, facts={})
-    assert standings(judged(table)) == ()
+    (result,) = robustness_checks(verdict)
+    assert result.against[1] == arms[-1].name
+    assert result.sentence in " ".join(shown(answer_panel(verdict)).replace("│", " ").split())
+    assert result.sentence in render_page(table=other, verdict=verdict, facts={})
+    assert robustness_checks(judged(table)) == ()

@@ -179,7 +179,7 @@ def test_an_open_ended_study_is_planned_at_its_most_seeds(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--difference", "0"], ["--difference", "other than 0"]),
+        (["--difference", "0"], ["difference", "other than 0"]),
         (["--difference", "small"], ["--difference"]),
         (["--workers", "0"], ["workers", "at least 1"]),
         (["--seeds", "0"], ["seeds"]),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, Table
 
 __all__ = [
@@ -115,10 +116,8 @@ def drawable(table: Table, metric: str) -> str:
         BadInput: no such metric.
     """
     table.curves(metric)
-    known = metrics_of(table)
-    if metric in known:
-        return metric
-    return max((name for name in known if metric.startswith(f"{name}_")), key=len, default=metric)
+    known, base = metrics_of(table), Metric.parse(metric).base
+    return base if metric not in known and base in known else metric
 
 
 def declared(table: Table, metric: str, most: int = _RIBBON) -> tuple[int, ...] | None:

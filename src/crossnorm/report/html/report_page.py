@@ -22,7 +22,7 @@ from crossnorm.report.figures.learning_curves import curves_figure
 from crossnorm.report.figures.style import FigureStyle, save
 from crossnorm.report.formatting import interval, interval_note, metric_name, number, pairs_cost
 from crossnorm.report.html.chart_data import chart_data
-from crossnorm.stats import Table, Verdict, standings
+from crossnorm.stats import Table, Verdict, robustness_checks
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -137,7 +137,7 @@ def write_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any], prog
         note=interval_note(verdict),
         values=_values(data),
         pairing=_pairing(data),
-        standings=standings(verdict),
+        robustness=robustness_checks(verdict),
         trends=[row for row in (verdict.trend, *verdict.trends) if row.slope is not None],
         failed=sum(row.diverged + row.crashed for row in verdict.arms),
         data_metric=data["metric"],

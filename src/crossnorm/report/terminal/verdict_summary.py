@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crossnorm.report.formatting import NO_PAIRS, interval, interval_note, metric_name, number, pairs_cost, pairs_needed
-from crossnorm.stats import ArmResult, Contrast, Verdict, standings
+from crossnorm.stats import ArmResult, Contrast, Verdict, robustness_checks
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -53,8 +53,8 @@ def answer_panel(verdict: Verdict, description: str = "") -> Panel:
             text.append(f"  {share} interval {interval(answer.low, answer.high)}", style="not bold")
     for name, line in _trends(verdict):
         text.append(f"\n{line}  {name}", style="not bold")
-    for standing in standings(verdict):
-        text.append(f"\n\n{standing.sentence}", style="not bold")
+    for result in robustness_checks(verdict):
+        text.append(f"\n\n{result.sentence}", style="not bold")
     if description:
         text.append(f"\n\n{description}", style="not bold dim")
     if not verdict.complete:

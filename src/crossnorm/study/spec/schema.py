@@ -16,40 +16,19 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from crossnorm.errors import BadInput, unknown_name
+from crossnorm.metric import DIRECTIONS, Metric
 from crossnorm.study.spec.arm_schema import ArmSpec, Finite, Name, ScheduleSpec, Strict, VariantSpec
 from crossnorm.training.recipe.recipes import Recipe
 
 __all__ = [
     "FUNCTION",
-    "METRICS",
     "RECORD",
     "StudySpec",
-    "parse_metric",
     "parse_spec",
     "read_fields",
     "readable",
     "written_out",
 ]
-
-METRICS = {"test_loss": "lower", "test_accuracy": "higher"}
-"""Each metric of an evaluation, and which direction is better."""
-
-_SUMMARY = re.compile(r"(test_loss|test_accuracy)_(?:auc|steps_to_([0-9.]+))")
-
-
-def parse_metric(metric: str) -> tuple[str, float | None, str] | None:
-    """(metric of an evaluation, target or None, better direction) of a study's metric; None for an unknown one.
-
-    Beside the metrics of an evaluation there are ``<metric>_auc``, its mean over training, and
-    ``<metric>_steps_to_<target>``, the first step at which it is reached.
-    """
-    if metric in METRICS:
-        return metric, None, METRICS[metric]
-    match = _SUMMARY.fullmatch(metric)
-    if match is None or (match[2] or "0").count(".") > 1 or match[2] == ".":
-        return None
-    return match[1], None if match[2] is None else float(match[2]), METRICS[match[1]] if match[2] is None else "lower"
-
 
 FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 """``package.module:function``."""
@@ -179,12 +158,13 @@ class StudySpec(Strict):
     def _check_task(self) -> None:
         if self.settings:
             raise ValueError("settings only beside a function; a task's are model and recipe")
-        known = parse_metric(self.metric)
-        if known is None:
-            raise ValueError(f"metric one of {', '.join(METRICS)}, or one with _auc or _steps_to_<target> behind it")
-        if self.direction not in (None, known[2]):
-            raise ValueError(f"direction {known[2]} for {self.metric}")
-        object.__setattr__(self, "direction", known[2])
+        metric = Metric.parse(self.metric)
+        if metric.base not in DIRECTIONS:
+            raise ValueError(f"metric one of {', '.join(DIRECTIONS)}, or one with _auc or _steps_to_<target> behind it")
+        if self.direction not in (None, metric.direction):
+            raise ValueError(f"direction {metric.direction} for {self.metric}")
+        object.__setattr__(self, "metric", str(metric))  # steps_to_0.50 is steps_to_0.5
+        object.__setattr__(self, "direction", metric.direction)
 
     def _check_function(self) -> None:
         if not FUNCTION.fullmatch(str(self.function)):
@@ -198,10 +178,9 @@ class StudySpec(Strict):
             object.__setattr__(self, "variants", [])  # arms of its own are all it asked for
 
     @property
-    def measured(self) -> tuple[str, float | None, str]:
-        """As `parse_metric` gives them; a function's metric is what it logged, and nothing is made of it."""
-        known = parse_metric(self.metric) if self.function is None else None
-        return known or (self.metric, None, str(self.direction))
+    def endpoint(self) -> Metric:
+        """The metric of the verdict; a function's is the column that it logs, whatever its name."""
+        return Metric.parse(self.metric) if self.function is None else Metric(self.metric, direction=self.direction)
 
 
 def parse_spec(fields: object, source: str) -> StudySpec:

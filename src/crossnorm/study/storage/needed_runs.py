@@ -73,13 +73,11 @@ def study_verdict(plan: Plan, record: Record, table: Table, *, interim: bool = F
     results are interim: they stay valid however often one looks.
     """
     spec = plan.spec
-    assert spec.direction is not None
     sequential = interim or record.looked or spec.stop == "decided"
     return estimate(
         table,
         study=spec.name,
-        metric=spec.metric,
-        direction=spec.direction,
+        metric=spec.endpoint,
         margin=spec.margin,
         confidence=spec.confidence,
         interval="sequential" if sequential else "bonferroni-t",

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crossnorm.stats import ArmInfo, Table, summary_metrics
-from crossnorm.stats.comparison import Direction
+from crossnorm.stats import ArmInfo, Table, with_summaries
 from crossnorm.study.spec.plan import Arm, Plan, Run
-from crossnorm.study.spec.schema import METRICS
 from crossnorm.study.storage.run_folder import RunFolder
 
 __all__ = ["arm_infos", "collect", "planned_table"]
@@ -30,9 +28,9 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
     seeds = tuple(seed for seed in plan.seeds if any(run.seed == seed for run in runs))
     steps = sorted({row["step"] for rows in curves.values() for row in rows})
     names = {key for rows in curves.values() for row in rows for key, value in row.items() if _is_metric(key, value)}
-    metric, target, _ = plan.spec.measured
     shape = (len(plan.arms), len(seeds), len(steps))
-    metrics = {name: np.full(shape, np.nan) for name in sorted({metric, *names})}
+    metric = plan.spec.endpoint
+    metrics = {name: np.full(shape, np.nan) for name in sorted({metric.base, *names})}
     status = np.full(shape[:2], "settled", dtype="<U8")
     step_index = {step: i for i, step in enumerate(steps)}
     arm_index = {arm.name: i for i, arm in enumerate(plan.arms)}
@@ -45,10 +43,7 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
                 if row.get(name) is not None:
                     array[a, s, step_index[row["step"]]] = row[name]
     table = Table(arms=arm_infos(plan), seeds=seeds, steps=tuple(steps), metrics=metrics, status=status)
-    if metric == plan.spec.metric:
-        return table
-    better: Direction = "lower" if METRICS[metric] == "lower" else "higher"
-    return summary_metrics(table, metric, better, target=target)
+    return table if metric.summary == "last" else with_summaries(table, metric)
 
 
 def planned_table(plan: Plan) -> Table:

@@ -1,0 +1,37 @@
+"""Every verdict stored in results/ follows, byte for byte, from the table stored beside it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import yaml
+
+from crossnorm.metric import Metric
+from crossnorm.stats import estimate, table_from_records
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+FOLDERS = sorted(file.parent for file in RESULTS.rglob("verdict.json") if (file.parent / "table.csv").exists())
+
+
+@pytest.mark.skipif(not RESULTS.is_dir(), reason="results/ is not in the sdist")
+def test_results_hold_verdicts() -> None:
+    """The test below is not empty where there is a results folder."""
+    assert len(FOLDERS) >= 5
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(RESULTS)))
+def test_a_stored_verdict_follows_from_its_table(folder: Path) -> None:
+    """The same words, numbers and sentence, from table.csv and the declarations in study.yaml alone."""
+    study = yaml.safe_load((folder / "study.yaml").read_text(encoding="utf-8"))
+    with (folder / "table.csv").open(encoding="utf-8", newline="") as file:
+        table = table_from_records(csv.DictReader(file))
+    verdict = estimate(
+        table,
+        study=study["name"],
+        metric=Metric.parse(study["metric"]),
+        margin=study["margin"],
+        confidence=study["confidence"],
+    )
+    assert verdict.to_json() == (folder / "verdict.json").read_text(encoding="utf-8")
