@@ -41,9 +41,14 @@ from crossnorm.data import Split, Task, load_task
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.stats.intervals import interval_of_mean
+from crossnorm.study.spec.arms import Arm
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.workload.single_run import SingleRun, run_single
+from crossnorm.study.workload.build_model import build_member
+from crossnorm.training.checkpoint.checkpoints import put_back, save_checkpoint
+from crossnorm.training.loop.cohort import train_cohort
+from crossnorm.training.loop.outcome import Outcome, RunStatus
+from crossnorm.training.loop.run_state import Member
 from crossnorm.training.recipe.recipes import Recipe, make_recipe
 from crossnorm.training.runtime.devices import DEVICES, pick_device
 from crossnorm.training.runtime.process_memory import hold_memory
@@ -131,26 +136,47 @@ def images(data: Path | None, train_examples: int | None) -> Task:
     return replace(task, train=task.train.head(train_examples), test=held_out, digest=digest)
 
 
+class Recorder:
+    """Stores every evaluation and a checkpoint; ends the run at the first step after it is settled."""
+
+    def __init__(self, job: Job, own: RunFolder, step: int) -> None:
+        self.job, self.own, self.asks = job, own, step > 0
+        own.rewind(step or None)
+
+    def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None:
+        self.own.append(row)
+        if row["epoch"] == self.job.recipe.epochs:
+            self.own.finish(Outcome(RunStatus.COMPLETE), {})
+        elif member.step and None not in (row["train_loss"], row["test_loss"]):
+            save_checkpoint(member, self.own.checkpoint, self.own.seal)
+        self.asks = True
+
+    def failed(self, member: Member) -> None:
+        self.own.finish(member.failure, {})
+
+    def stepped(self, members: int) -> None:
+        if self.asks and self.job.settled():
+            raise Settled
+        self.asks = False
+
+
 def train(job: Job) -> Job:
     """Train to the end or until it is settled, in this process and on one thread."""
     torch.set_num_threads(1)
     hold_memory()
-    task, done = images(job.data, job.train_examples), 0
+    task, device = images(job.data, job.train_examples), pick_device(job.device)
     variant = Variant(name="convex", alpha=job.alpha) if job.alpha else None
-    run = SingleRun(model={"name": "cct_2_3x2_32"}, recipe=job.recipe, seed=job.seed, variant=variant)
-    per_epoch = run.steps(task) // job.recipe.epochs
-
-    def stepped(steps: int) -> None:
-        nonlocal done
-        done += steps
-        if done % per_epoch == 1 and job.settled():  # the first step after an evaluation
-            raise Settled
-
+    arm = Arm(name="run", recipe=job.recipe, variant=variant)
+    member = build_member(arm, {"name": "cct_2_3x2_32"}, task, job.seed, device)
+    own = RunFolder(job.folder)
+    state = own.read_checkpoint(print)
+    if state is not None:
+        put_back(member, state, str(own.checkpoint))
     before, now = read_environment(job), describe_environment()
     if {key: value for key, value in before.items() if key != "before"} != now:
         note_environment(job, {**now, "before": before} if before else now)
     with suppress(Settled):
-        run_single(run, task, job.folder, device=pick_device(job.device), stepped=stepped)
+        train_cohort([member], task, seed=job.seed, device=device, observer=Recorder(job, own, member.step))
     return job
 
 

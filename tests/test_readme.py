@@ -58,4 +58,4 @@ def test_the_fine_tuning_command_runs(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, [*words, "--epochs", "1", "--device", "cpu", "--out", "raised"])
     assert done.exit_code == 0, done.output
     assert "test_accuracy" in done.output
-    assert (tmp_path / "raised" / "model").is_dir()
+    assert [path.is_dir() for path in (tmp_path / "raised").glob("runs/*/*/model")] == [True]

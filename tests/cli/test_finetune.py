@@ -10,6 +10,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
+from crossnorm.adapters.model_source import kept_model
 from crossnorm.api import Study
 from crossnorm.cli import app
 from crossnorm.cli.study_options import StudyOptions
@@ -31,7 +32,9 @@ def here(*arguments):
 
 
 def rows(folder):
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    """The learning curve of a run's folder, or of the only run in a study's."""
+    (curve,) = [*folder.glob("metrics.jsonl"), *folder.glob("runs/*/*/metrics.jsonl")]
+    lines = map(json.loads, curve.read_text().splitlines())
     return [{key: value for key, value in row.items() if key != "seconds"} for row in lines]
 
 
@@ -45,7 +48,7 @@ def checkpoint(tmp_path_factory):
     home = tmp_path_factory.mktemp("trained")
     shape = ["--set", "model.embedding_dim=8", "--set", "model.num_layers=1"]
     assert here("train", *SMALL, *shape, "--out", home / "run").exit_code == 0
-    return home / "run" / "model.safetensors"
+    return home / "run" / "runs" / "baseline" / "0" / "model.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +68,12 @@ def test_a_checkpoint_goes_on_while_alpha_rises(checkpoint, tmp_path):
     curve = rows(tmp_path / "up")
     assert [row["alpha"] for row in curve] == [0.0, 0.8, 0.8]
     assert curve[0]["test_loss"] == pytest.approx(rows(checkpoint.parent)[-1]["test_loss"], abs=1e-6)
-    model = load_model(tmp_path / "up" / "model.safetensors")
+    model = load_model(kept_model(tmp_path / "up"))
     assert model.classifier.blocks[0].self_attn.crossnorm.read() == 0.8
-    asked = json.loads((tmp_path / "up" / "run.json").read_text())
-    assert asked["alpha_schedule"]["final"] == 0.8
-    assert len(asked["model"]["sha256"]) == 64
-    words = ("another: variant (alpha: 0.8 → 1.0); alpha_schedule (final: 0.8 → 1.0, end: 0.5 → 1.0).",)
+    stored = yaml.safe_load((tmp_path / "up" / "study.yaml").read_text())
+    assert (stored["alphas"], stored["alpha_schedule"]["end"]) == ([0.0, 0.8], 0.5)
+    assert len(stored["model"]["sha256"]) == 64
+    words = ("a different study: alpha_schedule (end: 0.5 → 1.0)",)
     refused(here("finetune", "--from", checkpoint, *SMALL, "--out", tmp_path / "up"), *words)
 
 
@@ -83,9 +86,9 @@ def test_what_was_learned_is_kept(checkpoint, tmp_path, learned):
     assert done.exit_code == 0, done.stderr
     last = rows(run)[-1]
     assert last["alpha"] == last["alpha_mean"] == last["alpha_attention0"]
-    kept = torch.as_tensor(load_model(run / "model.safetensors").classifier.blocks[0].self_attn.crossnorm.read())
+    kept = torch.as_tensor(load_model(kept_model(run)).classifier.blocks[0].self_attn.crossnorm.read())
     assert float(kept.float().mean()) == pytest.approx(last["alpha_attention0"])
-    assert here("eval", run / "model.safetensors", "--task", "digits").exit_code == 0
+    assert here("eval", run, "--task", "digits", "--out", run).exit_code == 0
     assert json.loads((run / "evaluation.json").read_text())["loss"] == pytest.approx(last["test_loss"], abs=1e-5)
 
 
@@ -113,7 +116,7 @@ def test_bert_learns_questions_by_its_own_tokens(bert, tmp_path):
     done = here("finetune", *plain, "--alpha-to", "0.5", "--out", run)
     assert done.exit_code == 0, done.stderr
     assert [row["alpha"] for row in rows(run)] == [0.0, 0.25, 0.5]
-    done = here("eval", run / "model", "--task", "trec", "--data", data, "--out", tmp_path)
+    done = here("eval", run, "--task", "trec", "--data", data, "--out", tmp_path)
     assert done.exit_code == 0, done.stderr
     found = json.loads((tmp_path / "evaluation.json").read_text())
     assert found["loss"] == pytest.approx(rows(run)[-1]["test_loss"], abs=1e-5)

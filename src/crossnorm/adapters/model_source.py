@@ -13,7 +13,7 @@ from pathlib import Path
 from crossnorm.errors import BadInput
 from crossnorm.io import file_sha256
 
-__all__ = ["digest_of", "locate"]
+__all__ = ["digest_of", "kept_model", "locate"]
 
 _PACKAGE = "package:"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -39,7 +39,8 @@ def locate(source: object) -> Path:
         return _in_package(source)
     path = Path(source).expanduser()
     if path.is_dir():
-        return _with_config(path, source)
+        path = kept_model(path)
+        return path if path.is_file() else _with_config(path, source)
     if path.suffix == ".safetensors":
         if not path.is_file():
             raise BadInput("model.from", "a checkpoint", f"no file {source}", "crossnorm train writes one.")
@@ -49,6 +50,33 @@ def locate(source: object) -> Path:
     if not _HUB_NAME.fullmatch(source):
         raise BadInput("model.from", _KINDS, f"no such folder: {source}")
     return _with_config(_fetched(source), source)
+
+
+def kept_model(path: Path) -> Path:
+    """The model that a folder keeps: of a run, or of a study with one kept model. Other paths are returned as they are.
+
+    A kept model is the file ``model.safetensors``, or the folder ``model`` of a fine-tuned Transformer.
+
+    Raises:
+        BadInput: The folder of a study that keeps no model, or several.
+    """
+    if not path.is_dir() or (path / "config.json").is_file():
+        return path
+    own = _kept(path)
+    if own or not (path / "study.yaml").is_file():
+        return own[0] if own else path
+    found = [kept for run in sorted(path.glob("runs/*/*")) for kept in _kept(run)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        hint = "Only studies with keep_models: true, and those of crossnorm train, keep models."
+        raise BadInput.because(str(path), "no run of this study keeps its model", hint)
+    several = ", ".join(str(kept.parent) for kept in found[:3])
+    raise BadInput.because(str(path), f"{len(found)} runs keep a model", f"Give the folder of one run: {several} …")
+
+
+def _kept(run: Path) -> list[Path]:
+    return [kept for kept in (run / "model.safetensors", run / "model") if kept.exists()]
 
 
 def _with_config(path: Path, source: str) -> Path:

@@ -10,7 +10,7 @@ from crossnorm.api._picture import picture
 from crossnorm.api._result import Result
 from crossnorm.api._stored_result import default_folder, look_at, read_result
 from crossnorm.api._study import Study
-from crossnorm.api._train import evaluate_checkpoint, train_model
+from crossnorm.api._train import evaluate_checkpoint, train_run
 from crossnorm.api._watch import watch
 
 __all__ = [
@@ -25,6 +25,6 @@ __all__ = [
     "picture",
     "read_result",
     "report_table",
-    "train_model",
+    "train_run",
     "watch",
 ]

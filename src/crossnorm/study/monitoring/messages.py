@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from crossnorm.stats import family_size, first_bounded
-from crossnorm.study.spec.plan import Plan
-from crossnorm.study.spec.summary import subject_of, training_of
+from crossnorm.study.spec.plan import Plan, Run
+from crossnorm.study.spec.summary import model_of, subject_of, training_of
 from crossnorm.study.storage.results_table import planned_table
 
-__all__ = ["announcement", "warnings_of"]
+__all__ = ["announcement", "run_announcement", "warnings_of"]
 
 _LEAST = 3  # pairs that an interval needs
 
@@ -21,8 +21,15 @@ def announcement(plan: Plan, folder: Path, device: str) -> str:
     """
     recipe = plan.arms[0].recipe
     training = [] if recipe is None else [training_of(recipe), f"on {device}"]
-    parts = [f"{len(plan.arms)} arms of {subject_of(plan)}", *training, f"into {folder}"]
+    arms = "1 arm" if len(plan.arms) == 1 else f"{len(plan.arms)} arms"
+    parts = [f"{arms} of {subject_of(plan)}", *training, f"into {folder}"]
     return f"{plan.spec.name}: {', '.join(parts)}"
+
+
+def run_announcement(plan: Plan, run: Run, folder: Path, device: str) -> str:
+    """``convex-1, seed 0: cct_2_3x2_32 on digits, recipe paper (adamw at 0.0005, 9 epochs), on cpu, into a/b``."""
+    training = training_of(plan.arm(run.arm).training)
+    return f"{run.arm}, seed {run.seed}: {model_of(plan)}, {training}, on {device}, into {folder}"
 
 
 def warnings_of(plan: Plan, *, looked: bool) -> list[str]:

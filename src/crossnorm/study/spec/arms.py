@@ -275,5 +275,5 @@ def _check(arms: Sequence[Arm], spec: StudySpec) -> None:
         if arm.seed_offset and shared:
             expected = "an offset that leads to seeds outside the study's, such as 1000"
             raise BadInput(f"arms.{arm.name}.seed_offset", expected, f"{arm.seed_offset}, which meets {min(shared)}")
-    if len(arms) == 1:
+    if len(arms) == 1 and not spec.keep_models:
         raise BadInput("alphas", "a dose other than 0, or further arms, to compare with the baseline", spec.alphas)

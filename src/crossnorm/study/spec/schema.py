@@ -72,6 +72,7 @@ class StudySpec(Strict):
         confidence: Of every interval.
         stop: "fixed": all seeds; "decided": until the sequential test has settled every comparison.
         max_seeds: The most seeds of an open-ended study.
+        keep_models: Whether every run keeps its trained model: ``model.safetensors``, or the folder ``model``.
         alpha_schedule: How α rises during training; null: constant.
     """
 
@@ -97,6 +98,7 @@ class StudySpec(Strict):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     stop: Literal["fixed", "decided"] = "fixed"
     max_seeds: int | None = Field(default=None, ge=1, le=_MOST_SEEDS)
+    keep_models: bool = False
     alpha_schedule: ScheduleSpec | None = None
 
     @field_validator("variants", mode="before")
@@ -169,7 +171,7 @@ class StudySpec(Strict):
     def _check_function(self) -> None:
         if not FUNCTION.fullmatch(str(self.function)):
             raise ValueError("a function of the form package.module:function")
-        for field in ("data", "train_examples", "model", "recipe", "epochs", "alpha_schedule"):
+        for field in ("data", "train_examples", "model", "recipe", "epochs", "keep_models", "alpha_schedule"):
             if getattr(self, field) != type(self).model_fields[field].get_default(call_default_factory=True):
                 raise ValueError(f"no {field} beside a function; put what it needs under settings")
         if "metric" not in self.model_fields_set or self.direction is None:

@@ -6,15 +6,20 @@ from crossnorm.functional import VARIANTS
 from crossnorm.study.spec.plan import Plan
 from crossnorm.training.recipe.recipes import RECIPES, Recipe
 
-__all__ = ["describe", "subject_of", "training_of"]
+__all__ = ["describe", "model_of", "subject_of", "training_of"]
 
 _SYMBOLS = ("S(V): the softmax of V over the tokens", "N: the number of tokens", "A: the attention weights")
 
 
-def subject_of(plan: Plan) -> str:
-    """``cct_2_3x2_32 on mnist1d, 6 seeds``, or the function that trains."""
+def model_of(plan: Plan) -> str:
+    """``cct_2_3x2_32 on mnist1d``, or the function that trains."""
     spec = plan.spec
-    what = spec.function or f"{spec.model.get('name', spec.model.get('from', 'a model'))} on {spec.task}"
+    return spec.function or f"{spec.model.get('name', spec.model.get('from', 'a model'))} on {spec.task}"
+
+
+def subject_of(plan: Plan) -> str:
+    """``cct_2_3x2_32 on mnist1d, 6 seeds``."""
+    what = model_of(plan)
     return f"{what}, 1 seed" if len(plan.seeds) == 1 else f"{what}, {len(plan.seeds)} seeds"
 
 

@@ -144,7 +144,9 @@ def open_folder(folder: Path, plan: Plan, digest: str) -> Record:
         others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
         if others:
             found = f"a folder with {', '.join(others[:3])} and no study.yaml"
-            raise BadInput(str(folder), "an empty folder or the folder of a study", found)
+            hint = "It holds a single run of crossnorm 0.1. Evaluate its model, or give another output folder."
+            hint = hint if "run.json" in others else ""
+            raise BadInput(str(folder), "an empty folder or the folder of a study", found, hint)
         record = Record(digest=digest, environment=describe_environment())
     else:
         record = _continued(folder, old, plan, digest)

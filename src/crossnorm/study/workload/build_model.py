@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,6 +12,7 @@ from crossnorm.adapters import convert
 from crossnorm.adapters.hf_text_classifier import TextClassifier
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
+from crossnorm.io import file_sha256
 from crossnorm.models import TextTransformer, create_model, load_weights, set_word_vectors
 from crossnorm.models.config import setting
 from crossnorm.rng import addressed
@@ -21,7 +22,7 @@ from crossnorm.study.workload.pretrained import load_pretrained, pretrained_keyw
 from crossnorm.training.loop.run_state import Member, make_member
 
 if TYPE_CHECKING:
-    from crossnorm.models.compact_transformers import Model
+    pass
 
 __all__ = ["build_member", "build_model", "model_keywords"]
 
@@ -53,7 +54,25 @@ def model_keywords(settings: Mapping[str, Any], task: Task) -> dict[str, Any]:
     default = {key: value for key, value in task.model.items() if own == task.model["name"] or key in _SIZES}
     if "word_vectors" in settings:
         default.pop("word_embedding_dim", None)  # the file determines it
-    return default | dict(settings)
+    return default | dict(settings) | _checked_weights(settings)
+
+
+def _checked_weights(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The SHA-256 of the file of initial weights, if there is one.
+
+    Raises:
+        BadInput: No such file, or other weights than those the settings name.
+    """
+    if "weights" not in settings:
+        return {}
+    path = Path(str(settings["weights"]))
+    if not path.is_file():
+        raise BadInput.because("model.weights", f"no such file: {path}")
+    found = file_sha256(path)
+    if settings.get("sha256", found) != found:
+        hint = "Restore the old file, or remove sha256 from the study."
+        raise BadInput(f"model.weights {path}", f"weights of SHA-256 {settings['sha256']}", found, hint)
+    return {"sha256": found}
 
 
 def build_model(arm: Arm, settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn.Module:
@@ -69,7 +88,6 @@ def build_member(
     task: Task,
     seed: int,
     device: torch.device,
-    weights: Path | None = None,
 ) -> Member:
     """The arm's member of a cohort, at step 0.
 
@@ -82,15 +100,12 @@ def build_member(
         task: The study's task.
         seed: Seed of the weights.
         device: The device to train on.
-        weights: A checkpoint with initial weights; None: draw them.
 
     Raises:
         BadInput: A keyword or value that does not fit the model, a model that does not fit the task, a site that the
             model lacks, or a model that cannot be converted.
     """
     model = _plain_model(settings, task, seed)
-    if weights is not None:
-        load_weights(cast("Model", model), weights)
     _add_variant(model, arm)
     return make_member(
         arm.name,
@@ -116,6 +131,8 @@ def _plain_model(settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn
         return load_pretrained(settings["from"], task, seed)
     keywords = model_keywords(settings, task)
     name, file = str(keywords.pop("name")), keywords.pop("word_vectors", None)
+    weights = keywords.pop("weights", None)
+    keywords.pop("sha256", None)
     check_model(name, keywords, task)
     vectors = None if file is None else word_vectors(file, task, seed)
     if vectors is not None:
@@ -125,4 +142,6 @@ def _plain_model(settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn
     if vectors is not None:
         assert isinstance(model, TextTransformer)
         set_word_vectors(model, vectors)
+    if weights is not None:
+        load_weights(model, weights)
     return model

@@ -15,10 +15,12 @@ from crossnorm.study.events import Emit, Evaluated, Finished, Note, Stepped
 from crossnorm.study.spec.plan import Cohort, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.workload.build_model import build_member
+from crossnorm.study.workload.pretrained import keep_model
 from crossnorm.training.checkpoint.checkpoints import put_back, save_checkpoint
-from crossnorm.training.loop.cohort import train_cohort
+from crossnorm.training.loop.cohort import Observer, train_cohort
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.loop.run_state import Member
+from crossnorm.training.runtime.distributed import ALONE, World, check_parts
 
 __all__ = ["run_cohort"]
 
@@ -26,12 +28,27 @@ _EMIT_SECONDS = 0.2
 """Between two events that count steps."""
 
 
-def run_cohort(plan: Plan, cohort: Cohort, task: Task, folder: Path, device: torch.device, emit: Emit) -> None:
-    """Train the cohort's runs to their end, each from its last checkpoint."""
+def run_cohort(
+    plan: Plan, cohort: Cohort, task: Task, folder: Path, device: torch.device, emit: Emit, world: World = ALONE
+) -> None:
+    """Train the cohort's runs to their end, each from its last checkpoint.
+
+    Args:
+        plan: The compiled study.
+        cohort: The runs.
+        task: The study's task.
+        folder: The study's folder.
+        device: The device to train on.
+        emit: Receives the events.
+        world: The processes that share the cohort; the first one writes.
+    """
     members = {run.arm: _start(plan, run, task, folder, device, emit) for run in cohort.runs}
-    observer = _Recorder(members, cohort, folder, device, emit)
+    for member in members.values():
+        check_parts(member.model, member.recipe, world, len(task.train))
+    world.wait()  # no process writes before all have read the checkpoints
+    observer: Observer = _Recorder(plan, members, cohort, task, folder, device, emit) if world.first else _Silent()
     (seed,) = {cohort.seed + plan.arm(name).seed_offset for name in cohort.arms}  # one stream of batches
-    train_cohort(list(members.values()), task, seed=seed, device=device, observer=observer)
+    train_cohort(list(members.values()), task, seed=seed, device=device, observer=observer, world=world)
 
 
 def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device, emit: Emit) -> Member:
@@ -59,8 +76,16 @@ class _Recorder:
     """The observer of a cohort: stores every evaluation before training continues, and emits events."""
 
     def __init__(
-        self, members: Mapping[str, Member], cohort: Cohort, folder: Path, device: torch.device, emit: Emit
+        self,
+        plan: Plan,
+        members: Mapping[str, Member],
+        cohort: Cohort,
+        task: Task,
+        folder: Path,
+        device: torch.device,
+        emit: Emit,
     ) -> None:
+        self.spec, self.task = plan.spec, task
         self.seed, self.device, self.emit = cohort.seed, device, emit
         self.folders = {name: RunFolder.of(folder, Run(name, cohort.seed)) for name in members}
         for name, own in self.folders.items():
@@ -73,6 +98,8 @@ class _Recorder:
         self.emit(Evaluated(Run(member.name, self.seed), row))
         finite = None not in (row["train_loss"], row["test_loss"])
         if finite and row["epoch"] == member.recipe.epochs:
+            if self.spec.keep_models:
+                keep_model(member.evaluated_model, self.spec.model, self.task, own.path)
             self._finish(member, Outcome(RunStatus.COMPLETE), row)
         elif finite and member.step:
             save_checkpoint(member, own.checkpoint, own.seal)
@@ -96,3 +123,13 @@ class _Recorder:
         self.folders[member.name].finish(outcome, details | {"torch": torch.__version__})
         self._emit_steps()
         self.emit(Finished(Run(member.name, self.seed), outcome))
+
+
+class _Silent:
+    """The observer of a process that does not write."""
+
+    def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None: ...
+
+    def failed(self, member: Member) -> None: ...
+
+    def stepped(self, members: int) -> None: ...

@@ -6,6 +6,7 @@ One table of named recipes; a study may change any field. Knows nothing of model
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -139,8 +140,14 @@ def default_recipe(model: Mapping[str, Any]) -> str:
     """
     source = model.get("from")
     if source is None:
-        return "anneal" if model.get("pretrained") else "quick"
-    return "anneal" if str(source).endswith(".safetensors") else "finetune-text"
+        return "anneal" if model.get("pretrained") or model.get("weights") else "quick"
+    return "anneal" if str(source).endswith(".safetensors") or _is_own_folder(source) else "finetune-text"
+
+
+def _is_own_folder(source: object) -> bool:
+    """Whether a pretrained model is the folder of a run or study that kept a model of crossnorm."""
+    folder = Path(str(source))
+    return (folder / "model.safetensors").is_file() or any(folder.glob("runs/*/*/model.safetensors"))
 
 
 def make_recipe(name: str = "quick", **changes: object) -> Recipe:

@@ -12,8 +12,10 @@ import time
 import numpy as np
 import pytest
 import torch
+import yaml
 from typer.testing import CliRunner
 
+from crossnorm.adapters.model_source import kept_model
 from crossnorm.cli import app
 from crossnorm.data import load_task, prepare
 from crossnorm.models import load_model
@@ -30,7 +32,9 @@ def here(*arguments):
 
 
 def rows(folder):
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    """The learning curve of the folder's only run."""
+    (curve,) = folder.glob("runs/*/*/metrics.jsonl")
+    lines = map(json.loads, curve.read_text().splitlines())
     return [{key: value for key, value in row.items() if key != "seconds"} for row in lines]
 
 
@@ -44,28 +48,27 @@ def trained(tmp_path_factory):
 
 def test_a_run_leaves_its_curve_and_its_model(trained):
     folder, done = trained
-    assert {p.name for p in folder.iterdir() if not p.name.startswith(".")} == {
-        "run.json",
-        "metrics.jsonl",
-        "model.safetensors",
-        "result.json",
-    }
+    assert {p.name for p in folder.iterdir() if not p.name.startswith(".")} == {"runs", "study.yaml"}
+    own = folder / "runs" / "convex-0.5@pool" / "0"
+    assert {p.name for p in own.iterdir()} == {"metrics.jsonl", "model.safetensors", "result.json"}
     curve = rows(folder)
     assert [row["step"] for row in curve] == [0, 2, 4]
     assert f"{curve[-1]['test_loss']:.4f}" in done.stdout
-    model = load_model(folder / "model.safetensors")
+    model = load_model(kept_model(folder))
     pool = model.classifier.attention_pool if hasattr(model.classifier, "attention_pool") else None
     assert model.config.embedding_dim == 8
     assert pool is not None
-    assert json.loads((folder / "run.json").read_text())["variant"]["site"] == "pool"
+    stored = yaml.safe_load((folder / "study.yaml").read_text())
+    assert (stored["site"], stored["seeds"], stored["keep_models"]) == ("pool", [0], True)
 
 
 def test_eval_equals_a_loop_over_examples(trained):
     folder, _ = trained
-    done = here("eval", folder / "model.safetensors", "--task", "digits")
+    done = here("eval", folder, "--task", "digits")
     assert done.exit_code == 0, done.stderr
-    found = json.loads((folder / "evaluation.json").read_text())
-    task, model = load_task("digits"), load_model(folder / "model.safetensors").eval()
+    own = kept_model(folder).parent
+    found = json.loads((own / "evaluation.json").read_text())
+    task, model = load_task("digits"), load_model(kept_model(folder)).eval()
     losses, ranks, confusion = [], [], np.zeros((10, 10), dtype=int)
     for image, target in zip(task.test.inputs, task.test.targets.tolist(), strict=True):
         with torch.no_grad():
@@ -77,29 +80,44 @@ def test_eval_equals_a_loop_over_examples(trained):
     assert found["top1"] == pytest.approx(np.mean([rank < 1 for rank in ranks]))
     assert found["top5"] == pytest.approx(np.mean([rank < 5 for rank in ranks]))
     assert found["confusion"] == confusion.tolist()
-    assert (folder / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert (own / "confusion.png").read_bytes().startswith(b"\x89PNG")
     assert found["loss"] == pytest.approx(rows(folder)[-1]["test_loss"], abs=0.02)  # there in the recipe's precision
 
 
 def test_the_same_command_again_trains_nothing(trained):
     folder, first = trained
-    before = (folder / "metrics.jsonl").read_bytes()
+    before = kept_model(folder).with_name("metrics.jsonl").read_bytes()
     done = here("train", *TINY, *CONVEX, "--out", folder)
     assert (done.exit_code, done.stdout.splitlines()[:-1]) == (0, first.stdout.splitlines()[:-1])
-    assert (folder / "metrics.jsonl").read_bytes() == before
-    done = here("train", *TINY, "--seed", "1", "--out", folder)
+    assert kept_model(folder).with_name("metrics.jsonl").read_bytes() == before
+    done = here("train", *TINY, *CONVEX, "--set", "lr=0.5", "--out", folder)
     assert done.exit_code == 2
-    assert "got another: recipe (ema: 0.5 → None); seed (0 → 1); variant ({" in done.stderr.replace("\n", " ")
+    assert "a different study: recipe (lr: 0.008 → 0.5)" in " ".join(done.stderr.split())
 
 
-def test_a_run_of_other_fields_is_refused_with_those_that_differ(tmp_path):
-    described = {"task": "digits", "recipe": {"lr": 0.5, "old": 1}, "alpha_schedule": {"end": 1.0}}
-    (tmp_path / "run.json").write_text(json.dumps(described))
+def test_a_run_is_extended_to_a_study(tmp_path):
+    """Another arm and another seed by `train`, the rest by `plot`; what was trained is not trained again."""
+    folder = tmp_path / "run"
+    alone = [*TINY, "--variant", "convex", "--alpha", "0.5", "--out", folder]
+    for more in ([], ["--seed", "1"]):
+        assert here("train", *alone, *more).exit_code == 0
+    before = {path: path.read_bytes() for path in folder.glob("runs/*/*/metrics.jsonl")}
+    assert {path.parent.name for path in before} == {"0", "1"}
+    done = here("eval", folder, "--task", "digits")
+    assert (done.exit_code, "2 runs keep a model" in done.stderr) == (2, True)
+    done = here("plot", folder, "--seeds", "3", "--workers", "1")
+    assert done.exit_code == 0, done.output
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert [(arm["arm"], arm["n"]) for arm in verdict["arms"]] == [("baseline", 3), ("convex-0.5", 3)]
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(list(folder.glob("runs/*/*/model.safetensors"))) == 6
+
+
+def test_a_single_run_of_version_0_1_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
     done = here("train", *TINY, "--out", tmp_path)
     assert done.exit_code == 2
-    said = " ".join(done.stderr.split())
-    recipe = ("lr: 0.5 → 0.008", "old: 1 → nothing", "clip_norm: nothing → None")
-    assert all(words in said for words in (*recipe, "alpha_schedule ({'end': 1.0} → nothing)"))
+    assert "a single run of crossnorm 0.1" in done.stderr
 
 
 def test_a_killed_run_goes_on_to_the_same_curve(tmp_path):
@@ -108,7 +126,7 @@ def test_a_killed_run_goes_on_to_the_same_curve(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "crossnorm", "train", *long, "--out", "cut"], cwd=tmp_path, stderr=subprocess.DEVNULL
     )
-    checkpoint = tmp_path / "cut" / "checkpoint.safetensors"
+    checkpoint = tmp_path / "cut" / "runs" / "baseline" / "0" / "checkpoint.safetensors"
     while not checkpoint.exists() and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
@@ -116,7 +134,7 @@ def test_a_killed_run_goes_on_to_the_same_curve(tmp_path):
     done = here("train", *long, "--out", tmp_path / "cut")
     assert done.exit_code == 0, done.stderr
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
-    one, other = (load_model(tmp_path / name / "model.safetensors").state_dict() for name in ("cut", "whole"))
+    one, other = (load_model(kept_model(tmp_path / name)).state_dict() for name in ("cut", "whole"))
     assert all(torch.equal(one[key], other[key]) for key in other)
 
 
@@ -153,14 +171,14 @@ def test_bad_input_is_named(tmp_path, arguments, words):
     done = here("train", *arguments, "--out", tmp_path / "run")
     assert (done.exit_code, done.stdout) == (2, "")
     assert all(word in done.stderr for word in words), done.stderr
-    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_evaluation_that_cannot_be_is_named(trained, tmp_path):
     folder, _ = trained
     for file, task, word in (
         (tmp_path / "no.safetensors", "digits", "no.safetensors"),
-        (folder / "model.safetensors", "mnist1d", "task mnist1d"),
+        (folder, "mnist1d", "task mnist1d"),
     ):
         done = here("eval", file, "--task", task, "--out", tmp_path)
         assert (done.exit_code, done.stdout) == (2, "")
