@@ -1,10 +1,10 @@
-"""One run in a folder of its own: trained, resumed, and kept as a model that can be loaded.
+"""Train one run in its own folder, resume it, and save the model.
 
-run.json            what was asked for; the same command goes on, another is refused
-metrics.jsonl       a line per evaluation
-checkpoint.*        resume point of the unfinished run
-model.safetensors   the trained model with its configuration (the moving average, where the recipe has one); a
-                    pretrained Transformer of another library is kept in the folder model
+run.json            the settings; the same command resumes the run
+metrics.jsonl       one line per evaluation
+checkpoint.*        the state of an unfinished run
+model.safetensors   the trained model with its configuration (the moving average, if the recipe has one); for a
+                    pretrained Transformer of another library, the folder model
 result.json         the outcome
 """
 
