@@ -105,7 +105,7 @@ def test_new_classes_get_a_new_head_from_the_seed(checkpoint):
 
 
 def test_a_model_of_another_kind_is_named(checkpoint):
-    with pytest.raises(BadInput, match="a model for digits, a task of texts"):
+    with pytest.raises(BadInput, match="a model for text inputs, as task digits has"):
         load_pretrained(str(checkpoint), replace(load_task("digits"), kind="text"), 0)
 
 
@@ -166,7 +166,7 @@ def test_other_weights_under_the_same_name_are_refused(checkpoint, tmp_path):
     copied.write_bytes(checkpoint.read_bytes())
     settings = pretrained_keywords({"from": str(copied)})
     copied.write_bytes(checkpoint.read_bytes() + b"\0")
-    with pytest.raises(BadInput, match=r"weights of SHA-256 .* Bring the old file back"):
+    with pytest.raises(BadInput, match=r"weights with SHA-256 .* Restore the file"):
         pretrained_keywords(settings)
 
 
@@ -213,10 +213,13 @@ def test_settings_that_do_not_fit_are_named(checkpoint, tmp_path, arguments, wor
 @pytest.mark.parametrize(
     ("arm", "words"),
     [
-        ({"variant": "convex", "learnable_alpha": "layer", "alpha": 0.5}, "no alpha beside it"),
-        ({"variant": "convex", "learnable_alpha": "layer", "alpha_schedule": {}}, "no alpha_schedule beside it"),
-        ({"learnable_alpha": "layer"}, "a variant beside learnable_alpha"),
-        ({"variant": "convex", "alpha_lr": 0.1}, "learnable_alpha beside it"),
+        ({"variant": "convex", "learnable_alpha": "layer", "alpha": 0.5}, "cannot be combined with alpha:"),
+        (
+            {"variant": "convex", "learnable_alpha": "layer", "alpha_schedule": {}},
+            "cannot be combined with alpha_schedule:",
+        ),
+        ({"learnable_alpha": "layer"}, "a variant is required with learnable_alpha"),
+        ({"variant": "convex", "alpha_lr": 0.1}, "no effect without learnable_alpha"),
         ({"variant": "convex", "learnable_alpha": "token"}, "learnable_alpha"),
     ],
 )

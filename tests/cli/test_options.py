@@ -65,13 +65,13 @@ def test_errors_say_the_file_and_the_place(tmp_path, monkeypatch, changes, words
 
 def test_an_unknown_tracker_is_refused_before_any_file_is_written(folder):
     before = contents(folder.parent)
-    with pytest.raises(BadInput, match="--track: expected one of tensorboard, wandb, got 'diary'"):
+    with pytest.raises(BadInput, match="track: expected one of tensorboard, wandb, got 'diary'"):
         StudyOptions().study("tiny.yaml").run(folder.parent / "else", track="diary", progress=False)
     assert contents(folder.parent) == before
 
 
 def test_a_study_that_is_named_in_place_of_its_folder_is_found(folder):
-    with pytest.raises(BadInput, match="crossnorm plot STUDY makes one"):
+    with pytest.raises(BadInput, match="Create a study with: crossnorm plot STUDY"):
         read_result("tiny")
     (folder.parent / "crossnorm").mkdir()
     folder.rename(folder.parent / "crossnorm" / "tiny")
@@ -121,7 +121,7 @@ def test_what_is_set_for_a_function_are_its_settings(folder):
     )
     study = StudyOptions(settings=["lr=0.5", "schedule=cosine"]).study("own.yaml")
     assert study.settings == {"lr": 0.5, "depth": 7, "schedule": "cosine"}
-    with pytest.raises(BadInput, match="no recipe beside a function"):
+    with pytest.raises(BadInput, match="no recipe with a function"):
         StudyOptions(recipe="paper").study("own.yaml")
 
 

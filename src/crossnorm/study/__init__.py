@@ -1,4 +1,4 @@
-"""Studies: the study file, its plan of runs and cohorts, the folder on disk, and who executes the runs.
+"""Studies: the study file, its plan of runs and cohorts, the folder on disk, and the execution of the runs.
 
-Knows nothing of estimates or pictures: what comes out is a folder of learning curves.
+The statistics are in ``stats``, figures and pages in ``report``.
 """

@@ -79,11 +79,11 @@ def test_further_arms_may_vary_any_field_of_the_recipe():
     ("fields", "words"),
     [
         ({"variants": ["convx"]}, "Did you mean 'convex'"),
-        ({"alphas": [0]}, "a dose other than 0"),
-        ({"variants": []}, "a dose other than 0, or further arms"),
-        ({"variants": ["convex", "convex"], "arms": [{"name": "convex-1", "lr": 0.1}]}, "convex-1 twice"),
+        ({"alphas": [0]}, "a value other than 0"),
+        ({"variants": []}, "a value other than 0 (or arms)"),
+        ({"variants": ["convex", "convex"], "arms": [{"name": "convex-1", "lr": 0.1}]}, "convex-1 more than once"),
         ({"arms": [{"name": "x", "lrr": 0.1}]}, "Did you mean 'lr'"),
-        ({"arms": [{"name": "x", "alpha": 1}]}, "a variant beside alpha"),
+        ({"arms": [{"name": "x", "alpha": 1}]}, "a variant is required with alpha"),
         ({"arms": [{"name": "x", "lr": 0.1, "control": "y"}]}, "arms.x.control"),
         ({"recipe": {"name": "quick", "lr": -1}}, "recipe.lr"),
         ({"recipe": {"name": "fast"}}, "recipe"),
@@ -162,7 +162,7 @@ def test_an_arm_on_chance_of_its_own_is_on_no_trend():
 @pytest.mark.parametrize(
     ("arm", "words"),
     [
-        ({"seed_offset": 2}, "seed_offset: expected an offset that leads to seeds outside the study's"),
+        ({"seed_offset": 2}, "seed_offset: expected an offset to seeds outside the study"),
         ({"seed_offset": -1000}, "arms.0.seed_offset"),
         ({"nuisance": -1}, "arms.0.nuisance"),
         ({"nuisance": 1.5}, "arms.0.nuisance"),

@@ -233,8 +233,8 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_note(tmp_path):
         ({"function": "train"}, "package.module:function"),
         ({"function": "m:train()"}, "package.module:function"),
         ({"direction": None}, "metric and direction"),
-        ({"epochs": 3}, "no epochs beside a function"),
-        ({"recipe": {"name": "paper"}}, "no recipe beside a function"),
+        ({"epochs": 3}, "no epochs with a function"),
+        ({"recipe": {"name": "paper"}}, "no recipe with a function"),
         ({"arms": [{"name": "a", "nuisance": 1}]}, "arms.a.nuisance"),
         ({"arms": [{"name": "a", "x": {1, 2}}]}, "arms.a"),
         ({"settings": {"x": object()}}, "settings: expected numbers"),
@@ -246,7 +246,7 @@ def test_what_does_not_fit_a_function_is_refused(fields, words):
 
 
 def test_settings_belong_to_functions():
-    with pytest.raises(BadInput, match="settings only beside a function"):
+    with pytest.raises(BadInput, match="settings only with a function"):
         parse_spec({"task": "digits", "settings": {"a": 1}}, "x")
     with pytest.raises(BadInput, match="metric and direction"):
         parse_spec({"function": "m:f", "direction": "lower"}, "x")

@@ -74,7 +74,7 @@ def test_its_folder_goes_on_with_the_same_code_only(notebook_study):
 
     with pytest.raises(BadInput, match="the code of the function changed since the study started"):
         library.Study(train, **fields).run(result.folder, progress=False)
-    with pytest.raises(BadInput, match="of a script or notebook|a module you import"):
+    with pytest.raises(BadInput, match="defined in a script or notebook|not allowed to be imported"):
         library.Study(**fields, function=study.function).run(result.folder, progress=False)
 
 

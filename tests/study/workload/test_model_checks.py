@@ -82,7 +82,7 @@ def test_word_vectors_from_a_file(trec, vectors, trained):
         ({"name": "text_cct_9"}, "Did you mean 'text_cct_"),
         ({"seq_len": 39}, "model.seq_len: expected at least 40, the length of trec"),
         ({"vocab_size": 3}, "model.vocab_size: expected at least"),
-        ({"word_vectors": 3}, "model.word_vectors: expected the path of a file"),
+        ({"word_vectors": 3}, "model.word_vectors: expected a file path"),
         ({"word_vectors": "absent.txt"}, "absent.txt: expected a file of word vectors"),
     ],
 )

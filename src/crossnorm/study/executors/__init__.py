@@ -1,4 +1,4 @@
-"""Who carries out the runs: worker processes on this machine, or a Ray cluster; and how crashed runs are retried.
+"""Execute runs: in worker processes on this machine or on a Ray cluster, with retries of crashed runs.
 
 What one run does is in ``study.workload``.
 """

@@ -1,4 +1,4 @@
-"""What is said while a study runs: progress bar, time left, status file, trackers, messages.
+"""Output while a study runs: progress bar, time left, status file, trackers, messages.
 
 The live page that reads the status file is in ``report.html``.
 """

@@ -1,7 +1,4 @@
-"""What a study file says of variants, schedules and arms.
-
-Knows their fields and defaults; knows nothing of the study around them, or of what becomes of it.
-"""
+"""The fields of variants, schedules and arms in a study file."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 __all__ = ["ArmSpec", "Finite", "Name", "ScheduleSpec", "Strict", "VariantSpec"]
 
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, those that turn the direction of text, and halves of characters."""
+"""Control characters, characters that change the direction of text, and surrogates."""
 
 
 def _finite(value: float) -> float:
@@ -34,13 +31,13 @@ Name = Annotated[str, AfterValidator(_name), Field(max_length=120)]
 
 
 class Strict(BaseModel):
-    """A section whose every field is known and of its own type."""
+    """A section without unknown fields, whose values are not converted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class VariantSpec(Strict):
-    """A variant of the grid with settings of its own: ``{name: convex, gain: 10}``."""
+    """A variant of the grid with its settings: ``{name: convex, gain: 10}``."""
 
     name: Name
     gain: Finite = 1.0
@@ -49,7 +46,7 @@ class VariantSpec(Strict):
 
     @property
     def label(self) -> str:
-        """The stem of its arms' names: ``convex``, ``convex-g10``, ``convex-t4``, ``convex-l0.1``."""
+        """The beginning of its arms' names: ``convex``, ``convex-g10``, ``convex-t4``, ``convex-l0.1``."""
         gain = f"-g{self.gain:g}" if self.gain != 1 else ""
         temperature = f"-t{self.temperature:g}" if self.temperature != 1 else ""
         layers = "-l" + ".".join(map(str, self.layers)) if self.layers is not None else ""
@@ -57,9 +54,9 @@ class VariantSpec(Strict):
 
 
 class ScheduleSpec(Strict):
-    """How α rises to an arm's dose: the fields of `AlphaSchedule` but `final`, which is the dose.
+    """How α rises to an arm's dose: the fields of `AlphaSchedule` without `final`, which is the dose.
 
-    The verdict compares the last evaluations, where α is the dose, so a study of ramps says how far α can be raised.
+    The verdict compares the last evaluations, where α has reached the dose.
     """
 
     kind: Literal["constant", "linear", "cosine", "steps"] = "linear"
@@ -70,27 +67,27 @@ class ScheduleSpec(Strict):
 
 
 class ArmSpec(BaseModel):
-    """A further arm: a name, an optional dose and control, and any settings.
+    """An additional arm: a name, an optional dose and control, and any settings.
 
-    Settings are a variant's (`variant`, `alpha`, `site`, `layers`, `gain`, `temperature`), `alpha_schedule`,
+    Settings are those of a variant (`variant`, `alpha`, `site`, `layers`, `gain`, `temperature`), `alpha_schedule`,
     `learnable_alpha`, or any field of the recipe.
 
-    Two more settings make A/A arms, treated alike and different by chance alone; a study of them shows how often its
-    verdicts err. An arm that has one of them, or both, and nothing else is trained exactly as the baseline.
+    `nuisance` and `seed_offset` make A/A arms: with no other setting, they are trained as the baseline with other
+    random numbers. Their verdicts show the false-positive rate of the study.
 
     Attributes:
         name: Unique in the study.
-        dose: Puts the arm on the trend of its variant; default the variant's α.
-        control: The arm it is compared with beside the baseline.
-        alpha_schedule: How α rises; default the study's. ``{kind: constant}`` holds it in a study that raises it.
-        learnable_alpha: The network chooses α, from 0 on: one for the "model", one a "layer" or one a "head". Such an
-            arm has no `alpha` and no dose, and α meets no weight decay.
-        alpha_lr: Peak learning rate of a learned α; it follows the recipe's schedule otherwise. The recipe's own would
-            be too small to move a number of size 1 while a pretrained model is fine-tuned.
-        nuisance: From 1: dropout draws from a stream of its own of that number, while initialisation, order and
-            augmentation stay those of the seed; 0: dropout is paired too.
-        seed_offset: From 1: the arm trains on seed + offset, so that it shares no draw with its pair; it still stands
-            beside the baseline's run of the seed itself.
+        dose: The arm's dose in the trend of its variant; default: the variant's α.
+        control: The arm it is compared with in addition to the baseline.
+        alpha_schedule: How α rises; default: the study's. ``{kind: constant}`` keeps it constant.
+        learnable_alpha: Learn α, from 0: one per "model", "layer" or "head". Such an arm has no `alpha`, and α has no
+            weight decay.
+        alpha_lr: Peak learning rate of a learned α, which follows the recipe's schedule. The recipe's own rate would be
+            too small for a number of size 1 when a pretrained model is fine-tuned.
+        nuisance: From 1: number of the arm's own dropout stream; initialization, order and augmentation stay those of
+            the seed. 0: dropout is paired too.
+        seed_offset: From 1: the arm trains on seed + offset and shares no random numbers with its pair. It is still
+            compared with the baseline's run of the seed.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)

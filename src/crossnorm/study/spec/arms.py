@@ -1,7 +1,4 @@
-"""The arms of a study: from what its file says to named sets of settings, the baseline first.
-
-What does not fit together is judged here. Knows nothing of seeds' runs, cohorts or training.
-"""
+"""The arms of a study: named sets of settings, made and checked from the fields of the study."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from crossnorm.training.recipe.schedules import AlphaSchedule
 __all__ = ["Arm", "Learnable", "arms_of", "study_recipe"]
 
 Learnable = Literal["model", "layer", "head"]
-"""What has one learned dose."""
+"""Where one α is learned: in the whole model, per layer or per head."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +28,17 @@ class Arm:
 
     Attributes:
         name: Unique in the study; the first arm is "baseline".
-        recipe: With the arm's own changes; None where a function trains.
-        variant: With its dose; None for plain attention.
-        dose: α, or the number the arm was given; None for an arm that is no point of a dose.
-        control: Name of the arm that is its control; None: the baseline is.
-        schedule: How the dose rises; None: constant.
-        learnable: One learned dose for the "model", or one a "layer" or "head"; None: the dose is given.
-        alpha_lr: Peak learning rate of a learned dose.
-        family: Label of the variant whose trend the arm belongs to; None for an arm outside any trend.
-        nuisance: Number of its own dropout stream; 0: the seed's.
-        seed_offset: Added to the seed it trains on; 0: it is paired.
-        settings: What a function that trains is told.
+        recipe: The recipe with the arm's changes; None where a function trains.
+        variant: The variant with its α; None: plain attention.
+        dose: α, or the arm's field `dose`; None: the arm has no dose.
+        control: Name of its control; None: the baseline.
+        schedule: How α rises; None: constant.
+        learnable: Where α is learned; None: α is given.
+        alpha_lr: Peak learning rate of a learned α.
+        family: Label of the variant whose trend includes the arm; None: it is in no trend.
+        nuisance: Number of its own dropout stream; 0: the seed's stream.
+        seed_offset: Added to the seed; 0: the arm is paired.
+        settings: The settings that a training function gets.
     """
 
     name: str
@@ -59,13 +56,13 @@ class Arm:
 
     @property
     def training(self) -> Recipe:
-        """The recipe of an arm that crossnorm trains itself."""
+        """The recipe of an arm of a task."""
         assert self.recipe is not None
         return self.recipe
 
 
 def arms_of(spec: StudySpec) -> tuple[Arm, ...]:
-    """The arms of a study: the baseline, the grid of every variant with its controls, the further ones.
+    """The arms of a study: the baseline, the grid of every variant with its controls, the additional arms.
 
     Raises:
         BadInput: An unknown recipe, field, variant or control, two arms of one name, or nothing to compare.
@@ -75,14 +72,14 @@ def arms_of(spec: StudySpec) -> tuple[Arm, ...]:
     for variant in spec.variants:
         with _within(f"variants.{variant.name}"):
             _add(arms, _grid(spec, variant, recipe))
-    _add(arms, [_further(arm, spec, recipe) for arm in spec.arms])
+    _add(arms, [_additional(arm, spec, recipe) for arm in spec.arms])
     _check(arms, spec)
     return tuple(arms)
 
 
 @contextmanager
 def _within(where: str) -> Iterator[None]:
-    """Name the place in the study of what is refused inside the block."""
+    """Prefix the names of errors raised inside the block."""
     try:
         yield
     except BadInput as error:
@@ -90,7 +87,7 @@ def _within(where: str) -> Iterator[None]:
 
 
 def study_recipe(spec: StudySpec) -> Recipe | None:
-    """The study's recipe, the number of epochs included; None where a function trains."""
+    """The study's recipe with its number of epochs; None where a function trains."""
     if spec.function is not None:
         return None
     given = spec.recipe if "recipe" in spec.model_fields_set else {}
@@ -101,12 +98,12 @@ def study_recipe(spec: StudySpec) -> Recipe | None:
 
 
 def _add(arms: list[Arm], new: Iterable[Arm]) -> None:
-    """Append what is not there yet: variants with the same control share it."""
+    """Append new arms; variants with the same control share it."""
     arms.extend(arm for arm in new if arm not in arms)
 
 
 def _grid(spec: StudySpec, variant: VariantSpec, recipe: Recipe | None) -> list[Arm]:
-    """The arms of one variant at every dose but 0, then those of its control."""
+    """The arms of one variant at every dose except 0, then those of its control."""
     arms: list[Arm] = []
     controls: list[Arm] = []
     for alpha in (a for a in spec.alphas if a != 0):
@@ -150,14 +147,14 @@ def _arm_name(label: str, alpha: float, site: str) -> str:
 
 
 def _schedule(spec: ScheduleSpec | None, alpha: float) -> AlphaSchedule | None:
-    """The schedule with α as its final dose."""
+    """The schedule that ends at α."""
     return None if spec is None else AlphaSchedule(**spec.model_dump(), final=alpha)
 
 
-def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe | None) -> Arm:
+def _additional(arm: ArmSpec, spec: StudySpec, recipe: Recipe | None) -> Arm:
     settings = dict(arm.model_extra or {})
     if recipe is None:
-        return _further_function(arm, spec, settings)
+        return _function_arm(arm, spec, settings)
     _check_learnable(arm, settings)
     variant = _variant_of(arm, settings, spec.site)
     for name in settings:
@@ -170,11 +167,12 @@ def _further(arm: ArmSpec, spec: StudySpec, recipe: Recipe | None) -> Arm:
     return _with_variant(_plain_arm(arm, own), arm, spec, variant, alike)
 
 
-def _further_function(arm: ArmSpec, spec: StudySpec, settings: dict[str, Any]) -> Arm:
-    """An arm whose settings the function is told; with a variant among them, the variant's are taken out."""
+def _function_arm(arm: ArmSpec, spec: StudySpec, settings: dict[str, Any]) -> Arm:
+    """An additional arm of a training function, which gets the settings except those of a variant."""
     for name in ("nuisance", "alpha_schedule", "learnable_alpha", "alpha_lr"):
         if getattr(arm, name):
-            raise BadInput(f"arms.{arm.name}.{name}", "none where a function trains", "one")
+            hint = "It needs a task."
+            raise BadInput.because(f"arms.{arm.name}.{name}", "not available for a training function", hint)
     variant = _variant_of(arm, settings, spec.site) if "variant" in settings else None
     plain = replace(_plain_arm(arm, None), settings=spec.settings | _plain_settings(f"arms.{arm.name}", settings))
     if variant is None and arm.dose is not None:
@@ -212,24 +210,25 @@ def _with_variant(plain: Arm, arm: ArmSpec, spec: StudySpec, variant: Variant | 
 
 
 def _check_learnable(arm: ArmSpec, settings: dict[str, Any]) -> None:
-    """A learned dose needs a variant and starts at 0; nothing else may give one. Puts that 0 into the settings."""
+    """Check the fields of a learned α, and add its initial value, 0, to the settings."""
     if arm.learnable_alpha is None:
         if arm.alpha_lr is not None:
-            raise BadInput(f"arms.{arm.name}.alpha_lr", "learnable_alpha beside it", "none")
+            raise BadInput.because(f"arms.{arm.name}.alpha_lr", "has no effect without learnable_alpha")
         return
     if "variant" not in settings:
-        raise BadInput(f"arms.{arm.name}", "a variant beside learnable_alpha", "none")
+        raise BadInput.because(f"arms.{arm.name}", "a variant is required with learnable_alpha")
     given = [name for name in ("alpha",) if name in settings] + ["alpha_schedule"] * (arm.alpha_schedule is not None)
     if given:
-        raise BadInput(f"arms.{arm.name}.learnable_alpha", f"no {given[0]} beside it: α is learned, from 0 on", "both")
+        reason = f"cannot be combined with {given[0]}: α is learned, from 0"
+        raise BadInput.because(f"arms.{arm.name}.learnable_alpha", reason)
     settings["alpha"] = 0.0
 
 
 def _plain_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A function's settings, which must be what a study file can say.
+    """The settings of a training function, as a study file can contain them.
 
     Raises:
-        BadInput: Anything but nested lists and mappings of numbers, text, true, false and null.
+        BadInput: Other values than nested lists and mappings of numbers, text, true, false and null.
     """
     try:
         plain: dict[str, Any] = json.loads(json.dumps(settings))
@@ -239,7 +238,10 @@ def _plain_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _family(arm: ArmSpec, variant: Variant, alike: bool) -> str | None:
-    """The trend a further arm belongs to: its variant's if it was given a dose; none if its training is its own."""
+    """The label of the trend that includes an additional arm.
+
+    With a field `dose`, its variant's; else its variant's with settings, if it is trained as the grid (`alike`).
+    """
     if arm.dose is not None:
         return variant.name
     layers = None if variant.layers is None else list(variant.layers)
@@ -252,12 +254,12 @@ _VARIANT_FIELDS = ("alpha", "site", "layers", "gain", "temperature")
 
 
 def _variant_of(arm: ArmSpec, settings: dict[str, Any], site: str) -> Variant | None:
-    """Take the variant's fields out of an arm's settings."""
+    """Remove the variant's fields from an arm's settings."""
     fields = {key: settings.pop(key) for key in _VARIANT_FIELDS if key in settings}
     name = settings.pop("variant", None)
     if name is None:
         if fields:
-            raise BadInput(f"arms.{arm.name}", f"a variant beside {', '.join(fields)}", "none")
+            raise BadInput.because(f"arms.{arm.name}", f"a variant is required with {', '.join(fields)}")
         return None
     with _within(f"arms.{arm.name}"):
         return Variant(name=name, **{"site": site, **fields})
@@ -267,13 +269,14 @@ def _check(arms: Sequence[Arm], spec: StudySpec) -> None:
     names = [arm.name for arm in arms]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise BadInput("arms", "every arm to have a name of its own", f"{', '.join(doubled)} twice")
+        raise BadInput("arms", "unique names", f"{', '.join(doubled)} more than once")
     for arm in arms:
         if arm.control is not None and (arm.control not in names or arm.control == arm.name):
             raise unknown_name(f"arms.{arm.name}.control", arm.control, set(names) - {arm.name})
         shared = {seed + arm.seed_offset for seed in spec.seeds} & set(spec.seeds)
         if arm.seed_offset and shared:
-            expected = "an offset that leads to seeds outside the study's, such as 1000"
-            raise BadInput(f"arms.{arm.name}.seed_offset", expected, f"{arm.seed_offset}, which meets {min(shared)}")
+            expected = "an offset to seeds outside the study, such as 1000"
+            found = f"{arm.seed_offset}, which leads to seed {min(shared)} of the study"
+            raise BadInput(f"arms.{arm.name}.seed_offset", expected, found)
     if len(arms) == 1 and not spec.keep_models:
-        raise BadInput("alphas", "a dose other than 0, or further arms, to compare with the baseline", spec.alphas)
+        raise BadInput("alphas", "a value other than 0 (or arms) to compare with the baseline", spec.alphas)

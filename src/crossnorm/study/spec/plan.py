@@ -1,8 +1,4 @@
-"""The plan: a study's arms × seeds as runs, and runs as cohorts.
-
-Everything a study asks for is judged here or with its arms, before the first step of training. Knows nothing of files,
-processes or results.
-"""
+"""The plan of a study: its arms × seeds as runs, and runs as cohorts."""
 
 from __future__ import annotations
 
@@ -17,9 +13,9 @@ from crossnorm.study.spec.schema import StudySpec
 
 __all__ = ["Arm", "Cohort", "Plan", "Run", "cut", "make_plan"]
 
-# More members than this in one process would hold more models and optimisers than it is worth.
+# Runs of a cohort: more would need too much memory for their models and optimizers.
 _MOST_MEMBERS, _MOST_PRETRAINED = 16, 4
-# Seeds added at a time to an open-ended study: a number of its own, since what is decided must not depend on workers.
+# Seeds added at a time to an open-ended study; fixed, since verdicts must not depend on the number of workers.
 _BATCH = 2
 
 
@@ -33,7 +29,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Cohort:
-    """Runs of one seed that train in lock step."""
+    """Runs of one seed that train in lock step on the same batches."""
 
     seed: int
     arms: tuple[str, ...]
@@ -59,7 +55,7 @@ class Plan:
 
     @property
     def batches(self) -> tuple[tuple[int, ...], ...]:
-        """Seeds in the order they are called for: all at once, or, open-ended, the first ones and then two by two."""
+        """Seeds in order of training: all at once; in an open-ended study the first ones, then two at a time."""
         first = len(self.spec.seeds)
         later = range(first, len(self.seeds), _BATCH)
         return (self.seeds[:first], *(self.seeds[i : i + _BATCH] for i in later))
@@ -74,7 +70,7 @@ class Plan:
 
 
 def make_plan(spec: StudySpec) -> Plan:
-    """Compile a study.
+    """The plan of a study.
 
     Raises:
         BadInput: An unknown recipe, field, variant or control, two arms of one name, or nothing to compare.
@@ -83,22 +79,22 @@ def make_plan(spec: StudySpec) -> Plan:
 
 
 def _seeds(spec: StudySpec) -> tuple[int, ...]:
-    """The study's seeds; open-ended ones go on with the smallest unused numbers."""
+    """The study's seeds; an open-ended study adds the smallest unused numbers."""
     unused = (seed for seed in itertools.count() if seed not in spec.seeds)
     more = (spec.max_seeds or 0) - len(spec.seeds) if spec.stop == "decided" else 0
     return (*spec.seeds, *itertools.islice(unused, more))
 
 
 def _most_members(plan: Plan) -> int:
-    """Pretrained models are large, and their texts are cheap to batch again."""
+    """The most runs of a cohort: few for pretrained models, which are large and whose batches are cheap."""
     return _MOST_PRETRAINED if "from" in plan.spec.model else _MOST_MEMBERS
 
 
 def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
-    """Cut runs into cohorts so that all workers end together, the largest first; a function's runs stay alone.
+    """Divide runs into cohorts so that all workers finish together, the largest first; a function's runs stay single.
 
-    Runs of one seed share a cohort if they share its batches. Each such group is split into the fewest parts that
-    bring the longest worker within 5 % of the best that any number of parts can do: a larger cohort shares more.
+    Runs of one seed with the same batches form a group. Every group is split into the fewest parts for which the
+    longest worker is within 5 % of the best possible: larger cohorts share more work.
     """
     if plan.spec.function is not None:
         return [Cohort(run.seed, (run.arm,)) for run in runs]

@@ -1,7 +1,6 @@
-"""The study file: its fields, their defaults, and one clear error for whatever is wrong with it.
+"""The study file: its fields, their defaults, and its errors.
 
-Knows the shape of a study, not how it is carried out; values that only other layers can judge (a task's files, a
-model's keywords) are judged when the plan is made.
+Values that depend on data or models, such as model keywords, are checked later, in `workload.validate`.
 """
 
 from __future__ import annotations
@@ -37,41 +36,41 @@ _MOST_SEEDS = 100_000
 _MOST_VALUES = 100_000
 
 RECORD = "record"
-"""The section of a folder's study.yaml that crossnorm writes and a study file may carry without effect."""
+"""The section that crossnorm adds to study.yaml; a study file may contain it, without effect."""
 
 
 class StudySpec(Strict):
-    """Everything that defines a study; only `task`, or a function with its metric and direction, is required.
+    """The fields of a study; only `task`, or `function` with `metric` and `direction`, is required.
 
     Attributes:
         format: Version of the study file.
         name: Default: the file's name, or the task and the first variant.
         task: A name of ``crossnorm list tasks``.
-        function: ``module:function``, a training of one's own, in place of a task; it has no data, model, recipe,
-            epochs or α schedule but those it makes itself.
-        settings: What the function finds in ``run.settings``; arms change and add.
-        data: Folder or zip of class folders, folder of labelled texts, or text file, to use instead of a download.
-        train_examples: Use so many training examples, the same for every run.
-        model: `create_model`'s name and keywords; what is not given is the task's own default. For text also
-            `word_vectors`, a file of them (`train_words: false` keeps them as they are). ``{from: …}`` instead starts
-            every arm from a pretrained model: a checkpoint of crossnorm, a Hugging Face folder or name, or
-            ``package:NAME/FOLDER``; for texts also `max_tokens`.
+        function: ``module:function``, a user's training function, instead of a task. It excludes `data`, `model`,
+            `recipe`, `epochs` and `alpha_schedule`.
+        settings: The function's ``run.settings``; arms change them.
+        data: Folder or zip of class folders, folder of labeled texts, or text file, to use instead of a download.
+        train_examples: Number of training examples to use, the same for every run.
+        model: Name and keywords of `create_model`; default: the task's. For text also `word_vectors`, a file
+            (`train_words: false` keeps the vectors fixed). Or ``{from: …}``, a pretrained model for every arm: a
+            checkpoint of crossnorm, a Hugging Face folder or name, or ``package:NAME/FOLDER``; for text also
+            `max_tokens`.
         site: Where the variants act: attention, pool or both.
-        variants: The grid's variants; [] for further arms only.
-        control: Whether each variant's control runs beside it.
-        alphas: The grid's doses; 0 is added.
-        arms: Further arms.
-        seeds: A count, from 0, or a list.
-        recipe: A recipe's name and any of its fields; the name's default is that of `default_recipe`.
-        epochs: Overrides the recipe's.
-        metric: What the verdict is about: a name that the function logs; of a task, test_loss or test_accuracy at
-            the last evaluation, or one of them with `_auc` (mean over training) or `_steps_to_<target>` behind it.
-        direction: Whether lower or higher is better; known for the built-in metrics.
-        margin: Differences inside ± margin count as "same"; a number in the metric's unit, or "1 %" of the
+        variants: The variants of the grid; [] for none.
+        control: Whether to run the control of every variant.
+        alphas: The doses of the grid; 0 is added.
+        arms: Additional arms.
+        seeds: A number of seeds, from 0, or a list.
+        recipe: A recipe's name and any of its fields; default name: see `default_recipe`.
+        epochs: Number of epochs instead of the recipe's.
+        metric: The metric of the verdict: a name that the function logs; for a task, test_loss or test_accuracy at
+            the last evaluation, or one of them followed by `_auc` (mean over training) or `_steps_to_<target>`.
+        direction: Whether lower or higher is better; required for a function.
+        margin: Differences inside ± margin count as "same": a number in the metric's unit, or "1 %" of the
             baseline's mean; null: never "same".
-        confidence: Of every interval.
-        stop: "fixed": all seeds; "decided": until the sequential test has settled every comparison.
-        max_seeds: The most seeds of an open-ended study.
+        confidence: Confidence level of every interval.
+        stop: "fixed": train all seeds; "decided": add seeds until the sequential test decides every comparison.
+        max_seeds: Maximum number of seeds of an open-ended study (stop: decided).
         keep_models: Whether every run keeps its trained model: ``model.safetensors``, or the folder ``model``.
         alpha_schedule: How α rises during training; null: constant.
     """
@@ -159,7 +158,7 @@ class StudySpec(Strict):
 
     def _check_task(self) -> None:
         if self.settings:
-            raise ValueError("settings only beside a function; a task's are model and recipe")
+            raise ValueError("settings only with a function; a task has model and recipe")
         metric = Metric.parse(self.metric)
         if metric.base not in DIRECTIONS:
             raise ValueError(f"metric one of {', '.join(DIRECTIONS)}, or one with _auc or _steps_to_<target> behind it")
@@ -173,11 +172,11 @@ class StudySpec(Strict):
             raise ValueError("a function of the form package.module:function")
         for field in ("data", "train_examples", "model", "recipe", "epochs", "keep_models", "alpha_schedule"):
             if getattr(self, field) != type(self).model_fields[field].get_default(call_default_factory=True):
-                raise ValueError(f"no {field} beside a function; put what it needs under settings")
+                raise ValueError(f"no {field} with a function; use the field settings")
         if "metric" not in self.model_fields_set or self.direction is None:
-            raise ValueError("metric and direction beside a function: what it logs, and which is better")
+            raise ValueError("metric and direction with a function: what it logs, and which direction is better")
         if self.arms and not {"variants", "alphas"} & self.model_fields_set:
-            object.__setattr__(self, "variants", [])  # arms of its own are all it asked for
+            object.__setattr__(self, "variants", [])  # only its own arms
 
     @property
     def endpoint(self) -> Metric:
@@ -189,11 +188,11 @@ def parse_spec(fields: object, source: str) -> StudySpec:
     """A study from the mapping of its fields.
 
     Args:
-        fields: What the file holds.
-        source: Names the file in errors.
+        fields: The content of the file.
+        source: The file's name in errors.
 
     Raises:
-        BadInput: Not a mapping, an unknown field, or a value that does not fit; names file and field.
+        BadInput: Not a mapping, an unknown field, or an invalid value; names file and field.
     """
     if not isinstance(fields, dict) or not fields:
         raise _not_a_study(fields, source)
@@ -212,7 +211,7 @@ def read_fields(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise BadInput(str(path), "a text file in YAML", "bytes that are no text") from None
+        raise BadInput(str(path), "a YAML file in UTF-8", "a file that is not text") from None
     except OSError as error:
         raise BadInput(str(path), "a readable study file", error.strerror or str(error)) from None
     try:
@@ -220,8 +219,8 @@ def read_fields(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
-        problem = getattr(error, "problem", None) or "it cannot be read as YAML"
-        raise BadInput(str(path), "a file in YAML", f"{where}{problem}") from None
+        problem = getattr(error, "problem", None) or "not readable"
+        raise BadInput.because(str(path), f"not valid YAML: {where}{problem}") from None
     if not isinstance(fields, dict) or not fields:
         raise _not_a_study(fields, str(path))
     if not _bounded(fields):
@@ -232,10 +231,10 @@ def read_fields(path: Path) -> dict[str, Any]:
 
 
 def written_out(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a stored study, its recipe complete.
+    """The fields of a stored study with a complete recipe.
 
-    A folder's study.yaml holds every recipe field that there was when it was written; one that came later was without
-    effect then, whatever the recipe of that name makes of it today.
+    study.yaml contains every recipe field that existed when it was written. Later fields get the default that has no
+    effect, not the value that the recipe of that name has today.
     """
     recipe = fields.get("recipe")
     if not isinstance(recipe, dict) or not {"batch_size", "lr", "weight_decay"} <= set(recipe):
@@ -244,7 +243,7 @@ def written_out(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bounded(value: object) -> bool:
-    """Whether a value of nested lists and mappings ends: YAML's aliases can make a few lines very large."""
+    """Whether a nested value has few enough entries: with aliases, a short YAML file can be very large."""
     todo = [value]
     for _ in range(_MOST_VALUES):
         if not todo:
@@ -261,14 +260,14 @@ def _not_a_study(fields: object, source: str) -> BadInput:
     found = "nothing" if fields in (None, {}) else type(fields).__name__
     return BadInput(
         source,
-        "a mapping with at least the field task or function",
+        "a mapping with the field task or function",
         found,
-        "crossnorm new FILE writes one to start from.",
+        "crossnorm new FILE writes a study file to start from.",
     )
 
 
 def readable(error: ValidationError, source: str) -> BadInput:
-    """The first fault of a validation, in words of the study file."""
+    """The first error of a validation, in terms of the study file."""
     fault = error.errors()[0]
     path = ".".join(str(part) for part in fault["loc"] if not str(part).startswith(("function-", "list[", "float")))
     name = f"{source}: {path}" if path else source
@@ -276,16 +275,16 @@ def readable(error: ValidationError, source: str) -> BadInput:
         parent = VariantSpec if path.startswith("variants") else StudySpec
         return unknown_name(f"{name} (unknown field)", fault["loc"][-1], parent.model_fields)
     if fault["type"] == "missing":
-        return BadInput(name, "the field to be there", "nothing")
+        return BadInput.because(name, "the field is missing")
     if not path and not {"task", "function"} & set(fault["input"]):
         hint = "crossnorm list tasks shows the tasks."
-        return BadInput(f"{source}: task", "the field to be there, or function", "nothing", hint)
+        return BadInput.because(f"{source}: task", "one of the fields task and function is required", hint)
     expected = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return BadInput(name, expected, _short(fault["input"]) if path else _of_these(expected, fault["input"]))
 
 
 def _of_these(expected: str, fields: Mapping[str, Any]) -> str:
-    """What the study says of the fields that an expectation names."""
+    """The given values of the fields that an expectation names."""
     named = set(re.findall(r"\w+", expected))
     return ", ".join(f"{key}: {_short(value)}" for key, value in fields.items() if key in named) or "none of these"
 

@@ -1,4 +1,4 @@
-"""A study in a paragraph: what is trained on what, and what its variants do with V. Knows nothing of results."""
+"""A study in a paragraph: its model and task, and what its variants do with V."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SYMBOLS = ("S(V): the softmax of V over the tokens", "N: the number of tokens",
 
 
 def model_of(plan: Plan) -> str:
-    """``cct_2_3x2_32 on mnist1d``, or the function that trains."""
+    """``cct_2_3x2_32 on mnist1d``, or ``my_module:train``."""
     spec = plan.spec
     return spec.function or f"{spec.model.get('name', spec.model.get('from', 'a model'))} on {spec.task}"
 

@@ -1,7 +1,4 @@
-"""A user's own training function: found, named, told apart from an edited one, and carried to another process.
-
-Knows nothing of what it computes or of how it is run.
-"""
+"""Resolve, hash and serialize a user's training function."""
 
 from __future__ import annotations
 
@@ -24,46 +21,46 @@ Train = Callable[[Any], Any]
 
 
 def function_name(function: Train) -> str:
-    """``module:function`` of a function, as far as it has a name."""
+    """The name ``module:function`` of a function; of a lambda, ``module:function`` literally."""
     bare = function.func if isinstance(function, functools.partial) else function
     name = str(getattr(bare, "__qualname__", type(bare).__name__)).rpartition("<locals>.")[2]
     return f"{getattr(bare, '__module__', '__main__')}:{'function' if '<' in name else name}"
 
 
 def load_function(name: str, imports: Sequence[str]) -> Train:
-    """The function that ``module:function`` names, if its user allowed the module.
+    """Import the function ``module:function``, if the user allows the module.
 
     Args:
-        name: As in a study file; any file may name any function.
-        imports: The modules that the user has asked to be imported.
+        name: The name, as in a study file.
+        imports: The modules that the user allows to be imported.
 
     Raises:
-        BadInput: The module was not allowed or cannot be imported, or has no such function.
+        BadInput: The module is not allowed or cannot be imported, or has no such function.
     """
     module, _, attribute = name.partition(":")
     if module == "__main__":
-        hint = "Run Study(train, …) again where it is defined, with this folder."
-        raise BadInput("function", "a function of a module", f"{name}, of a script or notebook", hint)
+        hint = "Run Study(train, …) where the function is defined, with the same output folder."
+        raise BadInput.because("function", f"{name} is defined in a script or notebook", hint)
     if module not in imports:
         hint = f"If you trust it, add --import {module}, or imports=[{module!r}] in Python."
-        raise BadInput("function", "a function of a module you import", name, hint)
+        raise BadInput.because("function", f"the module of {name} is not allowed to be imported", hint)
     try:
         found: Any = import_module(module)
     except Exception as error:
-        raise BadInput("function", f"a module that can be imported, not {module!r}", _in_short(error)) from None
+        raise BadInput.because("function", f"cannot import {module!r}: {_described(error)}") from None
     for part in attribute.split("."):
         found = getattr(found, part, None)
     if not callable(found):
-        raise BadInput("function", f"a function of {module}", f"no function {attribute!r} in it")
+        raise BadInput.because("function", f"the module {module} has no function {attribute!r}")
     return found  # type: ignore[no-any-return]
 
 
-def _in_short(error: Exception) -> str:
+def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
 def function_digest(function: Train) -> str:
-    """SHA-256 of the function's own code, comments and layout apart; of what it calls, nothing is noticed."""
+    """SHA-256 of the function's code without comments and layout; changes in functions it calls go unnoticed."""
     bare = function.func if isinstance(function, functools.partial) else function
     return hashlib.sha256(_code(bare).encode()).hexdigest()
 
@@ -71,32 +68,32 @@ def function_digest(function: Train) -> str:
 def _code(function: Any) -> str:
     try:
         source = textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):  # typed in, or built in
+    except (OSError, TypeError):  # without a source file
         code = getattr(function, "__code__", None)
         return repr((code.co_code, code.co_names, code.co_varnames)) if code else function_name(function)
     try:
         return ast.dump(ast.parse(source))
-    except SyntaxError:  # a lambda in the middle of an expression
+    except SyntaxError:  # a lambda inside an expression
         return source
 
 
 def pickled_function(function: Train) -> str:
-    """The function as text for a worker process of this program; one of a notebook or a script goes as a whole.
+    """The function as text for a worker process; functions of a script or notebook are serialized by value.
 
     Raises:
-        BadInput: It holds something that cannot go to another process.
+        BadInput: It refers to an object that cannot be pickled.
     """
     import cloudpickle
 
     try:
         return base64.b64encode(cloudpickle.dumps(function)).decode("ascii")
     except Exception as error:
-        hint = "What it needs and cannot be sent should be made inside it."
-        raise BadInput("function", "one that can be sent to another process", _in_short(error), hint) from None
+        hint = "Create such objects inside the function."
+        raise BadInput.because("function", f"cannot be sent to worker processes: {_described(error)}", hint) from None
 
 
 def unpickled_function(text: str) -> Train:
-    """The function that the program which started this process has sent."""
+    """The function that `pickled_function` serialized in the parent process."""
     import cloudpickle
 
     return cloudpickle.loads(base64.b64decode(text))  # type: ignore[no-any-return]

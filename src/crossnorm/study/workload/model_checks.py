@@ -1,7 +1,4 @@
-"""What a study settles between its task's words and its model: the kind, the sizes, the word vectors.
-
-Knows tasks and models; knows nothing of arms, folders or training.
-"""
+"""Check a study's model against its task, and load word vectors for the task's vocabulary."""
 
 from __future__ import annotations
 
@@ -25,20 +22,26 @@ _KINDS: dict[str, type[Config]] = {"text": TextConfig, "language": LanguageConfi
 
 
 def wanted_kind(task: Task) -> type[Config]:
-    """The configuration of the models that take the task's inputs."""
+    """The configuration class of models for the task's inputs."""
     return _KINDS.get(task.kind, ImageConfig)
 
 
 def check_model(name: str, keywords: Mapping[str, Any], task: Task) -> None:
-    """Refuse a model that cannot take the task's inputs; what `create_model` refuses is left to it.
+    """Check that a model can take the task's inputs.
+
+    Args:
+        name: The model's name.
+        keywords: Keywords of `create_model`, which checks the rest.
+        task: The task.
 
     Raises:
-        BadInput: A model of another kind, or one that is too small for the task's texts or vocabulary.
+        BadInput: A model of another kind, or one too small for the task's texts or vocabulary.
     """
     wanted = wanted_kind(task)
     if name in PRESETS and PRESETS[name].kind is not wanted:
         suits = [other for other, preset in PRESETS.items() if preset.kind is wanted]
-        raise BadInput("model.name", f"a model for {task.name}, such as {suits[0]}", name, "See crossnorm list models.")
+        expected = f"a model for {task.name}, such as {suits[0]}"
+        raise BadInput("model.name", expected, name, "See crossnorm list models.")
     for key, least, what in _least_sizes(task):
         given = keywords.get(key, least)
         if isinstance(given, int) and given < least:
@@ -52,24 +55,24 @@ def _least_sizes(task: Task) -> list[tuple[str, int, str]]:
 
 
 def word_vectors(file: object, task: Task, seed: int) -> Tensor:
-    """The vectors of a task's words from a file; a word that it lacks gets a draw at (seed, "words").
+    """The vectors of a task's vocabulary, (words, dim), from a file; missing words are drawn at (seed, "words").
 
     Args:
-        file: The setting ``model.word_vectors``: a path, as `load_word_vectors` reads it.
-        task: Its vocabulary says which words.
-        seed: The run's.
+        file: The setting ``model.word_vectors``: the path of a file for `load_word_vectors`.
+        task: A task of texts.
+        seed: The run's seed.
 
     Raises:
-        BadInput: The task has no words, or whatever `load_word_vectors` refuses.
+        BadInput: The task has no words, or the file cannot be read.
     """
     if task.kind != "text":
-        raise BadInput("model.word_vectors", f"no such setting: {task.name} has no words", file)
+        raise BadInput.because("model.word_vectors", f"task {task.name} has no words")
     if not isinstance(file, str | Path):
-        raise BadInput("model.word_vectors", "the path of a file", file)
+        raise BadInput("model.word_vectors", "a file path", file)
     return _vectors(str(file), task.vocabulary, seed)
 
 
-@lru_cache(maxsize=2)  # every arm of a seed takes the same, and the published files are large
+@lru_cache(maxsize=2)  # all arms of a seed use the same vectors, and the files are large
 def _vectors(file: str, vocabulary: tuple[str, ...], seed: int) -> Tensor:
     with addressed(seed, "words"):
         return load_word_vectors(Path(file).expanduser(), vocabulary)

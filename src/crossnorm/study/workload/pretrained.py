@@ -1,7 +1,4 @@
-"""What a study settles between a pretrained model and its task: tokens, classes, sizes, and which weights are new.
-
-Knows tasks, checkpoints and models of other libraries; knows nothing of arms, folders or training.
-"""
+"""Pretrained models in studies: tokenizer, settings, a new head for the task, and saving the trained model."""
 
 from __future__ import annotations
 
@@ -34,13 +31,13 @@ _FIELDS = ("from", "max_tokens", "sha256")
 
 
 def encoder_for(settings: Mapping[str, Any]) -> TextEncoder | None:
-    """The tokenizer that the study's model brings along; None: the model takes what the task has.
+    """The tokenizer of the study's pretrained model; None if the model has none.
 
     Args:
         settings: The study's ``model``.
 
     Raises:
-        BadInput: What `locate` and `load_text_encoder` refuse.
+        BadInput: See `locate` and `load_text_encoder`.
     """
     if "from" not in settings:
         return None
@@ -48,7 +45,7 @@ def encoder_for(settings: Mapping[str, Any]) -> TextEncoder | None:
     return None if folder.is_file() else _encoder(folder, settings.get("max_tokens"))
 
 
-@lru_cache(maxsize=2)  # resolving a study asks for it again
+@lru_cache(maxsize=2)  # compiling a study uses it twice
 def _encoder(folder: Path, max_tokens: int | None) -> TextEncoder:
     return load_text_encoder(folder, max_tokens)
 
@@ -56,34 +53,37 @@ def _encoder(folder: Path, max_tokens: int | None) -> TextEncoder:
 def pretrained_keywords(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a pretrained model written out, with the SHA-256 of its weights.
 
+    Args:
+        settings: The study's ``model``.
+
     Raises:
-        BadInput: A setting that a pretrained model has not, or other weights than those the settings name.
+        BadInput: A setting that pretrained models lack, or weights with another SHA-256 than the settings give.
     """
     for key in settings:
         if key not in _FIELDS:
-            raise unknown_name("model (beside from)", key, _FIELDS)
+            raise unknown_name("model (with from)", key, _FIELDS)
     path = locate(settings["from"])
     encoder = encoder_for(settings)
     if encoder is None and "max_tokens" in settings:
-        raise BadInput("model.max_tokens", "no such setting beside a checkpoint of crossnorm", settings["max_tokens"])
+        raise BadInput.because("model.max_tokens", "not available for a checkpoint of crossnorm")
     found = digest_of(path)
     if settings.get("sha256", found) != found:
-        hint = "Bring the old file back, or take sha256 out of the study."
-        raise BadInput(f"model.from {settings['from']}", f"weights of SHA-256 {settings['sha256']}", found, hint)
+        hint = "Restore the file, or remove sha256 from the study."
+        raise BadInput(f"model.from {settings['from']}", f"weights with SHA-256 {settings['sha256']}", found, hint)
     tokens = {} if encoder is None else {"max_tokens": encoder.max_tokens}
     return {"from": settings["from"], **tokens, "sha256": found}
 
 
 def load_pretrained(source: str, task: Task, seed: int) -> nn.Module:
-    """The pretrained model with a head for the task's classes; whatever is new is drawn at (seed, "init").
+    """A pretrained model with a head for the task's classes; new weights are drawn at (seed, "init").
 
     Args:
         source: See `locate`.
-        task: Its classes and sizes; encoded by the model's own tokenizer, if it has one.
-        seed: The run's.
+        task: The task, encoded by the model's tokenizer if it has one.
+        seed: The run's seed.
 
     Raises:
-        BadInput: A model that does not take the task's inputs.
+        BadInput: A model that cannot take the task's inputs.
     """
     path = locate(source)
     if path.is_dir():
@@ -91,7 +91,7 @@ def load_pretrained(source: str, task: Task, seed: int) -> nn.Module:
             return load_text_classifier(path, task.n_classes)
     _, description = read_safetensors(path)
     if description is None:
-        raise BadInput("model.from", "a checkpoint that crossnorm wrote", f"{source}, which has no configuration")
+        raise BadInput("model.from", "a checkpoint of crossnorm", f"{source}, which has no configuration")
     with addressed(seed, "init"):
         model = build(_fitted(config_of(description), source, task))
     load_weights(model, path)
@@ -99,13 +99,13 @@ def load_pretrained(source: str, task: Task, seed: int) -> nn.Module:
 
 
 def keep_model(model: nn.Module, settings: Mapping[str, Any], task: Task, folder: Path) -> Path:
-    """Write a trained model below a run's folder, so that `load_kept` reads it.
+    """Save a trained model in a run's folder for `load_kept`.
 
     Args:
-        model: Of a finished run.
-        settings: What it was made from: the run's ``model``.
-        task: What it learned.
-        folder: The run's.
+        model: The model of a finished run.
+        settings: The run's ``model``.
+        task: The run's task.
+        folder: The run's folder.
 
     Returns:
         ``model.safetensors`` for crossnorm's own models, else the folder ``model``.
@@ -120,10 +120,10 @@ def keep_model(model: nn.Module, settings: Mapping[str, Any], task: Task, folder
 
 
 def load_kept(path: Path) -> tuple[nn.Module, TextEncoder | None]:
-    """The model that `keep_model` wrote, and the tokenizer of one that has its own.
+    """The model that `keep_model` saved, and its tokenizer if it has one.
 
     Raises:
-        BadInput: No such file or folder, or a damaged one.
+        BadInput: The file or folder is missing or damaged.
     """
     return load_saved_texts(path) if path.is_dir() else (load_model(path), None)
 
@@ -131,11 +131,11 @@ def load_kept(path: Path) -> tuple[nn.Module, TextEncoder | None]:
 def _fitted(config: Config, source: str, task: Task) -> Config:
     """A checkpoint's configuration with the task's image size and classes."""
     if type(config) is not wanted_kind(task):
-        raise BadInput("model.from", f"a model for {task.name}, a task of {task.kind}s", source)
+        raise BadInput("model.from", f"a model for {task.kind} inputs, as task {task.name} has", source)
     if isinstance(config, ImageConfig):
         return replace(config, img_size=task.image_size, num_classes=task.n_classes)
     assert isinstance(config, TextConfig | LanguageConfig)
     if config.vocab_size != len(task.vocabulary):
-        expected = f"a model of the {len(task.vocabulary)} words or characters of {task.name}"
-        raise BadInput("model.from", expected, f"{source}, which has {config.vocab_size}")
+        expected = f"a vocabulary of {len(task.vocabulary)}, as task {task.name} has"
+        raise BadInput("model.from", expected, f"{source} with {config.vocab_size}")
     return replace(config, num_classes=task.n_classes) if isinstance(config, TextConfig) else config
