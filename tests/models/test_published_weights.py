@@ -179,7 +179,7 @@ def test_saving_where_one_cannot(tmp_path):
     model = small("cct_2_3x2_32")
     with pytest.raises(BadInput, match=r"ends in \.safetensors"):
         save_model(model, tmp_path / "model.pth")
-    with pytest.raises(BadInput, match="a place that can be written"):
+    with pytest.raises(BadInput, match="cannot be written"):
         save_model(model, tmp_path / "nowhere" / "model.safetensors")
 
 
@@ -205,7 +205,7 @@ def test_published_weights_are_fetched_once_and_compared_later(published):
     model = create_model(NAME, pretrained=True)
     same_logits(model, want)
     cached.write_bytes(cached.read_bytes()[:-1] + b"?")
-    with pytest.raises(BadInput, match=f"the sha256 in {record.name}, got another. Delete"):
+    with pytest.raises(BadInput, match=f"SHA-256 is not the one in {record.name}. Delete"):
         create_model(NAME, pretrained=True)
 
 

@@ -1,7 +1,6 @@
-"""Pretrained Transformers of Hugging Face as classifiers of texts: their tokenizer, and a head on their mean token.
+"""Pretrained Hugging Face Transformers as text classifiers: their tokenizer, and a head on the mean token.
 
-Knows transformers; knows nothing of tasks, variants or training. Nothing is unpickled and no code of a model's
-repository is run.
+Nothing is unpickled, and no code from a model's repository is run.
 
 Axes: b batch, n tokens, w width, c classes.
 """
@@ -34,17 +33,17 @@ __all__ = [
 ]
 
 NO_TOKEN = -1
-"""Stands for padding in encoded texts, whatever the tokenizer pads with: no token has this id."""
+"""The id of padding in encoded texts, whatever the tokenizer pads with; no token has it."""
 
 HEAD = "head.safetensors"
-"""The file beside a fine-tuned model that holds its head."""
+"""The file of the head, in the folder of a fine-tuned model."""
 
 MAX_TOKENS = 128
-"""Tokens of a text that are read, unless the model is told otherwise; never more than it has positions."""
+"""Default for the number of tokens of a text that are read; fewer if the model has fewer positions."""
 
 
 class TextEncoder:
-    """A model's own tokenizer: texts → ids, special tokens included.
+    """A model's tokenizer: texts → ids, special tokens included.
 
     Attributes:
         identity: SHA-256 of the tokenizer's files and of the number of tokens read.
@@ -55,9 +54,9 @@ class TextEncoder:
         self.identity = _identity(tokenizer, max_tokens)
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Ids (texts, n), n those of the longest text, padded on the right with `NO_TOKEN`.
+        """Ids (texts, n), padded on the right with `NO_TOKEN`; n is the length of the longest text.
 
-        A text that gives no token is one end-of-text token.
+        A text without tokens becomes one end-of-text token.
         """
         found = self._tokenizer(list(texts), truncation=True, max_length=self.max_tokens)["input_ids"]
         rows = [ids or [self._tokenizer.eos_token_id or 0] for ids in found]
@@ -72,13 +71,13 @@ class TextEncoder:
 
 
 class TextClassifier(nn.Module):
-    """A pretrained Transformer and a head: logits = W · mean over the real tokens + b, or its own head's.
+    """A pretrained Transformer with a head: logits = W · (mean over the real tokens) + b.
 
     Args:
         body: A model of transformers.
-        width: Channels of its tokens; None: the body is a classifier and has a head of its own.
+        width: Channels of its tokens; None: the body is a classifier already, and its own logits are taken.
         classes: c.
-        padding_id: What padded places hold for the body; the attention mask hides them.
+        padding_id: Id of padding for the body; the attention mask hides it.
     """
 
     def __init__(self, body: nn.Module, width: int | None, classes: int, padding_id: int) -> None:
@@ -90,7 +89,7 @@ class TextClassifier(nn.Module):
             nn.init.zeros_(self.head.bias)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(b, n) ids, `NO_TOKEN` where there is none → logits (b, c)."""
+        """(b, n) ids, padded with `NO_TOKEN` → logits (b, c)."""
         real = ids != NO_TOKEN
         found = self.body(input_ids=ids.masked_fill(~real, self.padding_id), attention_mask=real.long())
         if self.head is None:
@@ -101,14 +100,15 @@ class TextClassifier(nn.Module):
 
 
 def load_text_encoder(folder: Path, max_tokens: int | None = None) -> TextEncoder:
-    """The tokenizer of a model's folder.
+    """The tokenizer in a model's folder.
 
     Args:
         folder: As `save_pretrained` writes it.
-        max_tokens: Tokens of a text that are read; default `MAX_TOKENS`, or as many as the model has positions.
+        max_tokens: Number of tokens of a text that are read; None: `MAX_TOKENS`, or the model's number of positions if
+            that is less.
 
     Raises:
-        BadInput: transformers is missing, the folder has no tokenizer, or fewer positions than tokens asked for.
+        BadInput: transformers is not installed, the folder has no tokenizer, or the model has fewer positions.
     """
     if max_tokens is not None and (isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1):
         raise BadInput("model.max_tokens", "a whole number from 1", max_tokens)
@@ -125,18 +125,17 @@ def load_text_encoder(folder: Path, max_tokens: int | None = None) -> TextEncode
 
 
 def load_text_classifier(folder: Path, classes: int) -> TextClassifier:
-    """The pretrained model of a folder as a classifier, in float32.
+    """The pretrained model in a folder as a classifier, in float32.
 
-    A model with a head of its own (``…ForSequenceClassification``, or `HEAD` beside it) keeps it where the number of
-    classes is the same; any other head is drawn from torch's global generator. A variant that its configuration names
-    is not put in place: whoever loads decides.
+    A head that the folder has (``…ForSequenceClassification`` or the file `HEAD`) is kept if its number of classes is
+    the same; otherwise the head is drawn from torch's global generator. A variant in the configuration is not applied.
 
     Args:
         folder: As `save_pretrained` writes it, weights as safetensors.
         classes: c.
 
     Raises:
-        BadInput: transformers is missing, there are no weights as safetensors, or the model needs a decoder's input.
+        BadInput: transformers is not installed, there are no safetensors weights, or the model is an encoder-decoder.
     """
     import torch
 
@@ -146,7 +145,7 @@ def load_text_classifier(folder: Path, classes: int) -> TextClassifier:
         config = transformers.AutoConfig.from_pretrained(folder, **local)
         headed = any("ForSequenceClassification" in name for name in config.architectures or ())
         if config.is_encoder_decoder and not headed:
-            raise BadInput("model.from", "an encoder or a decoder", f"the encoder–decoder {type(config).__name__}")
+            raise BadInput("model.from", "an encoder or a decoder", f"the encoder-decoder {type(config).__name__}")
         kind = transformers.AutoModelForSequenceClassification if headed else transformers.AutoModel
         more = {"num_labels": classes, "ignore_mismatched_sizes": True} if headed else {}
         body = kind.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **local, **more)
@@ -168,14 +167,15 @@ def _transformers() -> Any:
     try:
         import transformers
     except ImportError:
-        expected = "the package transformers (pip install 'crossnorm[hf]') for a pretrained model of texts"
-        raise BadInput("model.from", expected, "no such package") from None
+        raise BadInput.because(
+            "model.from", "a pretrained text model needs the package transformers", "Try: pip install 'crossnorm[hf]'"
+        ) from None
     return transformers
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the library's bars and its remarks on weights that are left out or drawn."""
+    """Turn off transformers' progress bars and its warnings about unused or new weights."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -191,7 +191,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def _readable(folder: Path, what: str) -> Iterator[None]:
-    """Errors of the library, of many types, as one of ours."""
+    """Turn any error of transformers into a `BadInput`."""
     try:
         yield
     except BadInput:

@@ -1,7 +1,4 @@
-"""Where a pretrained model lies: a file of crossnorm's, a folder, an installed package, or a name on the hub.
-
-Knows paths and names, and fetches from the hub; knows nothing of what the files hold.
-"""
+"""Locating a pretrained model: a crossnorm file, a folder, an installed package, or a name on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ __all__ = ["digest_of", "kept_model", "locate"]
 
 _PACKAGE = "package:"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-# Weights as safetensors and what describes them; pickled weights are never fetched.
+# Safetensors weights, configuration and tokenizer; pickled weights are never downloaded.
 _FETCHED = ("*.safetensors", "*.json", "*.txt", "*.model")
 _KINDS = "a .safetensors file of crossnorm, a Hugging Face folder, package:NAME/FOLDER, or a name on the hub"
 
@@ -28,10 +25,10 @@ def locate(source: object) -> Path:
     Args:
         source: A ``.safetensors`` file that `crossnorm train` wrote; a folder as `save_pretrained` writes it;
             ``package:NAME/FOLDER``, a folder inside an installed package; or a name on the Hugging Face hub, which is
-            fetched once and then found in the hub's own cache.
+            downloaded once into the hub's cache.
 
     Raises:
-        BadInput: None of these, no such file, no such package, or a name that cannot be fetched.
+        BadInput: None of these, a file or package that does not exist, or a name that cannot be downloaded.
     """
     if not isinstance(source, str) or not source.strip():
         raise BadInput("model.from", _KINDS, source)
@@ -43,10 +40,10 @@ def locate(source: object) -> Path:
         return path if path.is_file() else _with_config(path, source)
     if path.suffix == ".safetensors":
         if not path.is_file():
-            raise BadInput("model.from", "a checkpoint", f"no file {source}", "crossnorm train writes one.")
+            raise BadInput.because("model.from", f"no file {source}", "crossnorm train writes one.")
         return path
     if path.exists():
-        raise BadInput("model.from", _KINDS, f"the file {source}", "Files of pickled weights are not read.")
+        raise BadInput("model.from", _KINDS, f"the file {source}", "Pickled weights are not read.")
     if not _HUB_NAME.fullmatch(source):
         raise BadInput("model.from", _KINDS, f"no such folder: {source}")
     return _with_config(_fetched(source), source)
@@ -95,32 +92,32 @@ def _in_package(source: str) -> Path:
 
 
 def _fetched(name: str) -> Path:
-    """The folder of a model of the hub: from its cache, or else downloaded."""
-    hint = "Give a local folder, or a name when there is a connection."
+    """The folder of a model on the hub: from the hub's cache, else downloaded."""
+    hint = "Without a connection, give a local folder."
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
-        expected = "the package huggingface_hub (pip install 'crossnorm[hf]') for a name on the hub"
-        raise BadInput("model.from", expected, f"{name} without it", hint) from None
+        reason = f"{name} is a name on the hub, which needs huggingface_hub (pip install 'crossnorm[hf]')"
+        raise BadInput.because("model.from", reason, hint) from None
     try:
         cached = Path(snapshot_download(name, allow_patterns=list(_FETCHED), local_files_only=True))
         if any(cached.glob("*.safetensors")):
             return cached
-    except Exception:  # not there: fetch it
+    except Exception:  # not in the cache
         pass
     try:
         return Path(snapshot_download(name, allow_patterns=list(_FETCHED)))
-    except Exception as error:  # the client lets errors of several libraries through
+    except Exception as error:  # the client raises errors of several libraries
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise BadInput("model.from", f"{name} from the Hugging Face hub", f"an error ({reason})", hint) from None
+        raise BadInput.because("model.from", f"cannot download {name} from the hub: {reason}", hint) from None
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 over what a model is made from: the file, or the folder's configuration and weights."""
+    """SHA-256 of a model's file, or of its folder's configuration and weights."""
     files = [path] if path.is_file() else [path / "config.json", *sorted(path.glob("*.safetensors"))]
     return _digest(tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
 
 
-@lru_cache(maxsize=8)  # every arm asks for the same
+@lru_cache(maxsize=8)  # every arm needs it
 def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
     return file_sha256(*(Path(name) for name, _, _ in files))

@@ -1,8 +1,4 @@
-"""What each query may see: one reading of every kind of attention mask.
-
-Turns boolean masks, float masks and causality into a `Visibility` and, for float masks, the bias that is left.
-Knows nothing of values, variants or models.
-"""
+"""Reading attention masks: a boolean mask, a float mask or causality becomes a `Visibility` and perhaps a bias."""
 
 from __future__ import annotations
 
@@ -18,14 +14,14 @@ __all__ = ["EVERYTHING", "Visibility", "read_mask"]
 
 @dataclass(frozen=True, kw_only=True)
 class Visibility:
-    """Which tokens take part, for all queries alike or for each of its own.
+    """Which tokens each query sees.
 
     At most one of `keys` and `pairs` is set; with neither, every query sees every token.
 
     Attributes:
         keys: (…, k) boolean, the tokens that every query sees (a padding mask).
         pairs: (…, q, k) boolean, the tokens that each query sees (causal and other masks that differ by query).
-        causal: `pairs` is known to be the triangle in which query i sees tokens 0 … i.
+        causal: Whether `pairs` is the triangle in which query i sees tokens 0 … i.
     """
 
     keys: Tensor | None = None
@@ -37,7 +33,7 @@ class Visibility:
         return self.pairs if self.keys is None else self.keys.unsqueeze(-2)
 
     def to_any(self) -> Tensor | None:
-        """(…, k): the tokens that at least one query sees; None where that is known to be every token."""
+        """(…, k): the tokens that at least one query sees; None if it is certain that this is every token."""
         if self.causal and self.pairs is not None and self.pairs.shape[-2] >= self.pairs.shape[-1]:
             return None
         return self.keys if self.pairs is None else self.pairs.any(-2)
@@ -56,22 +52,22 @@ def read_mask(
 ) -> tuple[Visibility, Tensor | None]:
     """Read torch's mask arguments into (visibility, additive bias or None).
 
-    A boolean mask is True where a token is visible. A float mask hides where it is ≤ finfo(dtype).min / 2
-    (−inf included) and is a bias elsewhere. A mask whose rows are all equal is a padding mask; one that hides
-    nothing is no mask. `is_causal` is torch's top-left triangle.
+    A boolean mask is True where a token is visible. A float mask hides a token where it is ≤ finfo(dtype).min / 2
+    (−inf included) and is added to the scores otherwise. A mask with equal rows is read as a padding mask, one that
+    hides nothing as no mask. `is_causal` is torch's top-left triangle.
 
     Args:
         attn_mask: Broadcastable to (…, q, k), or None.
         is_causal: Whether query i sees tokens 0 … i only.
         scores: The shape (…, q, k) of the scores.
-        device: Where a causal mask is made.
+        device: Device of a causal mask.
 
     Raises:
         BadInput: Both a mask and `is_causal`, a mask of another type, or one that does not broadcast.
     """
     if is_causal:
         if attn_mask is not None:
-            raise BadInput("attn_mask", "None together with is_causal=True", "both", "Put causality into the mask.")
+            raise BadInput("attn_mask", "None together with is_causal=True", "both", "Make the mask causal instead.")
         triangle = torch.ones(scores[-2:], dtype=torch.bool, device=device).tril()
         return Visibility(pairs=triangle, causal=True), None
     if attn_mask is None:
@@ -98,7 +94,7 @@ def _check_shape(mask: Tensor, scores: tuple[int, ...]) -> None:
 
 
 def _simplest(visible: Tensor) -> Visibility:
-    """No mask if nothing is hidden, a padding mask if all rows are equal, else a mask by query."""
+    """No mask if nothing is hidden, a padding mask if all rows are equal, otherwise a mask by query."""
     if bool(visible.all()):
         return EVERYTHING
     if visible.ndim == 1:

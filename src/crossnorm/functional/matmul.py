@@ -1,7 +1,4 @@
-"""The products of the attention weights with V and with something wider that is made from V.
-
-Knows nothing of what that is.
-"""
+"""Products of the attention weights A with V and with a matrix C that is kept in a wider type than A."""
 
 from __future__ import annotations
 
@@ -16,14 +13,14 @@ __all__ = ["products"]
 def products(
     weights: Tensor, value: Tensor, columns: Tensor, *, causal: bool = False, wide_gradient: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """A·V in A's type and A·C (…, q, d) in that of C (…, k, d), float32 at least; call it where autocast is off.
+    """A·V in A's type and A·C (…, q, d) in C's type, float32 or wider. Autocast must be off.
 
     Args:
         weights: A (…, q, k).
         value: V (…, k, d), of A's type.
         columns: C (…, k, d).
         causal: Whether A is 0 beyond its diagonal.
-        wide_gradient: Whether C's gradient must not be rounded to bfloat16 where A has that type.
+        wide_gradient: Whether to keep C's gradient in C's type if A is bfloat16, rather than round it to bfloat16.
     """
     if weights.dtype != torch.bfloat16:
         return weights @ value, weights.to(columns.dtype) @ columns
@@ -34,8 +31,8 @@ def products(
 class _BfloatProducts(torch.autograd.Function):
     """A·V and A·C for A and V in bfloat16 and C wider.
 
-    A's gradient will be rounded to bfloat16 in any case, so it is one product of that type. Wide products are several
-    times as dear, so of a causal A they leave out most of what is 0.
+    A's gradient is rounded to bfloat16 in any case, so one product in bfloat16 computes it. Products in the wider type
+    cost several times as much, so with a causal A they skip most of its zeros.
     """
 
     generate_vmap_rule = True
@@ -80,6 +77,6 @@ class _BfloatProducts(torch.autograd.Function):
 
 
 def _blocks(length: int, causal: bool) -> list[tuple[int, int]]:
-    """An axis in at most four stretches of at least 64 where there is something to leave out, else in one."""
+    """(start, stop) of at most four blocks, of 64 or more, along an axis; one block if A is not causal."""
     step = max(64, -(-length // 4)) if causal else max(1, length)
     return [(start, min(start + step, length)) for start in range(0, max(1, length), step)]

@@ -1,7 +1,4 @@
-"""The forms: what a variant of the catalogue mixes in, F, as a function of the values or of A and the values.
-
-Knows nothing of doses, sites, queries or models.
-"""
+"""The term F that each variant mixes in, as a function of the values, or of the values and the attention weights."""
 
 from __future__ import annotations
 
@@ -27,12 +24,13 @@ __all__ = ["FORMS", "Form"]
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """One F, made from X = τV and scaled by the gain.
+    """One term F, computed from X = τV and multiplied by the gain.
 
     Attributes:
-        values: (X, visibility, gain) ↦ F (…, k, d), where every query sees the same tokens. None: there is no such map.
-        products: (A, V, X, visibility, gain) ↦ A·V and A·F (…, q, d), where queries differ in what they see; A and V
-            are of one type.
+        values: (X, visibility, gain) ↦ F (…, k, d), used if every query sees the same tokens. None: F is not a function
+            of X alone, and `products` is always used.
+        products: (A, V, X, visibility, gain) ↦ A·V and A·F (…, q, d), used if the mask differs by query. A and V have
+            the same type.
     """
 
     values: Callable[[Tensor, Visibility, float], Tensor] | None
@@ -58,7 +56,7 @@ def _matched_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility
 
 
 def _centred(x: Tensor, visible: Visibility, gain: float) -> Tensor:
-    # Nearly equal numbers: what is left of a half-precision S would be its rounding.
+    # N S is near 1: subtracted in half precision, mostly the rounding error of S would be left.
     return _matched(at_least_float32(x), visible, gain).sub_(1).to(x.dtype)
 
 
@@ -88,7 +86,7 @@ def _batch(x: Tensor, visible: Visibility, gain: float) -> Tensor:
 
 
 def _batch_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
-    # The sum runs over examples, not tokens, so one map of V serves every query and leaks no token.
+    # The sum runs over examples, not over tokens, so no token leaks and F is the same for every query.
     return weights @ value, weights @ _batch(x, visible, gain).to(weights.dtype)
 
 
@@ -104,4 +102,4 @@ FORMS: dict[str, Form] = {
     "laser": Form(values=None, products=_laser),
     "batch": Form(values=_batch, products=_batch_seen),
 }
-"""Every form by the name that the catalogue has for it."""
+"""Every form by its name in `variant_registry`."""

@@ -1,8 +1,8 @@
-"""Normalisers of the values along one named axis, for visibility by token and by query.
+"""Normalizers of values X (…, k, d), k tokens of d channels.
 
-Each takes values X (…, k, d) of k tokens and d channels. The `…_over_…` functions give normalised values of the same
-shape, where every query sees the same tokens; the functions that also take the attention weights A (…, q, k) and V give
-A·V and the product of A with what each query normalises over what it sees. Knows nothing of α, variants or models.
+The `…_over_…` functions apply where every query sees the same tokens; they return normalized values of X's shape. The
+other functions apply where the mask differs by query. They also take the attention weights A (…, q, k) and V, and
+return A·V and the product of A with X normalized, for each query, over the tokens that this query sees.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = [
     "softmax_over_tokens",
 ]
 
-# Up to |x| ≤ LIMIT, exp(x), its sums and their quotients keep full relative precision without any shift.
+# For |x| ≤ LIMIT, exp(x), its sums and their quotients have full relative precision without subtracting a maximum.
 _LIMIT = {torch.float32: 40.0, torch.float64: 300.0}
-# Elements of the largest temporary (…, rows, k, d) of the exact form.
+# Number of elements of the largest temporary, (…, rows, k, d), in `_exact_sums`.
 _CHUNK = 1 << 22
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """The tensor itself, or its float32 form where its type is a half-precision one."""
+    """The tensor, converted to float32 if its type is a half-precision one."""
     return x if x.dtype in _LIMIT else x.float()
 
 
@@ -41,19 +41,19 @@ def softmax_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
 
 
 def softmax_over_batch(x: Tensor, visible: Visibility) -> Tensor:
-    """exp(X_bjd) / Σ_c exp(X_cjd): softmax over the examples in which token j is visible.
+    """exp(X_bjd) / Σ_c exp(X_cjd): softmax over the examples c in which token j is visible.
 
-    Not a function of one example: the other examples of the batch change the result.
+    The result of one example depends on the other examples of the batch.
     """
     return _masked_softmax(x, visible.to_any(), dim=0)
 
 
 def _masked_softmax(x: Tensor, keys: Tensor | None, dim: int) -> Tensor:
-    """Half-precision X stays in half precision: torch sums in float32 and rounds the quotients, as V is rounded."""
+    """Softmax over the visible entries, in X's type: torch sums in float32 and rounds only the result."""
     if keys is None:
         return x.softmax(dim)
     hidden = ~keys.unsqueeze(-1)
-    # The finite minimum instead of −inf: an axis without any visible token stays free of NaN, also backwards.
+    # finfo.min instead of −inf: an axis without a visible token gets no NaN, in the gradient either.
     return x.masked_fill(hidden, torch.finfo(x.dtype).min).softmax(dim).masked_fill(hidden, 0.0)
 
 
@@ -62,7 +62,7 @@ def min_max_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
     x = at_least_float32(x)
     low, high = _extremes(x, visible.keys)
     span = high - low
-    # Equal ones (or as good as: 2 / span would overflow), and no visible token at all.
+    # hi = lo, or so nearly that 2 / span would overflow, or no visible token.
     flat = ~(span > 4 * torch.finfo(x.dtype).tiny)
     scale = (2 / span.masked_fill(flat, 1.0)).masked_fill(flat, 0.0)
     lowest = torch.where(flat, 0.0, -1.0).to(x.dtype)
@@ -70,23 +70,24 @@ def min_max_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
 
 
 def _extremes(x: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Minimum and maximum (…, 1, 1) over the visible tokens and all channels; equal ones where none is visible.
+    """Minimum and maximum (…, 1, 1) over the visible tokens and all channels; equal if no token is visible.
 
-    Found first and picked then, so that the gradient goes to the two picked ones: torch's own minimum and maximum look
-    for all that are equal to them, which makes what `signed` adds to a step twice as much.
+    Their positions are found without gradients and their values gathered, so that each gets its gradient at one
+    position. The backward pass of torch's amin and amax searches for all equal values, which would double the time that
+    `signed` adds to a training step.
     """
     with torch.no_grad():
         lows = highs = x
         if keys is not None:
             hidden = ~keys.unsqueeze(-1)
             lows, highs = x.masked_fill(hidden, torch.inf), x.masked_fill(hidden, -torch.inf)
-        places = [lows.flatten(-2).argmin(-1, keepdim=True), highs.flatten(-2).argmax(-1, keepdim=True)]
-    picked = x.expand_as(lows).flatten(-2).gather(-1, torch.cat(places, -1))  # a mask may have more leading axes
+        positions = [lows.flatten(-2).argmin(-1, keepdim=True), highs.flatten(-2).argmax(-1, keepdim=True)]
+    picked = x.expand_as(lows).flatten(-2).gather(-1, torch.cat(positions, -1))  # a mask may have more leading axes
     return picked[..., :1, None], picked[..., 1:, None]
 
 
 def seen_min_max(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
-    """A·V and Σ_j A_ij (2 (X_jd - lo_i) / (hi_i - lo_i) - 1), lo_i and hi_i over what i sees and all channels."""
+    """A·V and Σ_j A_ij (2 (X_jd - lo_i) / (hi_i - lo_i) - 1), lo_i and hi_i over the tokens i sees and all channels."""
     assert visible.pairs is not None
     with torch.autocast(x.device.type, enabled=False):
         x = _from_first_seen(at_least_float32(x), visible)
@@ -99,10 +100,10 @@ def seen_min_max(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility)
 
 
 def _seen_range(x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
-    """Minimum and maximum (…, q, 1) over what each query sees and all channels; +∞ and -∞ where it sees nothing."""
+    """Minimum and maximum (…, q, 1) over the tokens each query sees and all channels; +∞ and -∞ if it sees none."""
     assert visible.pairs is not None
-    low, high = (x.gather(-1, places) for places in (x.argmin(-1, keepdim=True), x.argmax(-1, keepdim=True)))
-    if visible.causal:  # what a query sees grows by one token at a time: no pair of query and token is looked at
+    low, high = (x.gather(-1, at) for at in (x.argmin(-1, keepdim=True), x.argmax(-1, keepdim=True)))
+    if visible.causal:  # each query sees one token more than the last: a running minimum needs no (q, k) temporary
         queries = visible.pairs.shape[-2]
         return _by_query(low.cummin(-2).values, queries), _by_query(high.cummax(-2).values, queries)
     hidden = ~visible.pairs
@@ -111,9 +112,9 @@ def _seen_range(x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
 
 
 def _from_first_seen(x: Tensor, visible: Visibility) -> Tensor:
-    """X minus one number a head, taken from the first token that any query sees: against cancellation.
+    """X minus one number per head, the minimum of the first token that any query sees, to avoid cancellation.
 
-    Min-max does not notice the shift; under a causal mask every query sees that token, so it tells of no future.
+    Min-max normalization is invariant to the shift. Under a causal mask every query sees that token, so nothing leaks.
     """
     seen = visible.to_any()
     if seen is None:
@@ -123,12 +124,16 @@ def _from_first_seen(x: Tensor, visible: Visibility) -> Tensor:
 
 
 def seen_softmax(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
-    """A·V and Σ_j A_ij S_i(X)_jd = (A · e^X)_id / (M · e^X)_id, M the boolean mask; 0 for a query that sees nothing.
+    """A·V and Σ_j A_ij S_i(X)_jd = (A · e^X)_id / (M · e^X)_id, M the boolean mask; 0 for a query that sees no token.
 
-    No shift is needed while |X| is small; then one matrix product does it, and nothing of a token that a query does
-    not see enters its sums. Values that spread more are summed in float64, and beyond its range exactly: each query
-    with the maximum of what it sees as its shift, in blocks of queries that are recomputed on the way back. Float32
-    at least.
+    The type is float32 or wider. Three cases, by the largest |X|:
+
+    1. It is small: exp(X) needs no shift, and each sum is one matrix product.
+    2. It is within the range of float64: the same in float64.
+    3. Beyond: each query subtracts the maximum over the tokens that it sees. This is done in blocks of queries, which
+       are recomputed in the backward pass.
+
+    In all three, a token that a query does not see does not enter its sums.
     """
     mask = visible.mask()
     assert mask is not None
@@ -139,18 +144,18 @@ def seen_softmax(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility)
             plain, (above, below, _) = weights @ value, _exact_sums(weights.to(x.dtype), x, mask)
         else:
             exp_x = x.to(dtype).exp()
-            # What reaches X by A·exp(X) and what reaches it by the sums of exp(X) nearly cancel.
+            # X's gradients through A·exp(X) and through M·exp(X) nearly cancel, hence wide_gradient.
             plain, above = products(weights, value, exp_x, causal=visible.causal, wide_gradient=True)
-            if visible.causal:  # every query sees a token
+            if visible.causal:  # every query sees a token, so no sum is 0
                 return plain, above / _by_query(exp_x.cumsum(-2), mask.shape[-2])
             below = mask.to(dtype) @ exp_x
         return plain, above / below.masked_fill(below == 0, 1.0)
 
 
 def _by_query(running: Tensor, queries: int) -> Tensor:
-    """What each query of a causal mask sees (…, q, c) of something running over the tokens (…, k, c).
+    """The values (…, q, c), for the queries of a causal mask, of a running quantity over the tokens (…, k, c).
 
-    Query i sees tokens 0 … i, and those beyond the last token all of them.
+    Query i sees tokens 0 … i; queries beyond the last token see all tokens.
     """
     tokens = running.shape[-2]
     if queries <= tokens:
@@ -159,7 +164,7 @@ def _by_query(running: Tensor, queries: int) -> Tensor:
 
 
 def log_sum_exp(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
-    """A·V and log Σ_j A_ij exp(X_jd), 0 where all weights are 0. Precise in the same way as `seen_softmax`."""
+    """A·V and log Σ_j A_ij exp(X_jd), 0 where all weights are 0. The same three cases as in `seen_softmax`."""
     with torch.autocast(x.device.type, enabled=False):
         x = _seen(at_least_float32(x), visible)
         dtype = _plain_dtype(x)
@@ -174,13 +179,13 @@ def log_sum_exp(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) 
 
 
 def _seen(x: Tensor, visible: Visibility) -> Tensor:
-    """X with 0 in the place of tokens that no query sees."""
+    """X, set to 0 at tokens that no query sees."""
     seen = visible.to_any()
     return x if seen is None else x.masked_fill(~seen.unsqueeze(-1), 0.0)
 
 
 def _plain_dtype(x: Tensor) -> torch.dtype | None:
-    """The type in which exp(X) needs no shift: X's own, float64 where the device has it, or None."""
+    """The type in which exp(X) needs no shift: X's own, else float64 if the device has it, else None."""
     bound = float(x.detach().abs().amax()) if x.numel() else 0.0
     if bound <= _LIMIT[x.dtype]:
         return x.dtype
@@ -188,7 +193,7 @@ def _plain_dtype(x: Tensor) -> torch.dtype | None:
 
 
 def _exact_sums(weights: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Σ_j A_ij exp(X_jd - c_id), Σ_{l in the mask of i} exp(X_ld - c_id) and the shift c, all (…, q, d)."""
+    """Σ_j A_ij exp(X_jd - c_id), Σ_{l visible to i} exp(X_ld - c_id) and the shift c, all (…, q, d)."""
     mask = mask.expand(*mask.shape[:-2], *weights.shape[-2:])
     rows = max(1, _CHUNK // x.numel())
     blocks = [

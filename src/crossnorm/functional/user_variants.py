@@ -1,7 +1,4 @@
-"""The user's own variants, named ``module:function``.
-
-Knows nothing of the catalogue.
-"""
+"""Variants that are functions of the user, named ``module:function``."""
 
 from __future__ import annotations
 
@@ -18,16 +15,16 @@ from crossnorm.functional.variant_registry import Alpha
 
 __all__ = ["mix_by_function", "per_query", "user_function"]
 
-Own = TypeVar("Own", bound=Callable[..., Tensor])
+Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 
-def per_query(function: Own) -> Own:
-    """Declare that a variant of one's own is right for masks that differ by query.
+def per_query(function: Function) -> Function:
+    """Decorate a variant of your own that handles masks which differ by query, such as causal ones.
 
-    Without masks, and with padding masks, a variant f(value, *, alpha, visible) gets `visible` (…, tokens) or None
-    and returns values of the shape of `value` (…, tokens, dim). Under a mask that differs by query it is refused,
-    since a sum over all tokens would leak the future, unless it is declared with this decorator: then `visible` is
-    (…, queries, tokens) and the result (…, queries, tokens, dim), the values as each query is to see them.
+    A variant f(value, *, alpha, visible) gets `value` (…, tokens, dim) and, without a mask or with a padding mask,
+    `visible` (…, tokens) or None. It returns values of the same shape. With a mask that differs by query an undecorated
+    function raises an error, because a sum over all tokens would leak the future. A decorated one then gets `visible`
+    (…, queries, tokens) and returns (…, queries, tokens, dim): the values for each query.
     """
     function.__crossnorm_per_query__ = True  # type: ignore[attr-defined]
     return function
@@ -36,7 +33,7 @@ def per_query(function: Own) -> Own:
 def user_function(name: str) -> Callable[..., Any]:
     """The function that ``module:function`` names, in a module that is already imported.
 
-    Nothing is imported here: a study file may name a function, only its user may have it run.
+    Nothing is imported here: a study file may name a function, but only its user may run it.
 
     Raises:
         BadInput: The module is not imported, or has no such function.
@@ -58,14 +55,14 @@ def user_function(name: str) -> Callable[..., Any]:
 
 
 def mix_by_function(weights: Tensor, value: Tensor, visible: Visibility, name: str, alpha: Alpha) -> Tensor:
-    """The branch's output (…, q, d) for the variant ``module:function``; arguments as in `mix`."""
+    """The output (…, q, d) for the variant ``module:function``; other arguments as in `mix`."""
     function = user_function(name)
     if visible.pairs is None:
         keys = None if visible.keys is None else visible.keys.expand(value.shape[:-1])
         mixed = _call(function, name, value, alpha, keys, value.shape)
         return weights @ mixed.to(weights.dtype)
     if not getattr(function, "__crossnorm_per_query__", False):
-        hint = "A sum over all tokens would leak. See crossnorm.per_query."
+        hint = "A sum over all tokens would leak the future. See crossnorm.per_query."
         raise BadInput(
             f"variant {name!r}", "a mask that is the same for every query", "one that differs by query", hint
         )

@@ -1,7 +1,6 @@
-"""The catalogue of variants, the only list of them: what attention does with the values, in words.
+"""The list of all variants. To add one, add an entry here and its term to `crossnorm.functional.mixed_terms`.
 
-A new variant is a new entry, whose `form` names what α mixes in. Knows nothing of tensors: listing the variants must
-stay instant.
+Importing this module does not import torch, so that listing the variants stays instant.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ Alpha: TypeAlias = Union[float, "Tensor"]
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One variant of the catalogue: output = A · (keep(α) V + α F), F made from τV and scaled by the gain.
+    """One variant: output = A · (keep(α) V + α F), with F computed from τV and multiplied by the gain.
 
     Attributes:
-        summary: One line: the formula and why it is there.
-        control: The variant that shares its linear part but not its idea; None stands for the baseline.
+        summary: One line: the formula and its purpose.
+        control: The variant that shares its linear part but not its idea; None: the baseline.
         keep: α ↦ the coefficient of V.
-        form: F, a name of `crossnorm.functional.mixed_terms.FORMS`; None: there is no F, and gain and temperature
-            have no effect.
+        form: Name of F in `crossnorm.functional.mixed_terms.FORMS`; None: F = 0, and gain and temperature have no
+            effect.
     """
 
     summary: str
@@ -90,4 +89,4 @@ VARIANTS: dict[str, Entry] = {
         form="batch",
     ),
 }
-"""Every variant by name, the only list of them."""
+"""Every variant by its name."""

@@ -1,7 +1,4 @@
-"""How large a model is and how much it computes: from its layers and their sizes, never typed in.
-
-Knows nothing of time.
-"""
+"""Number of parameters and multiply-adds of a model, counted from its layers."""
 
 from __future__ import annotations
 
@@ -15,40 +12,33 @@ from crossnorm.models.patch_embeddings import conv_length
 __all__ = ["count_macs", "count_parameters"]
 
 
-def count_parameters(model: nn.Module, *, trained_only: bool = False) -> int:
-    """Numbers in the state dict, as the published counts are: a fixed sine table is included.
-
-    Args:
-        model: Any module.
-        trained_only: Count only what an optimiser would change.
-    """
-    if trained_only:
-        return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+def count_parameters(model: nn.Module) -> int:
+    """Number of elements in the state dict, a fixed sine table included, as in the published counts."""
     return sum(tensor.numel() for tensor in model.state_dict().values())
 
 
 def count_macs(model: Model) -> int:
-    """Multiply-adds of one example at full size: convolutions, linears and the products inside attention.
+    """Multiply-adds of one example at full size: convolutions, linear layers and the products inside attention.
 
         tokenizer + Σ over blocks (n · weights of the linears + 2 n² w) + pooling 2 n w + head
 
-    n tokens, the class token included, and w channels. Elementwise work is not counted: no norms, positions, softmax,
-    and nothing that a variant adds. Nothing is computed, so the model may be without memory (the meta device).
+    n is the number of tokens, the class token included, and w the width. Elementwise operations are not counted: norms,
+    positions, softmax and what a variant adds. Nothing is computed, so the model may be on the meta device.
     """
     classifier, width = model.classifier, model.config.width
     tokens = classifier.tokens + (classifier.class_emb is not None)
     pooled = any(isinstance(module, SequencePool) for module in classifier.children())
     blocks = sum(tokens * _weights(block) + 2 * tokens**2 * width for block in classifier.blocks)
     head = classifier.fc.weight.numel() * (tokens if model.config.causal else 1)
-    return _tokenizing(model) + blocks + pooled * 2 * tokens * width + head
+    return _tokenizer_macs(model) + blocks + pooled * 2 * tokens * width + head
 
 
 def _weights(block: nn.Module) -> int:
     return sum(module.weight.numel() for module in block.modules() if isinstance(module, nn.Linear))
 
 
-def _tokenizing(model: Model) -> int:
-    """Multiply-adds of the tokenizer's convolutions: filters times the positions they are applied at."""
+def _tokenizer_macs(model: Model) -> int:
+    """Multiply-adds of the tokenizer's convolutions: weights times output positions."""
     config, total = model.config, 0
     if isinstance(model, LanguageModel):
         return 0

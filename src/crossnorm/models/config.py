@@ -1,7 +1,4 @@
-"""What a model is made of: frozen, keyword-only configurations, checked when they are built.
-
-Knows the names, the ranges and which family has which setting; knows nothing of torch or of presets.
-"""
+"""Configurations of the models: frozen, keyword-only, checked when they are built."""
 
 from __future__ import annotations
 
@@ -19,18 +16,18 @@ POSITIONS = ("learnable", "sine", "none")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The encoder that every model has; abstract: build an `ImageConfig`, `TextConfig` or `LanguageConfig`.
+    """Settings of the encoder, common to all models; abstract: see `ImageConfig`, `TextConfig`, `LanguageConfig`.
 
     Attributes:
-        family: ``"cct"``, ``"cvt"``, ``"vit"``, ``"transformer"`` or ``"gpt"``: the tokenizer and the pooling.
-        num_layers: Blocks, at least 1.
-        num_heads: Attention heads; they divide the width.
-        mlp_ratio: Hidden width of the MLP over the width.
-        embedding_dim: The width, that is channels per token.
+        family: ``"cct"``, ``"cvt"``, ``"vit"``, ``"transformer"`` or ``"gpt"``: decides tokenizer and pooling.
+        num_layers: Number of blocks, at least 1.
+        num_heads: Number of attention heads; divides the width.
+        mlp_ratio: Hidden width of the MLP divided by the width.
+        embedding_dim: The width: channels per token.
         positional_embedding: ``"learnable"``, ``"sine"`` (a fixed table) or ``"none"``.
-        dropout: After the positions, the projection and both linears of the MLP; in [0, 1).
-        attention_dropout: On the attention weights; in [0, 1).
-        stochastic_depth: Rate at which the last block drops a branch; rises linearly from 0; in [0, 1).
+        dropout: Rate after the positions, the projection and both linear layers of the MLP; in [0, 1).
+        attention_dropout: Rate on the attention weights; in [0, 1).
+        stochastic_depth: Rate at which the last block drops a branch, in [0, 1); it rises linearly from 0 at the first.
     """
 
     lacks: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -58,7 +55,7 @@ class Config:
         value = getattr(self, name)
         if name in self.lacks[self.family]:
             if value is not None:
-                raise BadInput(name, f"nothing: a {self.family} model has no such setting", value)
+                raise BadInput(name, f"None, as a {self.family} model has no such setting", value)
         else:
             object.__setattr__(self, name, setting(name, value))
 
@@ -83,7 +80,7 @@ class Config:
 
     @property
     def pooling(self) -> str:
-        """How tokens become one vector: ``"class"`` token, ``"sequence"`` pooling, or ``"none"`` (kept)."""
+        """How tokens become one vector: ``"class"`` token, ``"sequence"`` pooling, or ``"none"`` (not at all)."""
         return {"vit": "class", "transformer": "class", "gpt": "none"}.get(self.family, "sequence")
 
 
@@ -92,12 +89,12 @@ class ImageConfig(Config):
     """ViT-Lite (``vit``), CVT (``cvt``) or CCT (``cct``) for images (batch, channels, height, width).
 
     Attributes:
-        num_classes: Logits.
-        img_size: Height and width in pixels; one number stands for both.
+        num_classes: Number of classes.
+        img_size: (height, width) in pixels, or one number for both.
         n_input_channels: Channels of the image.
         kernel_size: CCT: side of the convolutions.
-        n_conv_layers: CCT: how many convolutions, each followed by ReLU and pooling.
-        patch_size: ViT, CVT: side of a patch; pixels beyond the last whole patch are not seen.
+        n_conv_layers: CCT: number of convolutions, each followed by ReLU and pooling.
+        patch_size: ViT, CVT: side of a patch; pixels beyond the last whole patch are ignored.
     """
 
     lacks: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -125,11 +122,11 @@ class TextConfig(Config):
     """Transformer, ViT, CVT or CCT for word ids (batch, words).
 
     Attributes:
-        num_classes: Logits.
-        vocab_size: Words known, the padding word (index 1) among them.
-        seq_len: The longest input in words, wherever there are positions.
+        num_classes: Number of classes.
+        vocab_size: Number of words, including the padding word (index 1).
+        seq_len: Length of the longest input in words; without positions any length is taken.
         word_embedding_dim: Channels per word; the width of a ``transformer``.
-        train_words: Whether the word vectors are trained; False keeps them as they were set.
+        train_words: Whether the word vectors are trained.
         kernel_size: CCT: words per convolution.
         patch_size: ViT, CVT: words per patch.
     """
@@ -155,8 +152,8 @@ class LanguageConfig(Config):
     """A causal language model (``gpt``) over characters, bytes or other small vocabularies.
 
     Attributes:
-        vocab_size: Symbols; 256 for bytes.
-        seq_len: The context in tokens.
+        vocab_size: Number of symbols; 256 for bytes.
+        seq_len: Length of the context in tokens.
     """
 
     lacks: ClassVar[Mapping[str, tuple[str, ...]]] = {"gpt": ()}
@@ -234,13 +231,13 @@ _RULES: dict[str, Callable[[str, Any], Any]] = {
 
 
 def setting(name: str, value: Any) -> Any:
-    """A setting's value, checked, in the form in which a configuration has it: the size 32 as (32, 32).
+    """A setting's value, checked and in the form that a configuration has: an image size of 32 as (32, 32).
 
     Args:
-        name: A field of some configuration.
-        value: As it was given.
+        name: A field of a configuration.
+        value: The value as given.
 
     Raises:
-        BadInput: A value that the setting cannot have.
+        BadInput: The setting cannot have this value.
     """
     return _RULES[name](name, value)

@@ -1,7 +1,4 @@
-"""From images or words to tokens.
-
-Knows convolutions and how long their results are; knows nothing of encoders, positions or classes.
-For text it also carries the number of real words through every step.
+"""Tokenizers: from images or words to tokens. Those for words also turn the mask over words into one over tokens.
 
 Axes: b batch, c channels, n tokens, w width.
 """
@@ -35,12 +32,12 @@ Length = TypeVar("Length", int, Tensor)
 
 
 def conv_length(length: int, kernel: int, stride: int, padding: int) -> int:
-    """How many positions a convolution or a pooling has over `length` ones."""
+    """Output length of a convolution or pooling over `length` positions."""
     return (length + 2 * padding - kernel) // stride + 1
 
 
 def _conv_step(kernel: int) -> tuple[int, int]:
-    """Stride and padding that go with a kernel in every convolutional tokenizer of the paper."""
+    """Stride and padding for a kernel, in every convolutional tokenizer of the paper."""
     return max(1, kernel // 2 - 1), max(1, kernel // 2)
 
 
@@ -49,9 +46,9 @@ class ConvTokenizer(nn.Module):
 
     Args:
         channels: Channels of the image.
-        width: Channels per token; earlier layers have 64 planes.
+        width: Channels per token, which is the last layer's; earlier layers have 64.
         kernel: Side of the convolutions; stride max(1, k//2 - 1), padding max(1, k//2).
-        layers: How many.
+        layers: Number of layers.
     """
 
     def __init__(self, channels: int, width: int, *, kernel: int, layers: int) -> None:
@@ -86,7 +83,7 @@ class ConvTokenizer(nn.Module):
         for layer in self.conv_layers:
             assert isinstance(layer, nn.Sequential)
             convolution, relu, pooling = layer
-            # ReLU and maximum commute, to the bit and in their gradients: behind the pooling there is a quarter to do.
+            # ReLU commutes with max pooling, to the bit and in the gradient; after the pooling it costs a quarter.
             x = relu(pooling(convolution(x)))
         return x.flatten(2).transpose(1, 2)
 
@@ -97,7 +94,7 @@ class PatchTokenizer(nn.Module):
     Args:
         channels: Channels of the image.
         width: Channels per token.
-        patch: Side of a patch in pixels; what is left at the right and the bottom is not seen.
+        patch: Side of a patch in pixels; pixels beyond the last whole patch are ignored.
     """
 
     def __init__(self, channels: int, width: int, *, patch: int) -> None:
@@ -120,9 +117,9 @@ class WordEmbedder(nn.Module):
     """Word vectors; padded words become zero vectors.
 
     Args:
-        vocabulary: Words.
+        vocabulary: Number of words.
         width: Channels per word.
-        padding: Index of the padding word, whose vector stays zero; None: there is none.
+        padding: Index of the padding word, whose vector stays zero; None: no padding word.
         trained: Whether the vectors are trained.
     """
 
@@ -131,7 +128,7 @@ class WordEmbedder(nn.Module):
     ) -> None:
         super().__init__()
         vectors = torch.empty(vocabulary, width)
-        if not vectors.is_meta:  # without memory there is nothing to draw, and torch would load its compiler for it
+        if not vectors.is_meta:  # on the meta device nothing is drawn, and normal_ would load torch's compiler
             vectors.normal_()
             if padding is not None:
                 vectors[padding] = 0.0
@@ -148,11 +145,11 @@ class WordTokenizer(nn.Module):
     """Transformer: every word is a token."""
 
     def length(self, words: Length) -> Length:
-        """Tokens made of so many words."""
+        """Number of tokens for so many words."""
         return words
 
     def forward(self, words: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """(b, n, w) and mask, as they are."""
+        """(b, n, w) and the mask, unchanged."""
         return words, mask
 
 
@@ -174,7 +171,7 @@ class WordPatchTokenizer(nn.Module):
         self.conv_layers = nn.ModuleList([conv])
 
     def length(self, words: Length) -> Length:
-        """Tokens made of so many words: the patches begun."""
+        """Number of tokens for so many words; the last patch may be partial."""
         return -(-words // self.patch)
 
     def forward(self, words: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -201,7 +198,7 @@ class WordConvTokenizer(nn.Module):
         self.conv_layers = nn.ModuleList([conv])
 
     def length(self, words: Length) -> Length:
-        """Tokens made of so many words."""
+        """Number of tokens for so many words."""
         return self._convolved(words) // 2 + 1
 
     def _convolved(self, words: Length) -> Length:
@@ -226,5 +223,5 @@ def _convolve_words(conv: nn.Module, words: Tensor) -> Tensor:
 
 
 def right_padding(real: Tensor, length: int) -> Tensor:
-    """The mask (b, length) whose first `real` (b,) places are True."""
+    """The mask (b, length) whose first `real` (b,) entries are True."""
     return torch.arange(length, device=real.device) < real[:, None]

@@ -1,7 +1,4 @@
-"""The published models as a table: a name stands for a configuration and nothing else.
-
-Knows sizes, input shapes and class counts of arXiv 2104.05704; knows nothing of torch or of weights.
-"""
+"""The named models: sizes, input shapes and class counts of arXiv 2104.05704."""
 
 from __future__ import annotations
 
@@ -99,7 +96,7 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def list_models() -> list[str]:
-    """The names that `create_model` knows: 35 for images, 12 for text, 3 causal language models."""
+    """The names that `create_model` takes: 35 for images, 12 for text, 3 causal language models."""
     return list(PRESETS)
 
 
@@ -111,7 +108,7 @@ def configure(name: str, settings: Mapping[str, Any] | None = None) -> Config:
         settings: Fields of the model's configuration class except ``family``.
 
     Raises:
-        BadInput: Unknown name or setting, a value out of range, a class count missing (text).
+        BadInput: An unknown name or setting, a value out of range, or no class count for a text model.
     """
     if name not in PRESETS:
         raise unknown_name("model", name, PRESETS)
@@ -122,7 +119,7 @@ def configure(name: str, settings: Mapping[str, Any] | None = None) -> Config:
             raise unknown_name(f"{name}: setting", setting, known)
     merged = {**values, **(settings or {})}
     if "num_classes" in known and "num_classes" not in merged:
-        raise BadInput(f"{name}: num_classes", "a class count, for a text model has none of its own", "nothing")
+        raise BadInput(f"{name}: num_classes", "a number of classes, as text models have no default", "nothing")
     try:
         return kind(**merged)
     except BadInput as error:

@@ -1,8 +1,4 @@
-"""Weights that exist already: published checkpoints and local files, fitted to a model.
-
-Knows where they are, what they are called and how they are adapted to another image size or class count; knows
-nothing of how models are built.
-"""
+"""Loading published checkpoints and local files into a model of another image size or class count."""
 
 from __future__ import annotations
 
@@ -44,18 +40,18 @@ _HEAD = ("classifier.fc.weight", "classifier.fc.bias")
 def load_weights(model: Model, path: str | Path, *, img_size: int | tuple[int, int] | None = None) -> None:
     """Load a local checkpoint (``.safetensors``, or what torch saved) into a model.
 
-    Learnable positions are interpolated when the image size differs (bilinearly; the class token's row is kept), a
-    sine table is never overwritten, and the head keeps its fresh weights, with a warning, when the class count
-    differs. A state dict may lie inside under ``state_dict`` or ``model``, its names prefixed by ``module.``.
+    If the image size differs, learnable positions are interpolated bilinearly and the class token's row is kept. A sine
+    table is never overwritten. If the class count differs, the head keeps its fresh weights, with a warning. The state
+    dict may be an entry ``state_dict`` or ``model`` of the file, and its names may start with ``module.``.
 
     Args:
-        model: Where the weights go.
+        model: The model, changed in place.
         path: The file; nothing in it is executed.
-        img_size: The image size the weights were trained at. None: the one stored beside them; or else the model's
-            own if the number of positions is the same, and a square if it is not.
+        img_size: The image size that the weights were trained at. None: as stored in the file; if it stores none, the
+            model's if the number of positions is the same, otherwise a square.
 
     Raises:
-        BadInput: No such file, a damaged one, or weights of other names or shapes.
+        BadInput: The file is missing or damaged, or its weights have other names or shapes.
     """
     path = Path(path)
     state, config = _read(path)
@@ -65,12 +61,12 @@ def load_weights(model: Model, path: str | Path, *, img_size: int | tuple[int, i
 
 
 def load_published(model: Model, name: str) -> None:
-    """Load the published weights of a named model; they are fetched once and kept in torch's hub folder.
+    """Load the published weights of a named model. They are downloaded once, into torch's hub folder.
 
-    The sha256 of the file is written next to it and compared at every later use.
+    The SHA-256 of the file is stored next to it and compared at every later use.
 
     Raises:
-        BadInput: No weights are published for it, they cannot be fetched, or the file is damaged.
+        BadInput: No weights are published for the model, they cannot be downloaded, or the file is damaged.
     """
     path = _fetch(name)
     state, _ = _read(path)
@@ -80,21 +76,22 @@ def load_published(model: Model, name: str) -> None:
 
 def _fetch(name: str) -> Path:
     if name not in PUBLISHED:
-        hint = "Published are: " + ", ".join(PUBLISHED) + "."
-        raise BadInput(f"{name}: pretrained", "False, for there are no published weights", True, hint)
+        hint = "There are weights for " + ", ".join(PUBLISHED) + "."
+        raise BadInput.because("pretrained", f"no published weights for {name}", hint)
     path = Path(torch.hub.get_dir()) / "crossnorm" / Path(PUBLISHED[name]).name
     record = path.with_name(path.name + ".sha256")
     if not path.exists() or not record.exists():
         _download(BASE + PUBLISHED[name], path)
         record.write_text(file_sha256(path) + "\n", encoding="ascii")
     elif file_sha256(path) != record.read_text(encoding="ascii").strip():
-        raise BadInput(str(path), f"the sha256 in {record.name}", "another", f"Delete {path} to fetch it again.")
+        hint = "Delete it to download it again."
+        raise BadInput.because(str(path), f"its SHA-256 is not the one in {record.name}", hint)
     return path
 
 
 def _download(url: str, path: Path) -> None:
-    """Fetch into place, but only a file that can be read."""
-    hint = f"Fetch it elsewhere and use load_weights, or put it at {path}."
+    """Download to `path`, which appears only if it can be read."""
+    hint = f"Download it by other means and put it at {path}, or use load_weights."
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
@@ -145,7 +142,7 @@ def _load(model: Model, state: dict[str, Tensor], where: str, img_size: int | tu
 
 
 def _with_own_table(state: dict[str, Tensor], own: Tensor, where: str) -> dict[str, Tensor]:
-    """The state dict with the model's sine table; a table that was something else is told."""
+    """The state dict with the model's sine table; warns if its own table is another."""
     theirs = state.get(_POSITIONS)
     if theirs is not None and theirs.shape == own.shape:
         _compare_tables(theirs, own, where)

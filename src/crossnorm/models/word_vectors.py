@@ -1,7 +1,4 @@
-"""Word vectors from a local text file, as GloVe and word2vec write them.
-
-Knows the file's format; knows nothing of tokenisation.
-"""
+"""Word vectors from a local text file, as GloVe and word2vec write them."""
 
 from __future__ import annotations
 
@@ -22,9 +19,9 @@ __all__ = ["load_word_vectors", "set_word_vectors"]
 def load_word_vectors(path: str | Path, vocabulary: Sequence[str]) -> Tensor:
     """The vectors (words, width) of a vocabulary, float32.
 
-    Each line of the file is a word (spaces allowed) and its numbers; a first line of two counts, as word2vec writes
-    it, is skipped. A word that the file lacks gets a normal draw of the standard deviation of those found, from
-    torch's global generator; the padding word (index 1) is zero.
+    Each line of the file is a word (spaces allowed) and its numbers. A first line of two counts, as word2vec writes
+    it, is skipped. A word that is not in the file gets a normal draw from torch's global generator, with the standard
+    deviation of the vectors that were found. The padding word (index 1) is zero.
 
     Args:
         path: A text file, UTF-8.
@@ -62,7 +59,7 @@ def set_word_vectors(model: TextTransformer, vectors: Tensor) -> None:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, list[str], str]]:
-    """Word, numbers as text, and where they stand; numbers are read only for the words that are wanted."""
+    """Word, its numbers as text, and the line for error messages; the caller parses only the numbers it needs."""
     width = 0
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
