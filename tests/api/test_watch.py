@@ -13,7 +13,7 @@ from crossnorm.api import read_result
 from crossnorm.api._watch import Watched, progress_of
 from crossnorm.cli import app
 from crossnorm.errors import BadInput
-from crossnorm.report.html.http_server import bound, host_allowed
+from crossnorm.report.html.http_server import bind_server, host_allowed
 from crossnorm.study.events import CohortStarted, Evaluated, Stepped
 from crossnorm.study.monitoring.status_file import StatusFile, read_status
 from crossnorm.study.spec.plan import Cohort, Run, make_plan
@@ -149,7 +149,7 @@ def test_a_broken_folder_gives_a_sentence(tmp_path: Path, fault: str) -> None:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[int]:
-    with bound(Watched(tmp_path / "none"), "127.0.0.1", 0) as server:
+    with bind_server(Watched(tmp_path / "none"), "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server.server_address[1]
@@ -176,8 +176,8 @@ def test_three_addresses_and_no_more(served: int) -> None:
     assert asked(served, "/study.yaml")[0] == 404
     assert asked(served, "/../study.yaml")[0] == 404
     assert asked(served, "/", host="evil.example")[0] == 403
-    with pytest.raises(BadInput, match=rf"127.0.0.1:{served}: expected an address and port"):
-        bound(Watched(Path("none")), "127.0.0.1", served)
+    with pytest.raises(BadInput, match=rf"127.0.0.1:{served}: cannot listen on this address"):
+        bind_server(Watched(Path("none")), "127.0.0.1", served)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_the_command_prints_and_writes(tmp_path, monkeypatch):
     (row,) = (line for line in done.stdout.splitlines() if "each of 2 members, end to end" in line)
     assert cohort["examples"] == 2 * 13
     assert row.split()[-3::2] == [number(cohort["rate"]["median"]), number(1e3 * cohort["seconds"]["median"] / 2)]
-    assert f"is {number(found['speed']['operations'] / 1e9)} GFLOP" in " ".join(done.stdout.split())
+    assert f"takes {number(found['speed']['operations'] / 1e9)} GFLOP" in " ".join(done.stdout.split())
     assert [(row["variant"], row["site"]) for row in found["overhead"]] == [("batch", "attention"), ("batch", "pool")]
     row = done.stdout.splitlines()[-2]
     assert row.split()[1::2] == [f"{row['ratio']['median']:.3f}" for row in found["overhead"]]

@@ -98,7 +98,7 @@ def picture(
 
 def _multiplied(file: Path, title: str, factors: tuple[Any, Any], temperature: float) -> Exhibit:
     save(products_figure(*factors, temperature=temperature), file, dpi=110)
-    caption = [f"{product.title.capitalize()}: {product.said}" for product in PRODUCTS.values()]
+    caption = [f"{product.title.capitalize()}: {product.text}" for product in PRODUCTS.values()]
     caption.append(
         f"τ = {temperature:g}. Each product is shown from its own smallest to its own largest value, written under it, "
         "the signed one symmetrically about 0; brightness cannot be compared between products."

@@ -16,7 +16,7 @@ import numpy as np
 from crossnorm.api._result import Result
 from crossnorm.api._stored_result import look_at
 from crossnorm.errors import BadInput
-from crossnorm.report.html.http_server import bound
+from crossnorm.report.html.http_server import bind_server
 from crossnorm.report.html.live_page import LiveProgress, LiveWorker, live_page, progress_html, waiting_page
 from crossnorm.study.monitoring.status_file import SILENT_AFTER, read_status
 
@@ -39,7 +39,7 @@ def watch(
     Raises:
         BadInput: The address cannot be listened on.
     """
-    with bound(Watched(Path(folder)), host, port) as server:
+    with bind_server(Watched(Path(folder)), host, port) as server:
         name, port = str(server.server_address[0]), server.server_address[1]
         ready(f"http://{f'[{name}]' if ':' in name else name}:{port}/")
         server.serve_forever()

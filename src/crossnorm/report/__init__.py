@@ -1,7 +1,4 @@
-"""Figures, the one-file page and the terminal's summary of a study; sees estimates and stored curves only.
-
-Knows nothing of training, models or a study's folder: everything is a function of a `Table`, a `Verdict` and facts.
-"""
+"""Figures, the HTML page, and terminal and notebook summaries of a study, made from its table and verdict."""
 
 from __future__ import annotations
 

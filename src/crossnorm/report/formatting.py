@@ -1,7 +1,4 @@
-"""Words and numbers for readers: how a value, an interval, a direction and a verdict are said.
-
-Knows the fields of a verdict; knows nothing of pictures, pages or terminals.
-"""
+"""Numbers, units and set phrases as text, shared by figures, pages and terminal summaries."""
 
 from __future__ import annotations
 
@@ -10,36 +7,46 @@ import math
 from crossnorm.stats import ArmResult, Contrast, Verdict
 
 __all__ = [
-    "NO_PAIRS",
+    "NONE",
+    "NOT_MEASURED",
     "axis_name",
     "better_side",
+    "contrast_name",
+    "count",
     "dose",
     "duration",
-    "family",
     "interval",
     "interval_note",
+    "memory",
     "metric_name",
     "number",
     "pairs_cost",
     "pairs_needed",
+    "percent",
 ]
 
-NO_PAIRS = "–"
-"""What stands for pairs needed where none are, or none are known."""
+NONE = "–"
+"""Stands for a value that does not exist."""
+
+NOT_MEASURED = "not measured"
 
 _AXES = {
-    "step": "optimiser steps",
+    "step": "optimizer steps",
     "epoch": "epochs",
     "images": "images seen",
-    "seconds": "seconds of training",
-    "alpha": "α in force",
+    "seconds": "training time in seconds",
+    "alpha": "current α",
+}
+_INTERVALS = {
+    "bonferroni-t": "Student-t intervals of paired differences (Bonferroni)",
+    "sequential": "confidence sequences of paired differences (Bonferroni), valid at every interim look",
 }
 
 
 def number(value: float | None, *, sign: bool = False, digits: int = 3) -> str:
     """A value to ``digits`` significant digits with a true minus sign; ``–`` for None and NaN."""
     if value is None or math.isnan(value):
-        return "–"
+        return NONE
     if math.isinf(value):
         return "+∞" if value > 0 else "−∞"
     if value == 0:
@@ -51,20 +58,35 @@ def number(value: float | None, *, sign: bool = False, digits: int = 3) -> str:
 
 
 def interval(low: float | None, high: float | None, *, digits: int = 3) -> str:
-    """``[low, high]``, or ``–`` where there is no interval yet."""
+    """``[low, high]``; ``–`` if there is no interval."""
     if low is None or high is None:
-        return "–"
+        return NONE
     return f"[{number(low, sign=True, digits=digits)}, {number(high, sign=True, digits=digits)}]"
 
 
+def count(number: int, noun: str) -> str:
+    """``1 pair``, ``6 pairs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    """``95 %`` for 0.95."""
+    return f"{100 * share:.10g} %"
+
+
 def dose(alpha: float | None) -> str:
-    """``α = 0.5``; empty for an arm without a dose."""
-    return "" if alpha is None else f"α = {alpha:g}".replace("-", "−")
+    """``0.5``; ``–`` for an arm without a dose."""
+    return NONE if alpha is None else f"{alpha:g}".replace("-", "−")
 
 
 def metric_name(metric: str) -> str:
-    """``test_loss`` as ``test loss``."""
+    """``test loss`` for ``test_loss``."""
     return metric.replace("_", " ")
+
+
+def contrast_name(contrast: str | None) -> str:
+    """``convex − attenuated``, with a true minus sign."""
+    return (contrast or "").replace(" - ", " − ")
 
 
 def duration(seconds: float) -> str:
@@ -79,52 +101,48 @@ def duration(seconds: float) -> str:
     return f"{number(days, digits=2)} days" if days < 730 else f"{number(days / 365.25, digits=2)} years"
 
 
+def memory(size: int | None) -> str:
+    """``512 MiB`` for a size in bytes; ``not measured`` for None."""
+    return NOT_MEASURED if size is None else f"{size / 2**20:.0f} MiB"
+
+
 def pairs_needed(row: ArmResult) -> str:
-    """``20 (9–76)``: pairs until an undecided arm is decided, and the range that its standard deviation leaves."""
+    """``20 (9–76)``: pairs until an undecided arm is decided, with the range due to its standard deviation."""
     if row.pairs_needed is None or row.verdict != "undecided":
-        return NO_PAIRS
+        return NONE
     return "{} ({}–{})".format(*row.pairs_needed)
 
 
 def pairs_cost(row: ArmResult, seconds_per_seed: float | None) -> str:
-    """What the pairs that an arm lacks cost one worker, all arms trained: see `duration`; empty if unknown or none."""
+    """Time of the pairs that an arm still needs, for all arms on one worker; empty if unknown or none."""
     if row.pairs_needed is None or seconds_per_seed is None or row.pairs_needed[0] <= row.n:
         return ""
     return duration((row.pairs_needed[0] - row.n) * seconds_per_seed)
 
 
 def axis_name(axis: str) -> str:
-    """What stands under a horizontal axis: ``epochs`` for ``epoch``."""
+    """Label of a horizontal axis: ``epochs`` for ``epoch``."""
     return _AXES.get(axis, metric_name(axis))
 
 
 def better_side(direction: str) -> tuple[str, str]:
-    """The words at the (upper, lower) side of a difference's zero line."""
+    """Labels above and below the zero line of a difference."""
     return ("↑ worse", "↓ better") if direction == "lower" else ("↑ better", "↓ worse")
 
 
 def interval_note(verdict: Verdict) -> str:
-    """What the bars are: which intervals, of how many pairs, and over what they hold together."""
-    kinds = {
-        "bonferroni-t": "Student-t intervals of paired differences (Bonferroni)",
-        "sequential": "confidence sequences of paired differences, valid however often one looks (Bonferroni)",
-    }
+    """The kind of intervals drawn as bars, their number of pairs and their family."""
     rows: list[ArmResult | Contrast] = [*verdict.arms[1:], *verdict.contrasts]
     pairs = [row.n for row in rows]
     fewest, most = min(pairs, default=0), max(pairs, default=0)
-    count = f"{most} pair{'' if most == 1 else 's'}" if fewest == most else f"{fewest} to {most} pairs"
+    pairs_text = count(most, "pair") if fewest == most else f"{fewest} to {most} pairs"
     if all(row.low is None for row in rows):
-        why = "which is too few" if verdict.interval == "bonferroni-t" else "too few to bound anything yet"
-        return f"No intervals: {count}, {why}"
-    return f"Bars: {100 * verdict.confidence:g} % {kinds[verdict.interval]}, {count}, {family(verdict)}"
+        return f"No intervals: {pairs_text}, too few" + (" so far" if verdict.interval == "sequential" else "")
+    return f"Bars: {percent(verdict.confidence)} {_INTERVALS[verdict.interval]}, {pairs_text}, {_family(verdict)}"
 
 
-def family(verdict: Verdict) -> str:
+def _family(verdict: Verdict) -> str:
     """``simultaneous over 8 arms and 4 contrasts``."""
-    arms, contrasts = len(verdict.arms) - 1, len(verdict.contrasts)
-    said = [
-        f"{count} {noun}{'' if count == 1 else 's'}"
-        for count, noun in ((arms, "arm"), (contrasts, "contrast"))
-        if count
-    ]
-    return "simultaneous over " + " and ".join(said) if said else "no comparison"
+    sizes = ((len(verdict.arms) - 1, "arm"), (len(verdict.contrasts), "contrast"))
+    parts = [count(size, noun) for size, noun in sizes if size]
+    return "simultaneous over " + " and ".join(parts) if parts else "no comparison"

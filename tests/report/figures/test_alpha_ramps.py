@@ -41,7 +41,7 @@ def test_the_arms_that_raise_alpha_are_found() -> None:
 def test_curves_stand_over_the_alpha_in_force() -> None:
     table = raised()
     figure = curves_figure(table, judged(table), over_alpha=True)
-    assert figure.axes[2].get_xlabel() == "α in force"
+    assert figure.axes[2].get_xlabel() == "current α"
     names = {line.get_gid() for line in figure.axes[0].lines}
     assert "baseline" not in names
     for axes, base in ((figure.axes[0], 0.0), (figure.axes[2], table.metrics["test_loss"][0])):
@@ -52,7 +52,7 @@ def test_curves_stand_over_the_alpha_in_force() -> None:
 
 
 def test_a_study_that_holds_alpha_has_no_such_picture(tmp_path) -> None:
-    with pytest.raises(BadInput, match="alpha_schedule"):
+    with pytest.raises(BadInput, match="no arm of the study has an α schedule"):
         curves_figure(grid(), judged(grid()), over_alpha=True)
     write_report(tmp_path, table=grid(), verdict=judged(grid()), facts=FACTS)
     assert not (tmp_path / "curves-alpha.png").exists()

@@ -16,7 +16,7 @@ from crossnorm.metric import Metric
 from crossnorm.report import curves_figure, save, trend_figure
 from crossnorm.report.figures.arm_groups import drawable, horizontal, panels
 from crossnorm.report.figures.line_labels import arm_labels, spread
-from crossnorm.report.figures.style import looks, readable
+from crossnorm.report.figures.style import arm_styles, readable
 from crossnorm.stats import ArmInfo, Table, Verdict, bands, with_summaries
 from tests.report.report_studies import grid, judged
 
@@ -149,7 +149,7 @@ def test_footnotes_say_which_interval_how_many_pairs_and_over_what() -> None:
 
 def test_colour_follows_dose_and_controls_are_muted_and_dashed() -> None:
     table = grid(alphas=(0.25, 0.5, 0.75, 1.0))
-    found = looks(table.arms)
+    found = arm_styles(table.arms)
     brightness = [sum(to_rgb(found[f"convex-{alpha:g}"].color)) for alpha in (0.25, 0.5, 0.75, 1.0)]
     assert brightness == sorted(brightness)
     assert len({look.color for look in found.values()}) == 9
@@ -188,8 +188,8 @@ def test_panels_put_variants_before_controls_and_hold_at_most_eight_arms() -> No
     assert [group.title for group in groups] == [
         "convex",
         "convex",
-        "attenuated, the control",
-        "attenuated, the control",
+        "attenuated (control)",
+        "attenuated (control)",
     ]
     assert sorted(k for group in groups for k in group.arms) == list(range(1, 23))
 

@@ -53,9 +53,9 @@ def test_plot_takes_width_and_text_size() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"width": 1.0}, "width: expected 2.5 to 20 inches"),
+        ({"width": 1.0}, "width: expected column, page, or 2.5 to 20 inches"),
         ({"width": "poster"}, "size: expected one of column, page"),
-        ({"font_size": 3}, "font size: expected 5 to 20 points"),
+        ({"font_size": 3}, "font_size: expected 5 to 20 points"),
         ({"formats": ("jpg",)}, "format: expected one of pdf, png, svg"),
         ({"formats": ()}, "formats: expected at least one"),
     ],
@@ -66,7 +66,7 @@ def test_styles_that_cannot_be_are_refused(given: dict[str, object], said: str) 
 
 
 def test_a_figure_without_room_for_its_axes_is_refused() -> None:
-    with pytest.raises(BadInput, match="width: expected room for axes"):
+    with pytest.raises(BadInput, match="width: .* leave no space for axes"):
         result().plot(width=2.5, font_size=16)
 
 

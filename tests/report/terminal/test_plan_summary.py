@@ -77,7 +77,7 @@ def test_the_summary_says_what_the_estimate_holds() -> None:
         "35 (5 arms × 7 seeds; 11 done)",
         "arms baseline, mixed-1, arm 0, arm 1,",
         "arm 9 and 1 more",
-        "12,345 steps, 1,580,160 examples (4,000 an epoch)",
+        "12,345 steps, 1,580,160 examples (4,000 per epoch)",
         "17 s, from stored runs",
         "2.5 h on this machine, 2 workers; 1.7 h left",
         "6 MB; up to 2.3 GB with checkpoints",
@@ -86,15 +86,15 @@ def test_the_summary_says_what_the_estimate_holds() -> None:
         "seeds to detect 0.0100 29 (13–131), 21 min",
         "seeds for ± 0.0200 19 (10–71), 13 min",
         "Note: [b]careful[/b]",
-        "need sequential intervals",
+        "use sequential intervals",
     ):
         assert said in text
 
 
 def test_the_most_seeds_are_said() -> None:
     text = shown(replace(WHOLE, most_seeds=True))
-    assert "all the seeds the study may take" in text.replace("\n", " ")
-    assert "may take" not in shown(WHOLE)
+    assert "for the largest number of seeds" in text.replace("\n", " ")
+    assert "largest number" not in shown(WHOLE)
 
 
 def test_what_is_not_measured_is_said_to_be_so() -> None:
@@ -108,7 +108,7 @@ def test_what_is_not_measured_is_said_to_be_so() -> None:
 def test_of_a_function_that_has_not_run_nothing_but_its_runs_is_said() -> None:
     runs = replace(COST, source=None, seconds_per_run=None, seconds_per_seed=None, hours=None, disk_bytes=None)
     text = shown(replace(WHOLE, cost=runs, function="mine:train"))
-    for said in ("training by mine:train", "time per run not measured", "time in all not measured", "29 (13–131) "):
+    for said in ("training by mine:train", "time per run not measured", "total time not measured", "29 (13–131) "):
         assert said in text
     assert "min" not in text.replace("mine", "")
     assert "disk" not in text
@@ -116,7 +116,7 @@ def test_of_a_function_that_has_not_run_nothing_but_its_runs_is_said() -> None:
 
 def test_too_few_seeds_detect_nothing() -> None:
     text = shown(replace(WHOLE, outlook=replace(OUTLOOK, seeds=2, arm=replace(ARM, detectable=None), trend=None)))
-    assert "nothing: too few seeds" in text
+    assert "none: too few seeds" in text
 
 
 @pytest.mark.parametrize(

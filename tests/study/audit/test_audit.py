@@ -207,7 +207,7 @@ def test_one_bit_that_differs_ends_the_command_with_1(copied):
     nudge(copied, "other seeds", 0)
     code, said = command(copied)
     assert code == 1, said
-    assert "baseline, seed 0: the same bits at all 3 evaluations" in said
+    assert "baseline, seed 0: bit-identical at all 3 evaluations" in said
     assert "other seeds, seed 0: DIFFERS, test_loss at step 4" in said
     stored = json.loads((copied / "audit.json").read_text())
     assert (stored["passed"], [r["holds"] for r in stored["repeats"]]) == (False, [True, False])
@@ -222,8 +222,8 @@ def test_without_a_folder_an_aa_study_is_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(audits, "audit_study", lambda: small)
     code, said = command("--out", tmp_path / "found", "--workers", 1)
     assert code == 0, said
-    assert said.count("the same bits at all 3 evaluations") == 2
-    assert "Nothing is at fault" in said
+    assert said.count("bit-identical at all 3 evaluations") == 2
+    assert "Audit passed" in said
     stored = json.loads((tmp_path / "found" / "audit.json").read_text())
     assert ([k["kind"] for k in stored["kinds"]], stored["seeds"], stored["passed"]) == (["nuisance", "seeds"], 3, True)
 

@@ -108,6 +108,6 @@ def test_the_summary_says_what_a_function_cannot_have():
         console.print(audit_summary(Audit(function=function, **fields)))
         return " ".join(console.file.getvalue().split())
 
-    assert "the same bits at all 3 evaluations; beside it clock at step 3 was 1 and is 2" in shown("m:train")
+    assert "bit-identical at all 3 evaluations; in another value, clock at step 3 was 1 and is 2" in shown("m:train")
     assert "A/A arms are those on other seeds" in shown("m:train")
     assert "A function" not in shown(None)

@@ -94,8 +94,8 @@ def test_the_command_lists_the_runs(tmp_path, monkeypatch):
         "arms baseline, convex-0.5, convex-1, attenuated-0.5, attenuated-1",
         "training by planned_function:train",
         "time per run not measured",
-        "time in all not measured",
-        "the first complete one will say",
+        "total time not measured",
+        "unknown until the first one is complete",
         "detectable, 7 seeds not measured",
     ):
         assert said in words

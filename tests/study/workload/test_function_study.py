@@ -105,7 +105,7 @@ def test_a_file_with_arms_of_settings(tmp_path):
     audited = crossnorm("audit", "o", "--import", "mine", cwd=tmp_path)
     assert audited.returncode == 0, audited.stderr
     for run in ("baseline, seed 0", "more, seed 0"):
-        assert f"{run}: the same bits at all 3 evaluations" in " ".join(audited.stdout.split())
+        assert f"{run}: bit-identical at all 3 evaluations" in " ".join(audited.stdout.split())
     planned = crossnorm("plan", "study.yaml", "--import", "mine", "--out", "o", "--json", cwd=tmp_path)
     found = json.loads(planned.stdout)
     assert (found["cost"]["runs_done"], found["noise"], found["function"]) == (6, "stored runs", "mine:train")

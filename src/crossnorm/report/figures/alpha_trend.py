@@ -1,7 +1,4 @@
-"""The answer as a picture: the difference to the baseline against the dose, with control, contrast and margin.
-
-Knows a verdict and each run's last value; computes no statistics and knows nothing of files or pages.
-"""
+"""The trend figure: differences at the last evaluation against α, with controls, contrasts and the margin."""
 
 from __future__ import annotations
 
@@ -14,9 +11,9 @@ from numpy.typing import NDArray
 
 from crossnorm.report.figures.arm_groups import controls_of
 from crossnorm.report.figures.grid_layout import Layout, blank, columns_that_fit
-from crossnorm.report.figures.line_labels import end_labels, room, shortened, sides
-from crossnorm.report.figures.style import INK, Look, family_look, looks, readable, styled, width_of
-from crossnorm.report.formatting import interval, interval_note, metric_name, number
+from crossnorm.report.figures.line_labels import end_labels, label_width, mark_sides, shortened
+from crossnorm.report.figures.style import INK, ArmStyle, arm_styles, readable, styled, variant_style, width_of
+from crossnorm.report.formatting import contrast_name, dose, interval, interval_note, metric_name, number, percent
 from crossnorm.stats import ArmInfo, ArmResult, Contrast, Table, Verdict
 
 if TYPE_CHECKING:
@@ -33,16 +30,16 @@ class Series:
     """One line of the trend: a variant, a control, or the contrast of the two, over α.
 
     Args:
-        name: Its label.
-        rows: The verdict's rows, by rising α.
-        seeds: Differences of single seeds, (rows, seeds), nan where a pair is missing.
-        look: How it is drawn.
+        name: Label of the line.
+        rows: Rows of the verdict, in order of α.
+        seeds: Differences of individual seeds, (rows, seeds), nan for a missing pair.
+        style: How it is drawn.
     """
 
     name: str
     rows: tuple[ArmResult | Contrast, ...]
     seeds: Floats
-    look: Look
+    style: ArmStyle
 
     @property
     def alphas(self) -> Floats:
@@ -51,26 +48,26 @@ class Series:
 
 
 def series(table: Table, verdict: Verdict) -> tuple[list[Series], list[Series], list[Series]]:
-    """What there is to draw: variants and controls over α, contrasts over α, and arms without a dose (one each)."""
+    """Lines of the figure: variants and controls over α, contrasts over α, and arms without a dose (one each)."""
     final = table.final(verdict.metric)
     infos = {arm.name: arm for arm in table.arms}
     controls = controls_of(table.arms)
     families = list(dict.fromkeys((a.variant, a.site) for a in table.arms[1:] if a.name not in controls))
     several = len({arm.site for arm in table.arms[1:]}) > 1
 
-    own = looks(table.arms)
+    own = arm_styles(table.arms)
 
-    def look(arm: ArmInfo) -> Look:
+    def style(arm: ArmInfo) -> ArmStyle:
         if arm.variant is None or not arm.alpha:
             return own[arm.name]
         owner = next((a for a in table.arms if a.control == arm.name), arm) if arm.name in controls else arm
-        return family_look(families.index((owner.variant, owner.site)), control=arm.name in controls)
+        return variant_style(families.index((owner.variant, owner.site)), control=arm.name in controls)
 
     def build(name: str, rows: Sequence[ArmResult | Contrast]) -> Series:
         ordered = tuple(sorted(rows, key=lambda row: row.alpha or 0.0))
         against = [table.index(row.against) if isinstance(row, Contrast) else 0 for row in ordered]
         values = final[[table.index(row.arm) for row in ordered]] - final[against]
-        return Series(name=name, rows=ordered, seeds=values, look=look(infos[ordered[0].arm]))
+        return Series(name=name, rows=ordered, seeds=values, style=style(infos[ordered[0].arm]))
 
     dosed: dict[str, list[ArmResult | Contrast]] = {}
     single = []
@@ -97,29 +94,27 @@ def _title(arm: ArmInfo, several: bool) -> str:
 
 
 def trend_figure(table: Table, verdict: Verdict, *, size: str | float = "page", text_size: float = 8.0) -> Figure:
-    """The difference at the last evaluation against α: each variant and its control, and beside them their contrast.
+    """Differences at the last evaluation against α: variants and controls on the left, their contrasts on the right.
 
-    Thin lines are single seeds, bars the verdict's intervals, the shaded strip is the margin. Arms without a dose
-    stand below each other in axes of their own.
+    Thin lines are individual seeds, bars are the verdict's intervals, and the shaded band is the margin. Arms without a
+    dose have separate axes.
 
     Args:
         table: The runs.
-        verdict: Its estimates are drawn as they are.
-        size: ``"page"`` (7.0 in wide), ``"column"`` (3.4 in), or the width in inches.
+        verdict: The estimates and intervals to draw.
+        size: ``"page"`` (7.0 inches wide), ``"column"`` (3.4 inches), or the width in inches.
         text_size: Text size in points.
 
     Returns:
-        A figure that belongs to the caller; nothing global is touched.
+        A matplotlib figure, not registered with pyplot.
 
     Raises:
-        BadInput: no such size.
+        BadInput: The size is unknown.
     """
     dosed, contrasts, single = series(table, verdict)
-    panes = [
-        pane for pane in (("arm − baseline", dosed), ("variant − its control", contrasts), ("", single)) if pane[1]
-    ]
+    panes = [pane for pane in (("arm − baseline", dosed), ("variant − control", contrasts), ("", single)) if pane[1]]
     names = [line.name if line not in single else shortened(line.name) for _, lines in panes for line in lines]
-    labels = max(0.8, room(names))
+    labels = max(0.8, label_width(names))
     wanted = 1 if width_of(size) < 5 else max(1, len(panes))
     columns = columns_that_fit(size, wanted, labels=labels, ticks=0.5, text_size=text_size)
     rows = max(1, -(-len(panes) // columns))
@@ -132,9 +127,9 @@ def trend_figure(table: Table, verdict: Verdict, *, size: str | float = "page", 
         ticks=0.5,
     )
     with styled(text_size):
-        title = f"difference in {metric_name(verdict.metric)} at the end"
+        title = f"difference in {metric_name(verdict.metric)} at the last evaluation"
         figure, cells = blank(
-            layout, title=title, study=verdict.study, footnote=_small_print(verdict), text_size=text_size
+            layout, title=title, study=verdict.study, footnote=_footnote(verdict), text_size=text_size
         )
         for unused in cells.flat[len(panes) or 1 :]:
             unused.remove()
@@ -156,34 +151,34 @@ def _over_dose(axes: Axes, lines: Sequence[Series], verdict: Verdict, text_size:
         shift = min(0.02 * span, 0.12 * step) * (order - (len(lines) - 1) / 2)
         _seeds(axes, line)
         x, y = _with_baseline(line)
-        axes.plot(x, y, gid=line.name, **_stroke(line.look), linewidth=1.4, zorder=4)
+        axes.plot(x, y, gid=line.name, **_stroke(line.style), linewidth=1.4, zorder=4)
         _points(axes, line.alphas + shift, line, horizontal=False)
     axes.set_xlim(doses[0] - 0.06 * span, doses[-1] + 0.06 * span)
-    axes.set_ylim(*_reach(lines, verdict))
+    axes.set_ylim(*_limits(lines, verdict))
     axes.set_xticks(doses if len(doses) <= 7 else doses[:: -(-len(doses) // 7)])
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
+    axes.xaxis.set_major_formatter(lambda value, _: dose(value))
     axes.set_xlabel("α")
-    sides(axes, verdict.direction)
+    mark_sides(axes, verdict.direction)
     drawn = [line for line in lines if line.rows[-1].difference is not None]
     end_labels(
         axes,
         [(float(line.alphas[-1]), float(line.rows[-1].difference or 0.0)) for line in drawn],
         [line.name for line in drawn],
-        [readable(line.look.color) for line in drawn],
+        [readable(line.style.color) for line in drawn],
         size=text_size - 0.5,
     )
 
 
 def _with_baseline(line: Series) -> tuple[Floats, Floats]:
-    """The line's means joined with (0, 0), the baseline against itself, in order of dose."""
+    """The line's means and the point (0, 0) of the baseline, in order of dose."""
     x = np.append(line.alphas, 0.0)
     y = np.append([np.nan if row.difference is None else row.difference for row in line.rows], 0.0)
     order = np.argsort(x, kind="stable")
     return x[order], y[order]
 
 
-def _stroke(look: Look) -> dict[str, Any]:
-    return {"color": look.color, "linestyle": (0, (3.2, 1.4)) if look.dashed else "-"}
+def _stroke(style: ArmStyle) -> dict[str, Any]:
+    return {"color": style.color, "linestyle": (0, (3.2, 1.4)) if style.dashed else "-"}
 
 
 def _seeds(axes: Axes, line: Series) -> None:
@@ -191,25 +186,25 @@ def _seeds(axes: Axes, line: Series) -> None:
     order = np.argsort(x, kind="stable")
     for seed in line.seeds.T:
         y = np.append(seed, 0.0)
-        axes.plot(x[order], y[order], color=line.look.color, linewidth=0.5, alpha=0.3, zorder=3)
+        axes.plot(x[order], y[order], color=line.style.color, linewidth=0.5, alpha=0.3, zorder=3)
 
 
-def _points(axes: Axes, places: Floats, line: Series, *, horizontal: bool) -> None:
-    """Means as markers and intervals as bars; a bar that does not exist is not drawn."""
+def _points(axes: Axes, positions: Floats, line: Series, *, horizontal: bool) -> None:
+    """Draw means as markers and intervals as bars, if they exist."""
     means = np.array([np.nan if row.difference is None else row.difference for row in line.rows])
-    for place, row in zip(places, line.rows, strict=True):
+    for position, row in zip(positions, line.rows, strict=True):
         if row.low is not None and row.high is not None:
             draw = axes.hlines if horizontal else axes.vlines
-            draw(place, row.low, row.high, color=line.look.color, linewidth=2.0, alpha=0.85, zorder=5)
-    x, y = (means, places) if horizontal else (places, means)
-    face = "white" if line.look.dashed else line.look.color
+            draw(position, row.low, row.high, color=line.style.color, linewidth=2.0, alpha=0.85, zorder=5)
+    x, y = (means, positions) if horizontal else (positions, means)
+    face = "white" if line.style.dashed else line.style.color
     axes.plot(
         x,
         y,
         linestyle="none",
-        marker=line.look.marker,
+        marker=line.style.marker,
         markersize=5,
-        color=line.look.color,
+        color=line.style.color,
         markerfacecolor=face,
         zorder=6,
     )
@@ -223,8 +218,8 @@ def _zero(axes: Axes, verdict: Verdict, *, horizontal: bool) -> None:
     line(0, color=INK, linewidth=1.0, zorder=2)
 
 
-def _reach(lines: Sequence[Series], verdict: Verdict) -> tuple[float, float]:
-    """Limits that show every mean, seed, bar and the margin, with room for the words in the corners."""
+def _limits(lines: Sequence[Series], verdict: Verdict) -> tuple[float, float]:
+    """Limits that include all means, seeds, bars and the margin, with space for the labels in the corners."""
     values = [0.0, verdict.margin or 0.0, -(verdict.margin or 0.0)]
     for line in lines:
         values += [v for row in line.rows for v in (row.difference, row.low, row.high) if v is not None]
@@ -235,41 +230,40 @@ def _reach(lines: Sequence[Series], verdict: Verdict) -> tuple[float, float]:
 
 
 def _forest(axes: Axes, arms: Sequence[Series], verdict: Verdict) -> None:
-    """Arms without a dose, one below the other."""
+    """Draw arms without a dose, one below the other."""
     _zero(axes, verdict, horizontal=False)
-    places = -np.arange(len(arms), dtype=np.float64)
-    for place, arm in zip(places, arms, strict=True):
+    positions = -np.arange(len(arms), dtype=np.float64)
+    for position, arm in zip(positions, arms, strict=True):
         seeds = arm.seeds[0]
-        axes.plot(seeds, np.full(len(seeds), place), "|", color=arm.look.color, markersize=6, alpha=0.5, zorder=3)
-        _points(axes, np.array([place]), arm, horizontal=True)
-    low, high = _reach(arms, verdict)
+        axes.plot(seeds, np.full(len(seeds), position), "|", color=arm.style.color, markersize=6, alpha=0.5, zorder=3)
+        _points(axes, np.array([position]), arm, horizontal=True)
+    low, high = _limits(arms, verdict)
     axes.set_xlim(low, high)
-    axes.set_ylim(places[-1] - 0.7, 0.7)
+    axes.set_ylim(positions[-1] - 0.7, 0.7)
     axes.set_yticks([])
     axes.grid(axis="x")
-    for place, arm in zip(places, arms, strict=True):
+    for position, arm in zip(positions, arms, strict=True):
         axes.annotate(
             shortened(arm.name),
-            xy=(1.02, place),
+            xy=(1.02, position),
             xycoords=("axes fraction", "data"),
             va="center",
-            color=readable(arm.look.color),
+            color=readable(arm.style.color),
         )
     words = ("← better", "worse →") if verdict.direction == "lower" else ("← worse", "better →")
     axes.set_xlabel(f"{words[0]}    arm − baseline    {words[1]}")
 
 
-def _small_print(verdict: Verdict) -> str:
-    margin = f" Shaded: ± the margin of {verdict.margin:.3g}." if verdict.margin else ""
-    return f"Thin: single seeds. Markers: means. {interval_note(verdict)}.{margin}{_headline(verdict)}"
+def _footnote(verdict: Verdict) -> str:
+    margin = f" Shaded: the margin of ± {verdict.margin:.3g}." if verdict.margin else ""
+    return f"Thin lines: individual seeds. Markers: means. {interval_note(verdict)}.{margin}{_primary(verdict)}"
 
 
-def _headline(verdict: Verdict) -> str:
-    """The declared trend with its interval, where there is one."""
+def _primary(verdict: Verdict) -> str:
+    """The primary trend with its interval, if there is one."""
     answer = verdict.answer
     if answer.estimate is None or answer.low is None or not any(row.alpha for row in verdict.arms[1:]):
         return ""
-    bounds = interval(answer.low, answer.high)
-    share = f"{100 * verdict.confidence:g} %"
-    contrast = (answer.contrast or "").replace(" - ", " − ")
-    return f" Trend of {contrast} per unit of α: {number(answer.estimate, sign=True)}, {share} interval {bounds}."
+    estimate = f"{number(answer.estimate, sign=True)}, {percent(verdict.confidence)} interval"
+    bounds = interval(answer.low, answer.high).replace(" ", "\u00a0")
+    return f" Trend of {contrast_name(answer.contrast)} per unit of α: {estimate} {bounds}."

@@ -1,7 +1,4 @@
-"""Which arms share a panel, what stands on the horizontal axis, and which curves a metric has.
-
-Knows arms and stored columns; knows nothing of drawing.
-"""
+"""Which arms share a panel, which horizontal axis a table has, and which of its metrics have curves."""
 
 from __future__ import annotations
 
@@ -30,11 +27,11 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 POSITIONS = ("epoch", "images", "seconds", "alpha")
-"""Stored columns that say where a run is rather than how well it does."""
+"""Columns for the progress of a run: horizontal axes, not metrics."""
 
-_RIBBON = 40  # more evaluations than this in one ribbon cannot be told apart
+_RIBBON = 40  # most evaluations of one ribbon
 _RIBBON_FROM = 10  # pairs
-_LIMIT = 8  # more lines than this in one panel cannot be told apart
+_MOST_ARMS = 8  # in one panel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +39,8 @@ class Panel:
     """A group of arms drawn together with the baseline.
 
     Args:
-        title: What the arms have in common.
-        arms: Positions in ``table.arms``, the baseline (0) not among them.
+        title: The common variant of the arms, their site, or "controls".
+        arms: Positions in ``table.arms``, without the baseline (0).
     """
 
     title: str
@@ -51,7 +48,7 @@ class Panel:
 
 
 def controls_of(arms: Sequence[ArmInfo]) -> frozenset[str]:
-    """Names of the arms that serve others as control, the baseline apart."""
+    """Names of the arms that are controls of others, without the baseline."""
     return frozenset(arm.control for arm in arms if arm.control is not None) - {arms[0].name}
 
 
@@ -59,21 +56,21 @@ def panels(arms: Sequence[ArmInfo]) -> list[Panel]:
     """One panel per variant and site, variants before their controls; at most eight arms in each."""
     controls = controls_of(arms)
     groups: dict[tuple[bool, str | None, str | None], list[int]] = {}
-    for place, arm in enumerate(arms[1:], start=1):
-        groups.setdefault((arm.name in controls, arm.variant, arm.site), []).append(place)
+    for index, arm in enumerate(arms[1:], start=1):
+        groups.setdefault((arm.name in controls, arm.variant, arm.site), []).append(index)
     several = len({arm.site for arm in arms[1:]}) > 1
     result = []
-    for (control, variant, site), places in sorted(groups.items(), key=lambda item: item[0][0]):
+    for (control, variant, site), members in sorted(groups.items(), key=lambda item: item[0][0]):
         title = variant or ("controls" if control else "arms")
         title += f" at {site}" if several and site else ""
-        title += ", the control" if control and variant else ""
-        cuts = range(0, len(places), _LIMIT)
-        result += [Panel(title=title, arms=tuple(places[cut : cut + _LIMIT])) for cut in cuts]
+        title += " (control)" if control and variant else ""
+        cuts = range(0, len(members), _MOST_ARMS)
+        result += [Panel(title=title, arms=tuple(members[cut : cut + _MOST_ARMS])) for cut in cuts]
     return result or [Panel(title=arms[0].name, arms=())]
 
 
 def horizontal(table: Table) -> tuple[str, Floats]:
-    """Name and values (steps,) of the horizontal axis: epochs where all runs agree on them, else optimiser steps."""
+    """Name and values (steps,) of the horizontal axis: epochs if all runs agree on them, else optimizer steps."""
     if "epoch" in table.metrics and table.steps:
         epochs = table.curves("epoch").reshape(-1, len(table.steps))
         whole = epochs[np.isfinite(epochs).all(axis=1)]
@@ -83,16 +80,16 @@ def horizontal(table: Table) -> tuple[str, Floats]:
 
 
 def ramped(table: Table) -> dict[int, Floats]:
-    """Positions of the arms whose α moves by a schedule, the same in all their runs, each with its α (steps,)."""
+    """Arms whose α follows a schedule, the same in all their runs: position → α (steps,)."""
     if "alpha" not in table.metrics:
         return {}
     found = {}
-    for place, rows in enumerate(table.curves("alpha")):
-        if "alpha_mean" in table.metrics and np.isfinite(table.metrics["alpha_mean"][place]).any():
+    for index, rows in enumerate(table.curves("alpha")):
+        if "alpha_mean" in table.metrics and np.isfinite(table.metrics["alpha_mean"][index]).any():
             continue  # learned
         whole = rows[np.isfinite(rows).all(axis=1)]
         if len(whole) and bool((np.diff(whole[0]) != 0).any()) and _agree(rows, whole[0]):
-            found[place] = whole[0]
+            found[index] = whole[0]
     return found
 
 
@@ -101,7 +98,7 @@ def _agree(rows: Floats, one: Floats) -> bool:
 
 
 def metrics_of(table: Table) -> list[str]:
-    """The metrics that have a curve: a value at two evaluations or more in some run, and no mere position."""
+    """The metrics with a curve: values at two or more evaluations of some run. `POSITIONS` are left out."""
     return [
         name
         for name, values in table.metrics.items()
@@ -110,10 +107,10 @@ def metrics_of(table: Table) -> list[str]:
 
 
 def drawable(table: Table, metric: str) -> str:
-    """The metric itself where it has a curve; for a summary such as ``test_loss_auc`` the metric it sums up.
+    """The metric itself if it has a curve; the base of a summary such as ``test_loss_auc`` otherwise.
 
     Raises:
-        BadInput: no such metric.
+        BadInput: The table has no such metric.
     """
     table.curves(metric)
     known, base = metrics_of(table), Metric.parse(metric).base
@@ -121,20 +118,20 @@ def drawable(table: Table, metric: str) -> str:
 
 
 def declared(table: Table, metric: str, most: int = _RIBBON) -> tuple[int, ...] | None:
-    """The evaluations at which a ribbon holds together: evenly spread ones where there are more than `most`.
+    """Evenly spaced evaluations for the ribbons of a table with more than `most` evaluations.
 
-    None leaves the choice to `crossnorm.stats.bands`: with few evaluations, and where some arm has too few pairs for
-    a ribbon.
+    None leaves the choice to `crossnorm.stats.bands`: with few evaluations, or if some arm has too few pairs for a
+    ribbon.
     """
     curves = np.where((table.status == "complete")[..., None], table.curves(metric), np.nan)
-    pairs = (np.isfinite(curves) & np.isfinite(curves[0])).any(axis=-1).sum(axis=1)  # at some evaluation of both
+    pairs = (np.isfinite(curves) & np.isfinite(curves[0])).any(axis=-1).sum(axis=1)
     if len(table.steps) <= most or pairs.min() < _RIBBON_FROM:
         return None
     return tuple(table.steps[k] for k in spaced(len(table.steps), most))
 
 
 def spaced(count: int, most: int) -> list[int]:
-    """Positions among ``count``, evenly spread, first and last among them; at most ``most`` (2 or more)."""
+    """At most ``most`` (≥ 2) evenly spaced positions below ``count``, first and last included."""
     if count <= most:
         return list(range(count))
     return sorted({int(k) for k in np.linspace(0, count - 1, most).round()})

@@ -1,7 +1,4 @@
-"""Where things stand in a picture, in inches: heading, rows of axes, room for labels, footnote.
-
-Knows sizes and text; knows nothing of what the axes show.
-"""
+"""Layout of a figure in inches: heading, rows of axes, space for labels, footnote."""
 
 from __future__ import annotations
 
@@ -21,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Layout", "blank", "columns_that_fit"]
 
-_EDGE = 0.1  # around everything
+_EDGE = 0.1  # outer margin
 _LEFT = 0.62  # left of the first column: axis label and tick labels
-_NARROWEST = 0.7  # axes narrower than this show nothing
-_MOST_LABELS = 0.5  # of the width, for the names beside one column
+_NARROWEST = 0.7  # least width of axes
+_MOST_LABELS = 0.5  # largest share of the width for the labels beside one column
 _TICKS = 0.55  # under the last row: tick labels and axis label
 
 
@@ -36,9 +33,9 @@ class Layout:
         size: ``"page"``, ``"column"`` or inches.
         columns: Axes side by side.
         heights: Height of each row of axes.
-        gaps: Room above each row, for titles and the tick labels of the row above.
-        labels: Room right of each column for the names at the lines' ends.
-        ticks: Room left of the second column and on, for tick labels where the columns have their own.
+        gaps: Space above each row, for titles and the tick labels of the row above.
+        labels: Space right of each column, for the labels of lines.
+        ticks: Space left of each column but the first, for its tick labels.
     """
 
     size: str | float
@@ -50,7 +47,7 @@ class Layout:
 
 
 def columns_that_fit(size: str | float, wanted: int, *, labels: float, ticks: float = 0.1, text_size: float) -> int:
-    """The most columns, up to `wanted`, whose axes keep room beside their labels; at least 1."""
+    """The largest number of columns, 1 to `wanted`, whose axes and labels fit the width."""
     width, scale = width_of(size), text_size / 8
     fit = (width - scale * (_LEFT - ticks)) / (scale * (min(labels, _MOST_LABELS * width) + ticks) + _NARROWEST)
     return max(1, min(wanted, int(fit)))
@@ -59,10 +56,10 @@ def columns_that_fit(size: str | float, wanted: int, *, labels: float, ticks: fl
 def blank(
     layout: Layout, *, title: str, study: str, footnote: str, text_size: float
 ) -> tuple[Figure, NDArray[np.object_]]:
-    """A figure with its heading, footnote and empty axes (rows, columns); as tall as all of that needs.
+    """A figure with heading, footnote and empty axes (rows, columns); its height follows from its content.
 
     Raises:
-        BadInput: no such size, or one without room.
+        BadInput: The size is unknown or too narrow for the labels.
     """
     from matplotlib.figure import Figure
 
@@ -84,7 +81,7 @@ def blank(
 
 
 def _write(figure: Figure, left: float, top: float, text: str, **look: Any) -> None:
-    """Text at a place in inches from the top left."""
+    """Write text at a position in inches from the top left."""
     width, height = figure.get_size_inches()
     figure.text(left / width, 1 - top / height, text, **{"va": "top", "ha": "left", **look})
 
@@ -94,8 +91,8 @@ def _axes(figure: Figure, layout: Layout, scale: float, head: float) -> NDArray[
     pitch = (width - scale * _LEFT + scale * layout.ticks) / layout.columns
     inner = pitch - scale * (min(layout.labels, _MOST_LABELS * width) + layout.ticks)
     if inner < _NARROWEST:
-        hint = "Make it wider, or the text smaller."
-        raise BadInput("width", "room for axes beside the names of the arms", f"{width:g} inches", hint)
+        hint = "Increase the width or reduce the text size."
+        raise BadInput.because("width", f"{width:g} inches leave no space for axes beside the names of the arms", hint)
     cells = np.empty((len(layout.heights), layout.columns), dtype=object)
     top = head
     for row, (gap, tall) in enumerate(zip(layout.gaps, layout.heights, strict=True)):

@@ -1,7 +1,4 @@
-"""What a network chose for itself: the learned α of every site while training.
-
-Knows stored columns and looks; computes no statistics beyond means and knows nothing of files or pages.
-"""
+"""The learned-α figure: α of every site during training."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from numpy.typing import NDArray
 
 from crossnorm.report.figures.arm_groups import horizontal
 from crossnorm.report.figures.grid_layout import Layout, blank
-from crossnorm.report.figures.line_labels import end_labels, room, shortened
+from crossnorm.report.figures.line_labels import end_labels, label_width, shortened
 from crossnorm.report.figures.style import depth_color, readable, styled
 from crossnorm.report.formatting import axis_name
 from crossnorm.stats import Table, Verdict
@@ -29,13 +26,12 @@ _MOST = 3  # arms side by side
 
 
 def learned_arms(table: Table) -> dict[int, list[str]]:
-    """Position of every arm whose α was learned → the columns of its sites, in the order of the model."""
+    """The arms with a learned α: position → columns of its sites, in the order of the model."""
     columns = sorted((name for name in table.metrics if name.startswith(_SITES)), key=_order)
-    there = {
-        place: [name for name in columns if np.isfinite(table.metrics[name][place]).any()]
-        for place in range(len(table.arms))
+    learned = {
+        arm: [name for name in columns if np.isfinite(table.metrics[name][arm]).any()] for arm in range(len(table.arms))
     }
-    return {place: names for place, names in there.items() if names}
+    return {arm: names for arm, names in learned.items() if names}
 
 
 def _order(column: str) -> tuple[bool, int]:
@@ -44,21 +40,22 @@ def _order(column: str) -> tuple[bool, int]:
 
 
 def learned_figure(table: Table, verdict: Verdict, *, size: str | float = "page", text_size: float = 8.0) -> Figure:
-    """α at every site against training, one column of axes per arm that learned it (the first three of them).
+    """α of every site during training, one column of axes for each of the first three arms that learn it.
 
-    Thin lines are single runs, thick ones means over them; where each head has an α, a site shows their mean.
+    Thin lines are individual runs and thick lines their means. If each head has its own α, a site shows the mean over
+    heads.
 
     Args:
-        table: The runs; at least one arm learned its α.
-        verdict: Names the study.
-        size: ``"page"`` (7.0 in wide) or ``"column"`` (3.4 in).
+        table: The runs; at least one arm has a learned α.
+        verdict: Gives the name of the study.
+        size: ``"page"`` (7.0 inches wide), ``"column"`` (3.4 inches), or the width in inches.
         text_size: Text size in points.
 
     Returns:
-        A figure that belongs to the caller; nothing global is touched.
+        A matplotlib figure, not registered with pyplot.
 
     Raises:
-        BadInput: No such size.
+        BadInput: The size is unknown.
     """
     arms = dict(list(learned_arms(table).items())[:_MOST])
     layout = Layout(
@@ -66,29 +63,29 @@ def learned_figure(table: Table, verdict: Verdict, *, size: str | float = "page"
         columns=len(arms),
         heights=(2.1,),
         gaps=(0.34,),
-        labels=room(_label(name) for names in arms.values() for name in names),
+        labels=label_width(_label(name) for names in arms.values() for name in names),
         ticks=0.45,
     )
     note = (
-        "What the network chose. Thin: single runs. Thick: mean of an arm's runs. α starts at 0; where each head has "
-        "its own, a site shows their mean."
+        "α as learned by the network, from 0. Thin lines: individual runs. Thick lines: mean of each arm's runs. Sites "
+        "with one α per head show the mean over heads."
     )
     with styled(text_size):
         title = "Learned α"
         figure, cells = blank(layout, title=title, study=verdict.study, footnote=note, text_size=text_size)
-        for axes, (place, names) in zip(cells.flat, arms.items(), strict=True):
-            axes.set_title(shortened(table.arms[place].name))
+        for axes, (arm, names) in zip(cells.flat, arms.items(), strict=True):
+            axes.set_title(shortened(table.arms[arm].name))
             axes.set_xlabel(axis_name(horizontal(table)[0]))
-            _draw(axes, table, place, names, text_size)
-        cells.flat[0].set_ylabel("α in force")
+            _draw(axes, table, arm, names, text_size)
+        cells.flat[0].set_ylabel(axis_name("alpha"))
     return figure
 
 
-def _draw(axes: Axes, table: Table, place: int, names: list[str], text_size: float) -> None:
+def _draw(axes: Axes, table: Table, arm: int, names: list[str], text_size: float) -> None:
     x = horizontal(table)[1]
     ends, colors = [], []
     for order, name in enumerate(names):
-        runs, color = table.metrics[name][place], depth_color(order / max(1, len(names) - 1))
+        runs, color = table.metrics[name][arm], depth_color(order / max(1, len(names) - 1))
         axes.plot(x, runs.T, color=color, linewidth=0.5, alpha=0.3)
         mean = _mean(runs)
         axes.plot(x, mean, color=color, linewidth=1.7, gid=name)
@@ -96,13 +93,13 @@ def _draw(axes: Axes, table: Table, place: int, names: list[str], text_size: flo
         ends.append((float(x[last]), float(mean[last])))
         colors.append(readable(color))
     axes.set_xlim(x[0], x[-1])
-    axes.set_ylim(*_limits(np.stack([table.metrics[name][place] for name in names])))
+    axes.set_ylim(*_limits(np.stack([table.metrics[name][arm] for name in names])))
     end_labels(axes, ends, [_label(name) for name in names], colors, size=text_size - 1)
 
 
 def _mean(runs: NDArray[np.float64]) -> NDArray[np.float64]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an evaluation that no run has reached
+        warnings.simplefilter("ignore", RuntimeWarning)  # mean of no runs
         return np.asarray(np.nanmean(runs, axis=0))
 
 

@@ -1,7 +1,4 @@
-"""The learning curves as a picture: every run thin, the mean of each arm thick, its band, and names at the lines' ends.
-
-Knows a table of runs, bands and looks; computes no statistics and knows nothing of files or pages.
-"""
+"""The learning-curve figure: thin lines for runs, thick lines for means, bands, and labels at the ends of lines."""
 
 from __future__ import annotations
 
@@ -15,8 +12,8 @@ from numpy.typing import NDArray
 from crossnorm.errors import BadInput
 from crossnorm.report.figures.arm_groups import Panel, declared, drawable, horizontal, panels, ramped
 from crossnorm.report.figures.grid_layout import Layout, blank, columns_that_fit
-from crossnorm.report.figures.line_labels import arm_labels, end_labels, room, sides
-from crossnorm.report.figures.style import INK, Look, looks, readable, styled, width_of
+from crossnorm.report.figures.line_labels import arm_labels, end_labels, label_width, mark_sides
+from crossnorm.report.figures.style import INK, ArmStyle, arm_styles, readable, styled, width_of
 from crossnorm.report.formatting import axis_name, metric_name
 from crossnorm.stats import ArmBand, Table, Verdict, bands
 
@@ -30,33 +27,35 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Sheet:
-    """What one row of axes shows: the metric, or its difference to the baseline.
+class _Row:
+    """The content of one row of axes: the metric, or its difference from the baseline.
 
     Args:
-        x: The horizontal axis of each arm (arms, steps).
-        axis: Its name.
-        runs: Values drawn thin (arms, seeds, steps).
+        table: The runs.
+        x: Horizontal positions (arms, steps).
+        runs: Values of individual runs (arms, seeds, steps).
         bands: Mean and band by arm.
-        steps: Step → position in ``x``.
+        styles: Style by arm.
+        axis: Name of the horizontal axis.
+        difference: Whether values are differences from the baseline.
     """
 
     table: Table
     x: Floats
     runs: Floats
     bands: dict[str, ArmBand]
-    looks: dict[str, Look]
+    styles: dict[str, ArmStyle]
     axis: str
     difference: bool
 
     def at(self, arm: int, steps: Sequence[int]) -> Floats:
         """Horizontal positions of an arm at the given steps."""
-        places = {step: place for place, step in enumerate(self.table.steps)}
+        index = {step: k for k, step in enumerate(self.table.steps)}
         x: Floats = self.x[arm]
-        return x[[places[step] for step in steps]]
+        return x[[index[step] for step in steps]]
 
     def limits(self) -> tuple[float, float]:
-        """Vertical limits: all complete runs and means, and of the bands what takes at most half as much again."""
+        """Vertical limits: all complete runs, and bands as far as half the runs' range beyond them."""
         complete = self.runs[self.table.status == "complete"]
         values = complete[np.isfinite(complete)]
         if not values.size:
@@ -81,30 +80,28 @@ def curves_figure(
     size: str | float = "page",
     text_size: float = 8.0,
 ) -> Figure:
-    """Learning curves: above the metric itself, below its difference to the baseline's run of the same seed.
+    """Learning curves: the metric (upper axes), and its difference from the baseline's run of the same seed (lower).
 
-    A column of axes per variant and one per control, all on shared scales, so that nine arms stay legible. Thin
-    lines are runs, thick lines means over the complete ones; bars (below ten pairs) or a ribbon (from ten) are the
-    band.
+    Each variant and each control has a column of axes, on shared scales. Thin lines are individual runs and thick
+    lines means of complete runs; bands are bars (fewer than 10 pairs) or ribbons.
 
     Args:
         table: The runs.
-        verdict: Names the metric, its direction, the confidence and the kind of interval.
+        verdict: Gives the metric, its direction, the confidence and the kind of interval.
         metric: Another stored metric; default the verdict's.
-        over_alpha: Against the α in force instead: how far can it be raised before it costs something? Only the arms
-            that raise it by a schedule are drawn.
-        size: ``"page"`` (7.0 in wide), ``"column"`` (3.4 in), or the width in inches.
+        over_alpha: Draw over the current α instead, for the arms with an α schedule only.
+        size: ``"page"`` (7.0 inches wide), ``"column"`` (3.4 inches), or the width in inches.
         text_size: Text size in points.
 
     Returns:
-        A figure that belongs to the caller; nothing global is touched.
+        A matplotlib figure, not registered with pyplot.
 
     Raises:
-        BadInput: no such metric, no such size, or no arm that raises α.
+        BadInput: The metric or size is unknown, or no arm has an α schedule.
     """
     metric = drawable(table, metric or verdict.metric)
     groups = _ramped_panels(table) if over_alpha else panels(table.arms)
-    labels = room(text for group in groups for text in arm_labels([table.arms[k] for k in (0, *group.arms)]))
+    labels = label_width(text for group in groups for text in arm_labels([table.arms[k] for k in (0, *group.arms)]))
     wanted = min(len(groups), max(1, int(width_of(size) / 2.3)))
     columns = columns_that_fit(size, wanted, labels=labels, text_size=text_size)
     blocks = -(-len(groups) // columns)
@@ -116,32 +113,32 @@ def curves_figure(
         labels=labels,
     )
     with styled(text_size):
-        sheets = [_sheet(table, verdict, metric, difference, over_alpha) for difference in (False, True)]
-        title = f"{metric_name(metric)} while {'α rises' if over_alpha else 'training'}"
+        contents = [_row(table, verdict, metric, difference, over_alpha) for difference in (False, True)]
+        title = f"{metric_name(metric)} {'as α rises' if over_alpha else 'during training'}"
         figure, cells = blank(
-            layout, title=title, study=verdict.study, footnote=_small_print(sheets[1]), text_size=text_size
+            layout, title=title, study=verdict.study, footnote=_footnote(contents[1]), text_size=text_size
         )
-        for row, sheet in enumerate(sheets):
-            for place, group in enumerate(groups):
-                axes = cells[2 * (place // columns) + row, place % columns]
-                _draw(axes, sheet, group, text_size)
-                _name(axes, sheet, group, metric, verdict, first=place % columns == 0)
+        for below, row in enumerate(contents):
+            for index, group in enumerate(groups):
+                axes = cells[2 * (index // columns) + below, index % columns]
+                _draw(axes, row, group, text_size)
+                _annotate(axes, row, group, metric, verdict, first=index % columns == 0)
         for unused in range(len(groups), columns * blocks):
-            for row in (0, 1):
-                cells[2 * (unused // columns) + row, unused % columns].remove()
+            for below in (0, 1):
+                cells[2 * (unused // columns) + below, unused % columns].remove()
     return figure
 
 
 def _ramped_panels(table: Table) -> list[Panel]:
-    """The panels of the arms that raise α, without the others."""
+    """The panels of the arms with an α schedule."""
     moving = ramped(table)
     if not moving:
-        raise BadInput("over_alpha", "a study with an alpha_schedule", "one in which α does not move")
+        raise BadInput.because("over_alpha", "no arm of the study has an α schedule")
     kept = [(group.title, tuple(arm for arm in group.arms if arm in moving)) for group in panels(table.arms)]
     return [Panel(title=title, arms=arms) for title, arms in kept if arms]
 
 
-def _sheet(table: Table, verdict: Verdict, metric: str, difference: bool, over_alpha: bool) -> _Sheet:
+def _row(table: Table, verdict: Verdict, metric: str, difference: bool, over_alpha: bool) -> _Row:
     curves = table.curves(metric)
     x = np.tile(horizontal(table)[1], (len(table.arms), 1))
     if over_alpha:
@@ -157,103 +154,103 @@ def _sheet(table: Table, verdict: Verdict, metric: str, difference: bool, over_a
     ).arms
     with np.errstate(invalid="ignore"):  # a diverged run is infinite, and so may be its baseline
         runs = curves - curves[0] if difference else curves
-    return _Sheet(
+    return _Row(
         table=table,
         x=x,
         axis="alpha" if over_alpha else horizontal(table)[0],
         runs=np.where(np.isfinite(runs), runs, np.nan),
         bands={band.arm: band for band in found},
-        looks=looks(table.arms),
+        styles=arm_styles(table.arms),
         difference=difference,
     )
 
 
-def _draw(axes: Axes, sheet: _Sheet, group: Panel, text_size: float) -> None:
-    """Runs, bands and means of one panel's arms and the baseline, with names at the lines' ends."""
-    over_alpha = sheet.axis == "alpha"
-    arms = list(group.arms) if sheet.difference or over_alpha else [*group.arms, 0]
-    there = sheet.x[list(group.arms)] if over_alpha else sheet.x
-    left, right = (float(there.min()), float(there.max())) if there.size else (0.0, 1.0)
+def _draw(axes: Axes, row: _Row, group: Panel, text_size: float) -> None:
+    """Draw runs, bands and means of one panel's arms and the baseline, with labels at the ends of lines."""
+    over_alpha = row.axis == "alpha"
+    arms = list(group.arms) if row.difference or over_alpha else [*group.arms, 0]
+    shown = row.x[list(group.arms)] if over_alpha else row.x
+    left, right = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
     span = right - left or 1.0
-    axes.set_ylim(*sheet.limits())
+    axes.set_ylim(*row.limits())
     axes.set_xlim(left - 0.02 * span, right + 0.02 * span)
-    if sheet.difference:
+    if row.difference:
         axes.axhline(0, color=INK, linewidth=1.2, zorder=2)
     names, ends, colors = [], [], []
-    labels = arm_labels([sheet.table.arms[arm] for arm in arms])
+    labels = arm_labels([row.table.arms[arm] for arm in arms])
     for order, arm in enumerate(arms):
-        name = sheet.table.arms[arm].name
-        look, band = sheet.looks[name], sheet.bands[name]
+        name = row.table.arms[arm].name
+        style, band = row.styles[name], row.bands[name]
         _runs(
             axes,
-            sheet.x[arm],
-            sheet.runs[arm],
-            look,
-            opacity=max(0.06, min(0.3, 12 / (len(arms) * len(sheet.table.seeds)))),
+            row.x[arm],
+            row.runs[arm],
+            style,
+            opacity=max(0.06, min(0.3, 12 / (len(arms) * len(row.table.seeds)))),
         )
-        shift = 0.01 * span * (order - (len(arms) - 1) / 2) if sheet.difference and band.kind == "bars" else 0.0
-        _band(axes, sheet.at(arm, band.steps) + shift, band, look)
+        shift = 0.01 * span * (order - (len(arms) - 1) / 2) if row.difference and band.kind == "bars" else 0.0
+        _band(axes, row.at(arm, band.steps) + shift, band, style)
         if band.n:
-            x = sheet.at(arm, band.curve_steps)
-            axes.plot(x, band.curve, gid=name, **_thick(look))
+            x = row.at(arm, band.curve_steps)
+            axes.plot(x, band.curve, gid=name, **_thick(style))
             if len(x):
                 names.append(labels[order])
                 ends.append((float(x[-1]), float(band.curve[-1])))
-                colors.append(readable(look.color))
-    if sheet.difference and there.size:
+                colors.append(readable(style.color))
+    if row.difference and shown.size:
         names, ends, colors = [*names, "baseline"], [*ends, (right, 0.0)], [*colors, INK]
     end_labels(axes, ends, names, colors, size=text_size - 1)
 
 
-def _thick(look: Look) -> dict[str, Any]:
-    style = (0, (3.2, 1.4)) if look.dashed else "-"
-    return {"color": look.color, "linewidth": 1.7, "linestyle": style, "zorder": 4}
+def _thick(style: ArmStyle) -> dict[str, Any]:
+    dashes = (0, (3.2, 1.4)) if style.dashed else "-"
+    return {"color": style.color, "linewidth": 1.7, "linestyle": dashes, "zorder": 4}
 
 
-def _runs(axes: Axes, x: Floats, runs: Floats, look: Look, *, opacity: float) -> None:
+def _runs(axes: Axes, x: Floats, runs: Floats, style: ArmStyle, *, opacity: float) -> None:
     from matplotlib.collections import LineCollection
 
     lines = [np.column_stack([x, run])[~np.isnan(run)] for run in runs if not np.isnan(run).all()]
-    thin = LineCollection(lines, colors=look.color, linewidths=0.5, alpha=opacity, zorder=3)
+    thin = LineCollection(lines, colors=style.color, linewidths=0.5, alpha=opacity, zorder=3)
     axes.add_collection(thin, autolim=False)
 
 
-def _band(axes: Axes, x: Floats, band: ArmBand, look: Look) -> None:
-    there = np.isfinite(band.low) & np.isfinite(band.high)
-    if not there.any():
+def _band(axes: Axes, x: Floats, band: ArmBand, style: ArmStyle) -> None:
+    finite = np.isfinite(band.low) & np.isfinite(band.high)
+    if not finite.any():
         return
-    low, high = band.low[there], band.high[there]
+    low, high = band.low[finite], band.high[finite]
     if band.kind == "ribbon":
-        axes.fill_between(x[there], low, high, color=look.color, alpha=0.25, linewidth=0, zorder=2.5)
+        axes.fill_between(x[finite], low, high, color=style.color, alpha=0.25, linewidth=0, zorder=2.5)
     else:
-        axes.vlines(x[there], low, high, color=look.color, linewidth=1.0, alpha=0.75, zorder=3.5)
+        axes.vlines(x[finite], low, high, color=style.color, linewidth=1.0, alpha=0.75, zorder=3.5)
 
 
-def _name(axes: Axes, sheet: _Sheet, group: Panel, metric: str, verdict: Verdict, *, first: bool) -> None:
-    """Title, axis labels and the better side; only the first column says what is measured."""
+def _annotate(axes: Axes, row: _Row, group: Panel, metric: str, verdict: Verdict, *, first: bool) -> None:
+    """Write title, axis labels and the better side; only the first column has a vertical axis label."""
     from matplotlib.ticker import MaxNLocator
 
-    if sheet.difference:
-        axes.set_xlabel(axis_name(sheet.axis))
+    if row.difference:
+        axes.set_xlabel(axis_name(row.axis))
     else:
         axes.set_title(group.title)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=sheet.axis != "alpha"))
-    if not sheet.difference:
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=row.axis != "alpha"))
+    if not row.difference:
         axes.tick_params(labelbottom=False)
     if not first:
         axes.tick_params(labelleft=False)
     else:
-        axes.set_ylabel("arm − baseline" if sheet.difference else metric_name(metric))
-    if sheet.difference and metric == drawable(sheet.table, verdict.metric):
-        sides(axes, verdict.direction)
+        axes.set_ylabel("arm − baseline" if row.difference else metric_name(metric))
+    if row.difference and metric == drawable(row.table, verdict.metric):
+        mark_sides(axes, verdict.direction)
 
 
-def _small_print(sheet: _Sheet) -> str:
-    """What lines and bands are."""
-    labels = [band.label for band in sheet.bands.values()]
-    said = max(sorted(set(labels)), key=labels.count, default="")
-    others = "; arms with failed runs have fewer" if len(set(labels)) > 1 else ""
+def _footnote(row: _Row) -> str:
+    """Explanation of lines and bands."""
+    labels = [band.label for band in row.bands.values()]
+    label = max(sorted(set(labels)), key=labels.count, default="")
+    others = "; fewer in arms with failed runs" if len(set(labels)) > 1 else ""
     return (
-        "Thin: single runs. Thick: mean of an arm's complete runs. Lower axes: difference to the baseline's run of the "
-        f"same seed. {said[:1].upper()}{said[1:]}{others}."
+        "Thin lines: individual runs. Thick lines: mean of each arm's complete runs. Lower axes: difference from the "
+        f"baseline's run of the same seed. {label[:1].upper()}{label[1:]}{others}."
     )

@@ -1,12 +1,9 @@
-"""Direct labels: names at the ends of lines, spread so that none lies on another.
-
-Knows positions and text; knows nothing of curves or estimates.
-"""
+"""Direct labels: names at the ends of lines, moved apart so that they do not overlap."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,35 +15,35 @@ from crossnorm.stats import ArmInfo
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["arm_labels", "end_labels", "room", "shortened", "sides", "spread"]
+__all__ = ["arm_labels", "end_labels", "label_width", "mark_sides", "shortened", "spread"]
 
 _LONGEST = 18
 
 
 def arm_labels(arms: Sequence[ArmInfo]) -> list[str]:
-    """What to write at each arm's line: its dose where that tells the arms apart, else its name, shortened."""
-    doses = [dose(arm.alpha) if arm.variant is not None and arm.alpha else "" for arm in arms]
+    """Label of each arm's line: its dose if that is unique in the panel, else its shortened name."""
+    doses = [f"α = {dose(arm.alpha)}" if arm.variant is not None and arm.alpha else "" for arm in arms]
     return [
         text if text and doses.count(text) == 1 else shortened(arm.name) for arm, text in zip(arms, doses, strict=True)
     ]
 
 
 def shortened(name: str) -> str:
-    """The name on one line, cut where it would take more room than its curve."""
+    """The name on one line, at most 18 characters."""
     line = " ".join(name.split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1].rstrip() + "…"
 
 
-def room(texts: Iterable[str]) -> float:
-    """Inches beside the axes that the longest of these labels needs, at 8 points of text."""
+def label_width(texts: Iterable[str]) -> float:
+    """Width in inches of the longest of these labels, at 8 points of text."""
     return 0.2 + 0.064 * max((len(line) for text in texts for line in text.splitlines()), default=0)
 
 
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> NDArray[np.float64]:
-    """Positions nearest to the given ones (least squares) that keep their order and lie ``gap`` apart in [low, high].
+    """Nearest positions (least squares) in [low, high] with the same order and at least ``gap`` between neighbors.
 
-    With y sorted and z_i = y_i - i·gap this is isotonic regression of z, clipped; solved by pooling neighbours.
-    Where the labels do not fit the gap shrinks until they do.
+    With y sorted and z_i = y_i - i·gap this is isotonic regression of z, clipped, by pooling adjacent violators. The
+    gap shrinks if the labels do not fit.
     """
     wanted = np.asarray(positions, dtype=np.float64)
     count = len(wanted)
@@ -71,9 +68,9 @@ def spread(positions: Sequence[float], gap: float, low: float, high: float) -> N
 def end_labels(
     axes: Axes, ends: Sequence[tuple[float, float]], texts: Sequence[str], colors: Sequence[str], *, size: float
 ) -> None:
-    """Write ``texts`` right of the axes, each joined by a dotted grey leader to its line's end (x, y in data units).
+    """Write ``texts`` right of the axes, each with a dotted gray leader to its line's end (x, y in data units).
 
-    The axes' limits and place must be final; room for the labels must have been left beside them.
+    The limits and position of the axes must be final, with space for the labels beside them.
     """
     to_axes = axes.transData + axes.transAxes.inverted()
     points = [to_axes.transform(end) for end in ends]
@@ -94,7 +91,7 @@ def end_labels(
             color=color,
             fontsize=size,
             annotation_clip=False,
-            # Grey and dotted, so that nobody takes it for the line going on where that ends early.
+            # Gray and dotted, so that it is not mistaken for a part of the line.
             arrowprops={
                 "arrowstyle": "-",
                 "color": MUTED,
@@ -106,10 +103,10 @@ def end_labels(
         )
 
 
-def sides(axes: Axes, direction: str) -> None:
-    """Name the better and the worse side of a difference's zero line, in the corners of the axes."""
+def mark_sides(axes: Axes, direction: str) -> None:
+    """Label the better and the worse side of a difference's zero line, in the corners of the axes."""
     above, below = better_side(direction)
+    look: dict[str, Any] = {"ha": "left", "color": MUTED, "fontstyle": "italic", "zorder": 6}
+    backed = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.8}
     for text, height, side in ((above, 0.985, "top"), (below, 0.015, "bottom")):
-        axes.text(
-            0.012, height, text, transform=axes.transAxes, va=side, ha="left", color=MUTED, fontstyle="italic", zorder=6
-        )
+        axes.text(0.012, height, text, transform=axes.transAxes, va=side, bbox=backed, **look)

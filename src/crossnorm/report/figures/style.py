@@ -1,7 +1,4 @@
-"""The one style of every picture: sizes, ink, and the colour of each arm.
-
-Knows the names and doses of arms; knows nothing of curves, estimates or files' contents.
-"""
+"""The style of all figures: sizes, text, and the color, dash and marker of each arm."""
 
 from __future__ import annotations
 
@@ -24,14 +21,14 @@ __all__ = [
     "INK",
     "MUTED",
     "WIDTHS",
+    "ArmStyle",
     "FigureStyle",
-    "Look",
+    "arm_styles",
     "depth_color",
-    "family_look",
-    "looks",
     "readable",
     "save",
     "styled",
+    "variant_style",
     "width_of",
 ]
 
@@ -42,28 +39,28 @@ FORMATS = ("png", "svg", "pdf")
 """File formats of figures."""
 
 INK, MUTED, GRID = "#1b1f24", "#68707a", "#e3e6ea"
-_DARK_INK, _GREY = "#e8eaed", "#9aa0a6"
+_DARK_INK, _GRAY = "#e8eaed", "#9aa0a6"
 
-# Perceptually uniform maps, cut where they would vanish into a white (black) page.
+# Perceptually uniform color maps, and the ranges that are visible on a light and on a dark page.
 _SCALES = (
     ("plasma", (0.10, 0.74), (0.42, 0.95)),
     ("viridis", (0.12, 0.76), (0.40, 0.97)),
     ("inferno", (0.35, 0.80), (0.45, 0.92)),
     ("cividis", (0.05, 0.70), (0.40, 0.98)),
 )
-# Okabe and Ito (2008), without yellow and black: arms that have no dose to order them.
+# Okabe and Ito (2008), without yellow and black: for arms without a dose.
 _NOMINAL = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """How one arm is drawn, everywhere.
+class ArmStyle:
+    """How an arm is drawn in figures and charts.
 
     Attributes:
         color: ``#rrggbb`` on a light page.
         dark: ``#rrggbb`` on a dark page.
         dashed: True for controls.
-        marker: matplotlib's marker, one per family of arms, so that colour is never the only sign.
+        marker: matplotlib marker, one per variant, so that color is never the only cue.
     """
 
     color: str
@@ -74,7 +71,7 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class FigureStyle:
-    """How figures are printed.
+    """Size and format of figures.
 
     Args:
         width: Inches, or the name of a size: "page" (7.0) or "column" (3.4).
@@ -82,7 +79,7 @@ class FigureStyle:
         formats: Of "png", "svg" and "pdf"; text stays text in SVG and PDF.
 
     Raises:
-        BadInput: A width outside 2.5 to 20, another text size or format.
+        BadInput: The width, text size or format is not allowed.
     """
 
     width: float | str = "page"
@@ -90,10 +87,10 @@ class FigureStyle:
     formats: tuple[str, ...] = ("png",)
 
     def __post_init__(self) -> None:
-        """Judge everything before anything is drawn."""
+        """Validate all fields before drawing."""
         width_of(self.width)
         if not 5 <= self.font_size <= 20:
-            raise BadInput("font size", "5 to 20 points", self.font_size)
+            raise BadInput("font_size", "5 to 20 points", self.font_size)
         for name in self.formats:
             if name not in FORMATS:
                 raise unknown_name("format", name, FORMATS)
@@ -102,49 +99,48 @@ class FigureStyle:
 
 
 def width_of(size: str | float) -> float:
-    """Width in inches of a named size, or the inches themselves.
+    """Width in inches of ``"column"``, ``"page"`` or a number of inches.
 
     Raises:
-        BadInput: the size is neither ``column`` nor ``page`` nor 2.5 to 20 inches.
+        BadInput: The size is neither of these names nor between 2.5 and 20 inches.
     """
     if isinstance(size, str):
         if size not in WIDTHS:
             raise unknown_name("size", size, WIDTHS)
         return WIDTHS[size]
     if not 2.5 <= size <= 20:
-        raise BadInput("width", "2.5 to 20 inches, column or page", size)
+        raise BadInput("width", "column, page, or 2.5 to 20 inches", size)
     return float(size)
 
 
-def looks(arms: Sequence[ArmInfo]) -> dict[str, Look]:
-    """The look of every arm by name: baseline in ink, a colour scale over α per variant, controls muted and dashed.
+def arm_styles(arms: Sequence[ArmInfo]) -> dict[str, ArmStyle]:
+    """The style of every arm by name: a black baseline, a color scale over α per variant, dashed gray-mixed controls.
 
-    The first arm is the baseline. Within a variant colour follows α, so that neighbours in dose are neighbours
-    in colour; a control takes the colour its arm has at the same α, mixed with grey.
+    The first arm is the baseline. A control has the color of its arm, mixed with gray.
     """
     baseline, rest = arms[0], arms[1:]
     controls = {arm.control for arm in rest if arm.control is not None} - {baseline.name}
     families = list(dict.fromkeys(_family(arm) for arm in rest if arm.name not in controls))
-    result = {baseline.name: Look(color=INK, dark=_DARK_INK, marker="s")}
+    result = {baseline.name: ArmStyle(color=INK, dark=_DARK_INK, marker="s")}
     for arm in rest:
         if arm.name not in controls:
-            result[arm.name] = _look(arm, [other for other in rest if _family(other) == _family(arm)], families)
+            result[arm.name] = _arm_style(arm, [other for other in rest if _family(other) == _family(arm)], families)
     for arm in rest:
         if arm.name in controls:
             owner = next(other for other in rest if other.control == arm.name)
-            result[arm.name] = _muted(result.get(owner.name, Look(color=_GREY, dark=_GREY)))
+            result[arm.name] = _muted(result.get(owner.name, ArmStyle(color=_GRAY, dark=_GRAY)))
     return result
 
 
-def family_look(place: int, *, control: bool = False) -> Look:
-    """The look of a whole variant, the ``place``-th of its study, or of its control: one colour out of its scale."""
-    name, light, dark = _SCALES[place % len(_SCALES)]
-    look = Look(color=_pick(name, light, 0.35), dark=_pick(name, dark, 0.35), marker="oD^vP"[place % 5])
-    return _muted(look) if control else look
+def variant_style(index: int, *, control: bool = False) -> ArmStyle:
+    """The style of the ``index``-th variant of a study, or of its control: one color of its scale."""
+    name, light, dark = _SCALES[index % len(_SCALES)]
+    style = ArmStyle(color=_pick(name, light, 0.35), dark=_pick(name, dark, 0.35), marker="oD^vP"[index % 5])
+    return _muted(style) if control else style
 
 
 def depth_color(position: float) -> str:
-    """The colour of a place in the depth of a model, from 0 (its input) to 1."""
+    """The color of a relative depth in a model, from 0 (input) to 1 (output)."""
     name, light, _ = _SCALES[1]
     return _pick(name, light, position)
 
@@ -153,17 +149,17 @@ def _family(arm: ArmInfo) -> tuple[str | None, str | None]:
     return arm.variant, arm.site
 
 
-def _look(arm: ArmInfo, family: Sequence[ArmInfo], families: Sequence[tuple[str | None, str | None]]) -> Look:
-    place = families.index(_family(arm))
-    marker = "oD^vP"[place % 5]
+def _arm_style(arm: ArmInfo, family: Sequence[ArmInfo], families: Sequence[tuple[str | None, str | None]]) -> ArmStyle:
+    index = families.index(_family(arm))
+    marker = "oD^vP"[index % 5]
     if arm.alpha is None:
         color = _NOMINAL[family.index(arm) % len(_NOMINAL)]
-        return Look(color=color, dark=color, marker=marker)
+        return ArmStyle(color=color, dark=color, marker=marker)
     doses = [other.alpha for other in family if other.alpha is not None]
     low, high = min(doses), max(doses)
     position = (arm.alpha - low) / (high - low) if high > low else 0.6
-    name, light, dark = _SCALES[place % len(_SCALES)]
-    return Look(color=_pick(name, light, position), dark=_pick(name, dark, position), marker=marker)
+    name, light, dark = _SCALES[index % len(_SCALES)]
+    return ArmStyle(color=_pick(name, light, position), dark=_pick(name, dark, position), marker=marker)
 
 
 def _pick(scale: str, span: tuple[float, float], position: float) -> str:
@@ -173,8 +169,8 @@ def _pick(scale: str, span: tuple[float, float], position: float) -> str:
     return to_hex(colormaps[scale](span[0] + position * (span[1] - span[0])))
 
 
-def _muted(look: Look) -> Look:
-    return Look(color=_mix(look.color, _GREY), dark=_mix(look.dark, _GREY), dashed=True, marker="X")
+def _muted(style: ArmStyle) -> ArmStyle:
+    return ArmStyle(color=_mix(style.color, _GRAY), dark=_mix(style.dark, _GRAY), dashed=True, marker="X")
 
 
 def _mix(first: str, second: str) -> str:
@@ -185,7 +181,7 @@ def _mix(first: str, second: str) -> str:
 
 
 def readable(color: str) -> str:
-    """``color`` darkened until text in it can be read on white (contrast 4.5, WCAG 2.2)."""
+    """``color`` darkened until text is readable on white (contrast 4.5, WCAG 2.2)."""
     from matplotlib.colors import to_hex, to_rgb
 
     rgb = to_rgb(color)
@@ -200,7 +196,7 @@ def _luminance(rgb: tuple[float, float, float]) -> float:
 
 
 def styled(text_size: float = 8.0) -> AbstractContextManager[None]:
-    """A block inside which figures are made in the project's style, text of the given size in points."""
+    """Context manager with the project's matplotlib settings, for a text size in points."""
     from matplotlib import rc_context
 
     return rc_context(_settings(text_size))
@@ -244,15 +240,15 @@ def _settings(text_size: float) -> Any:
 
 
 def save(figure: Figure, path: Path, *, dpi: int = 200) -> None:
-    """Write ``figure`` as PNG, SVG or PDF, by the name's ending; the file appears whole or not at all.
+    """Write ``figure`` as PNG, SVG or PDF, by the file's suffix, atomically.
 
     The same figure gives the same bytes: no date, no random identifiers. Text stays text in SVG and PDF.
     """
     import matplotlib
 
-    endings = tuple(f".{name}" for name in FORMATS)
-    if path.suffix not in endings:
-        raise unknown_name(f"{path}: the file's ending", path.suffix, endings)
+    suffixes = tuple(f".{name}" for name in FORMATS)
+    if path.suffix not in suffixes:
+        raise unknown_name(f"{path}: suffix", path.suffix, suffixes)
     dated: Any = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
     options: Any = {"svg.hashsalt": "crossnorm", "svg.fonttype": "none", "pdf.fonttype": 42}
     with matplotlib.rc_context(options), atomic_path(path) as temporary:

@@ -1,4 +1,4 @@
-"""The gallery of ``crossnorm picture``: images as matrices, normalised and multiplied, and attention heads.
+"""The gallery of ``crossnorm picture``: products of images as matrices, and attention heads.
 
 Figures of studies are in ``report.figures``.
 """

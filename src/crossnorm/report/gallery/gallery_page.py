@@ -1,7 +1,4 @@
-"""A gallery of pictures with captions: one file that holds them all.
-
-Knows figures and text; knows nothing of what they show.
-"""
+"""The gallery page: figures with captions in one HTML file."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ __all__ = ["Exhibit", "write_gallery"]
 
 @dataclass(frozen=True, kw_only=True)
 class Exhibit:
-    """A picture file with its heading, its caption's paragraphs, and what it shows in words for who cannot see it."""
+    """An image file with its heading, paragraphs of its caption, and alternative text."""
 
     file: Path
     title: str
@@ -27,7 +24,7 @@ class Exhibit:
 
 
 def write_gallery(path: Path, title: str, lead: Sequence[str], exhibits: Sequence[Exhibit]) -> None:
-    """Write a page with every picture inside it."""
+    """Write a page with all images embedded."""
     shown = [(exhibit, base64.b64encode(exhibit.file.read_bytes()).decode()) for exhibit in exhibits]
     html = (
         environment()

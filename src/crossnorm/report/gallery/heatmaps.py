@@ -1,7 +1,4 @@
-"""Matrices as pictures: two factors with their products, and the heads of an attention layer.
-
-Knows arrays and looks; knows nothing of models or files.
-"""
+"""Matrices as images: two factors with their products, and the heads of an attention layer."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossnorm.report.figures.style import INK, MUTED, styled
+from crossnorm.report.formatting import number
 from crossnorm.report.gallery.matrix_products import PRODUCTS, products
 
 if TYPE_CHECKING:
@@ -23,19 +21,19 @@ __all__ = ["HeadValues", "heads_figure", "products_figure"]
 
 Floats = NDArray[np.float64]
 
-_GREY, _BRIGHT, _DIVERGING = "gray", "magma", "RdBu_r"
+_GRAY, _BRIGHT, _DIVERGING = "gray", "magma", "RdBu_r"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeadValues:
-    """One head on one input.
+    """One attention head on one input.
 
     Args:
         weights: Attention A (queries, tokens).
         value: V (tokens, channels).
-        mixed: S(V), likewise.
+        mixed: S(V) (tokens, channels).
         plain: A·V (queries, channels).
-        crossed: A·S(V), likewise.
+        crossed: A·S(V) (queries, channels).
     """
 
     weights: Floats
@@ -46,7 +44,7 @@ class HeadValues:
 
 
 def products_figure(left: Floats, right: Floats, *, temperature: float) -> Figure:
-    """The two factors and their four products, each stretched to its own smallest and largest value."""
+    """The two factors and their four products, each on a color scale from its minimum to its maximum."""
     from matplotlib.figure import Figure
 
     with styled(9):
@@ -57,14 +55,14 @@ def products_figure(left: Floats, right: Floats, *, temperature: float) -> Figur
             (cells[0, 0], left, "A, the left factor"),
             (cells[1, 0], right, "B, the right factor"),
         ):
-            _picture(axes, picture, title, "", _GREY, (0.0, 1.0))
+            _picture(axes, picture, title, "", _GRAY, (0.0, 1.0))
         found = products(left, right, temperature)
         for axes, (name, product) in zip(cells[:, 1:].flat, PRODUCTS.items(), strict=True):
             picture = found[name]
             reach = float(np.abs(picture).max()) or 1.0
             limits = (-reach, reach) if product.signed else (float(picture.min()), float(picture.max()))
             formula = product.formula.replace("τ ", f"{temperature:g} ")
-            span = f"{formula}     {_said(picture.min())} to {_said(picture.max())}"
+            span = f"{formula}     {number(picture.min())} to {number(picture.max())}"
             _picture(axes, picture, product.title, span, _DIVERGING if product.signed else _BRIGHT, limits)
     return figure
 
@@ -78,9 +76,9 @@ def _picture(axes: Axes, picture: Floats, title: str, under: str, colors: str, l
 
 
 def heads_figure(heads: Sequence[HeadValues], shown: Floats | None) -> Figure:
-    """A row per head: attention map A, V, S(V), and the outcomes A·V and A·S(V); above them the input, if it is one.
+    """One row per head: A, V, S(V), A·V and A·S(V), with the input in the first row if it is an image.
 
-    V, A·V and A·S(V) share no scale; each of V and A·V is symmetric about 0, S(V) and A·S(V) begin at 0.
+    Each matrix has its own color scale: symmetric about 0 for V and A·V, from 0 for the others.
     """
     from matplotlib.figure import Figure
 
@@ -95,8 +93,8 @@ def heads_figure(heads: Sequence[HeadValues], shown: Floats | None) -> Figure:
         )  # fmt: skip
         if shown is not None:
             axes = figure.add_subplot(grid[0, 0])
-            axes.imshow(shown, cmap=_GREY, interpolation="nearest")
-            axes.set_title("the input")
+            axes.imshow(shown, cmap=_GRAY, interpolation="nearest")
+            axes.set_title("input")
             _bare(axes)
         for row, head in enumerate(heads):
             parts = (head.weights, head.value, head.mixed, head.plain, head.crossed)
@@ -117,12 +115,8 @@ def _matrix(axes: Axes, matrix: Floats, *, about_zero: bool) -> None:
         matrix, cmap=_DIVERGING if about_zero else _BRIGHT, vmin=limits[0], vmax=limits[1], aspect="auto",
         interpolation="nearest",
     )  # fmt: skip
-    axes.set_xlabel(f"{_said(matrix.min())} to {_said(matrix.max())}", fontsize=7, color=MUTED, labelpad=2)
+    axes.set_xlabel(f"{number(matrix.min())} to {number(matrix.max())}", fontsize=7, color=MUTED, labelpad=2)
     _bare(axes)
-
-
-def _said(value: float) -> str:
-    return f"{value:.3g}".replace("-", "−")
 
 
 def _bare(axes: Axes) -> None:

@@ -1,7 +1,4 @@
-"""Products of two matrices whose factors are normalised first: the idea that cross-normalisation came from.
-
-Knows arrays of numbers; knows nothing of pictures, attention or models.
-"""
+"""Products of two matrices with normalized factors: the idea behind cross-normalization."""
 
 from __future__ import annotations
 
@@ -17,11 +14,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """A way to multiply: its name, what is done, in one sentence, and whether 0 is its middle."""
+    """A kind of product: its title, formula, a sentence about it, and whether 0 is the middle of its color scale."""
 
     title: str
     formula: str
-    said: str
+    text: str
     signed: bool = False
 
 
@@ -29,30 +26,29 @@ PRODUCTS: dict[str, Product] = {
     "plain": Product(
         title="plain",
         formula="A · B",
-        said="The product of the two pictures as they are: each of its rows is a sum of rows of B, weighted by a row "
-        "of A.",
+        text="The product of the two images: each of its rows is a sum of rows of B, weighted by a row of A.",
     ),
     "rows": Product(
-        title="rows of the left normalised",
+        title="left rows normalized",
         formula="softmax(τ A) · B",
-        said="Each row of A is turned into weights that sum to 1, so each row of the product is a mean of rows of B: "
-        "this is what attention does to its values.",
+        text="Each row of A becomes weights that sum to 1, so each row of the product is a weighted mean of rows of B. "
+        "Attention does this to its values.",
     ),
     "cross": Product(
-        title="cross-normalised",
+        title="cross-normalized",
         formula="softmax(τ A) · softmaxᵀ(τ B)",
-        said="Each column of B is turned into weights that sum to 1 as well: now both factors are normalised along the "
-        "axis that the product sums over. This is the request's change of attention.",
+        text="Each column of B becomes weights that sum to 1 as well, so both factors are normalized along the axis "
+        "that the product sums over. Cross-normalization does this to attention.",
     ),
     "signed": Product(
         title="signed",
         formula="±A · ±B",
-        said="Both pictures are stretched to run from −1 to 1 first, so that dark meets dark as bright meets bright; "
-        "blue is below 0, red above.",
+        text="Both images are first scaled to [−1, 1], so that two dark pixels count as much as two bright ones. Blue "
+        "is below 0, red is above.",
         signed=True,
     ),
 }
-"""Every way, in the order of the gallery."""
+"""All products, in the order of the gallery."""
 
 
 def softmax_rows(x: Floats) -> Floats:
@@ -67,18 +63,18 @@ def softmax_columns(x: Floats) -> Floats:
 
 
 def signed(x: Floats) -> Floats:
-    """2 (x - min) / (max - min) - 1 over the whole matrix; 0 where it is constant."""
+    """2 (x - min) / (max - min) - 1 over the whole matrix; 0 if it is constant."""
     low, high = float(x.min()), float(x.max())
     return 2 * (x - low) / (high - low) - 1 if high > low else np.zeros_like(x)
 
 
 def products(left: Floats, right: Floats, temperature: float) -> dict[str, Floats]:
-    """The product of every way, by its name in `PRODUCTS`.
+    """All products, by name in `PRODUCTS`.
 
     Args:
         left: A, (rows, inner), values 0 to 1.
         right: B, (inner, columns), values 0 to 1.
-        temperature: τ; the larger, the more a softmax picks single pixels.
+        temperature: τ; larger values concentrate the softmax on single pixels.
     """
     weights = softmax_rows(temperature * left)
     return {

@@ -1,7 +1,4 @@
-"""Grey pictures as matrices: generated ones, and the user's own files.
-
-Knows formulas and picture files; knows nothing of what is done with the matrices.
-"""
+"""Grayscale images as matrices: generated ones, and the user's own files."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 def generated(size: int) -> dict[str, tuple[Floats, Floats]]:
-    """Pairs of (size, size) pictures with values 0 to 1, by title."""
+    """Pairs of (size, size) images with values 0 to 1, by title."""
     y, x = np.mgrid[0:size, 0:size] / (size - 1)
     rings = 0.5 + 0.5 * np.cos(42 * np.hypot(x - 0.42, y - 0.55))
     waves = 0.5 + 0.5 * np.sin(2 * np.pi * (4 * x + 7 * y**1.5))
@@ -33,7 +30,7 @@ def generated(size: int) -> dict[str, tuple[Floats, Floats]]:
 
 
 def _clouds(size: int, seed: int) -> Floats:
-    """Smooth noise whose spectrum falls like 1/f², 0 to 1."""
+    """Smooth noise with a 1/f² spectrum, scaled to [0, 1]."""
     noise = np.random.default_rng(seed).standard_normal((size, size))
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None, :])
     frequency[0, 0] = np.inf
@@ -43,10 +40,10 @@ def _clouds(size: int, seed: int) -> Floats:
 
 
 def read_picture(path: Path, size: int) -> Floats:
-    """A picture file in grey, its middle square at (size, size), values 0 to 1.
+    """The central square of an image file in grayscale, (size, size), values 0 to 1.
 
     Raises:
-        BadInput: No such file, or not a picture.
+        BadInput: The file cannot be read, or is not an image.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -54,7 +51,7 @@ def read_picture(path: Path, size: int) -> Floats:
         with Image.open(path) as opened:
             square = ImageOps.fit(opened.convert("L"), (size, size))
     except UnidentifiedImageError:
-        raise BadInput(str(path), "a picture such as PNG or JPEG", "a file that is none") from None
+        raise BadInput.because(str(path), "not an image file", "Use PNG or JPEG, for example.") from None
     except OSError as error:
-        raise BadInput(str(path), "a readable picture", error.strerror or str(error)) from None
+        raise BadInput.because(str(path), f"cannot read the image: {error.strerror or error}") from None
     return np.asarray(square, dtype=np.float64) / 255

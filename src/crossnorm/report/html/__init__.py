@@ -1,4 +1,4 @@
-"""HTML: the one-file report, the live page and its server, and what a notebook displays.
+"""The report as HTML: the one-file page, the live page with its server, and notebook fragments.
 
-The templates are in ``report/templates``.
+Templates are in ``report/templates``.
 """

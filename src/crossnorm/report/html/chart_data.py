@@ -1,7 +1,4 @@
-"""What the page's charts draw, as plain data: curves, bands, trend and pairing, thinned and rounded.
-
-Knows a table and a verdict; knows nothing of HTML or of the drawing library.
-"""
+"""Data of the page's charts: curves, bands, trends and pairing, thinned and rounded."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from numpy.typing import NDArray
 
 from crossnorm.report.figures.alpha_trend import Series, series
 from crossnorm.report.figures.arm_groups import POSITIONS, controls_of, declared, drawable, metrics_of, panels, spaced
-from crossnorm.report.figures.style import looks
+from crossnorm.report.figures.style import arm_styles
 from crossnorm.report.formatting import axis_name, metric_name
 from crossnorm.stats import ArmBand, Table, Verdict, bands, pairing_diagnostics
 
@@ -23,25 +20,25 @@ __all__ = ["chart_data", "rounded"]
 
 Floats = NDArray[np.float64]
 
-_NUMBERS = 120_000  # of single runs on one page: about 1 MB, beside 4.8 MB of drawing library
-_MEANS, _FEWEST_MEANS = 80, 30  # evaluations of one mean, and of one in a study of very many curves
-_BANDED, _FEWEST_BANDED = 40, 12  # evaluations at which a ribbon is drawn, likewise
-_CURVES = 180  # arms × metrics from which on all but the decided metric are drawn at fewer evaluations
-_SHOWN = 12  # arms visible at first
+_NUMBERS = 120_000  # most values of individual runs on one page, about 1 MB (plotly.js: 4.8 MB)
+_MEANS, _FEWEST_MEANS = 80, 30  # most evaluations of a mean curve, and the least they are reduced to
+_BANDED, _FEWEST_BANDED = 40, 12  # evaluations of a ribbon, likewise
+_CURVES = 180  # arms × metrics above which all but the primary metric have fewer evaluations
+_SHOWN = 12  # arms that are visible initially
 
 
 def chart_data(table: Table, verdict: Verdict) -> dict[str, Any]:
-    """Everything the charts need, JSON-ready: no NaN, no infinity, no more numbers than the eye can use.
+    """All data of the charts, ready for JSON: no NaN and no infinity.
 
-    Single runs are cut to evenly spaced evaluations, first and last always among them, when a study is so large
-    that the page would pass 7 MB, and so are means beyond 80 evaluations. The metric that decides keeps the most.
-    What many bands share, the places of their evaluations and their labels, stands once in ``places`` and ``labels``.
+    Individual runs are thinned to evenly spaced evaluations, first and last included, if the page would exceed 7 MB;
+    means are thinned above 80 evaluations. The primary metric keeps the most. Positions and labels that several bands
+    share are stored once, in ``places`` and ``labels``.
     """
     metrics, axes = metrics_of(table), _axes(table)
     columns = len(table.arms) * len(table.seeds) * (len(metrics) + len(axes))
     kept = spaced(len(table.steps), max(10, _NUMBERS // max(1, columns)))
     decided = drawable(table, verdict.metric) if metrics else None
-    if decided not in metrics:  # where every run diverged at once, other metrics alone have curves
+    if decided not in metrics:  # every run diverged at once: only other metrics have curves
         decided = None
     crowd = max(1.0, len(table.arms) * len(metrics) / _CURVES)
     shared = _Shared()
@@ -73,19 +70,19 @@ def chart_data(table: Table, verdict: Verdict) -> dict[str, Any]:
 
 
 def rounded(values: Iterable[float], digits: int = 5) -> list[float | None]:
-    """Values to so many significant digits; None for what is not finite."""
+    """Values rounded to ``digits`` significant digits; None if not finite."""
     return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in map(float, values)]
 
 
 def _arms(table: Table) -> list[dict[str, Any]]:
-    appearance, controls = looks(table.arms), controls_of(table.arms)
+    styles, controls = arm_styles(table.arms), controls_of(table.arms)
     first = {table.arms[0].name, *(arm.name for arm in table.arms[1:_SHOWN])}
     return [
         {
             "name": arm.name,
-            "color": appearance[arm.name].color,
-            "dark": appearance[arm.name].dark,
-            "dashed": appearance[arm.name].dashed,
+            "color": styles[arm.name].color,
+            "dark": styles[arm.name].dark,
+            "dashed": styles[arm.name].dashed,
             "control": arm.name in controls,
             "shown": len(table.arms) <= _SHOWN or arm.name in first,
         }
@@ -94,20 +91,20 @@ def _arms(table: Table) -> list[dict[str, Any]]:
 
 
 def _axes(table: Table) -> list[str]:
-    """Stored positions that move along with training in some run."""
+    """The stored positions that change during some run."""
     moving = []
     for name in POSITIONS:
         values = table.metrics.get(name)
         if values is None or values.shape[-1] < 2:
             continue
         moves = np.diff(values, axis=-1)
-        if bool((np.isfinite(moves) & (moves != 0)).any()):  # nan: an evaluation still to come
+        if bool((np.isfinite(moves) & (moves != 0)).any()):  # nan: not evaluated yet
             moving.append(name)
     return moving
 
 
 def _axis(table: Table, name: str, kept: Sequence[int]) -> dict[str, Any]:
-    """Positions: ``shared`` (steps,) where all runs agree, else ``runs`` (arms, seeds, kept) and ``mean`` by arm."""
+    """Positions: ``shared`` (steps,) if all runs agree, else ``runs`` (arms, seeds, kept) and ``mean`` by arm."""
     if name == "step":
         return {"label": axis_name(name), "shared": list(table.steps)}
     values = table.curves(name)
@@ -123,7 +120,7 @@ def _axis(table: Table, name: str, kept: Sequence[int]) -> dict[str, Any]:
 
 
 def _mean_over_seeds(values: Floats) -> Floats:
-    """(seeds, steps) → (steps,); nan where no seed has a value."""
+    """(seeds, steps) → (steps,); nan if no seed has a value."""
     there = np.isfinite(values)
     total = np.where(there, values, 0.0).sum(axis=0)
     return np.asarray(np.divide(total, there.sum(axis=0), out=np.full(total.shape, np.nan), where=there.any(axis=0)))
@@ -131,7 +128,7 @@ def _mean_over_seeds(values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _Detail:
-    """At how many evaluations runs, means and bands of one metric are drawn, to how many digits."""
+    """Evaluations and digits of the runs, means and bands of one metric."""
 
     kept: Sequence[int]
     means: int
@@ -140,7 +137,7 @@ class _Detail:
 
     @classmethod
     def of(cls, kept: Sequence[int], steps: int, crowd: float) -> _Detail:
-        """All that the eye can use, shared out where there is a crowd of curves."""
+        """Full detail, reduced by the factor ``crowd``."""
         return cls(
             kept,
             means=max(_FEWEST_MEANS, int(_MEANS / crowd)),
@@ -150,7 +147,7 @@ class _Detail:
 
 
 class _Shared:
-    """Lists and texts that many bands have in common, each kept once; their positions stand for them."""
+    """Positions and labels that several bands share; each is stored once and referred to by its index."""
 
     def __init__(self) -> None:
         self.places: dict[tuple[int, ...], int] = {}
@@ -186,24 +183,24 @@ def _metric(table: Table, verdict: Verdict, name: str, detail: _Detail, shared: 
 
 
 def _band(table: Table, band: ArmBand, most: int, shared: _Shared) -> dict[str, Any]:
-    """Mean and band of one arm; ``at`` and ``declared`` say which of the shared places among the evaluations."""
-    place = {step: k for k, step in enumerate(table.steps)}
+    """Mean and band of one arm; ``at`` and ``declared`` are indices into ``places``."""
+    index = {step: k for k, step in enumerate(table.steps)}
     means = spaced(len(band.curve_steps), most)
     return {
         "n": band.n,
         "kind": band.kind,
         "label": shared.label(band.label),
-        "at": shared.place(place[band.curve_steps[k]] for k in means),
+        "at": shared.place(index[band.curve_steps[k]] for k in means),
         "mean": rounded(band.curve[means]),
-        "declared": shared.place(place[step] for step in band.steps),
+        "declared": shared.place(index[step] for step in band.steps),
         "low": rounded(band.low),
         "high": rounded(band.high),
     }
 
 
 def _trend(table: Table, verdict: Verdict) -> list[dict[str, Any]]:
-    """The axes of the trend: arms over α, contrasts over α, arms without a dose."""
-    titles = ("arm − baseline", "variant − its control", "arms without a dose − baseline")
+    """The panels of the trend: arms over α, contrasts over α, arms without a dose."""
+    titles = ("arm − baseline", "variant − control", "arms without a dose − baseline")
     return [
         {"title": title, "dosed": lines is not found[2], "lines": [_line(line) for line in lines]}
         for found in [series(table, verdict)]
@@ -217,9 +214,9 @@ def _line(line: Series) -> dict[str, Any]:
     return {
         "name": line.name.replace("\n", " "),
         "label": line.name,
-        "color": line.look.color,
-        "dark": line.look.dark,
-        "dashed": line.look.dashed,
+        "color": line.style.color,
+        "dark": line.style.dark,
+        "dashed": line.style.dashed,
         "alpha": [row.alpha for row in rows],
         "mean": [row.difference for row in rows],
         "low": [row.low for row in rows],
@@ -231,7 +228,7 @@ def _line(line: Series) -> dict[str, Any]:
 
 
 def _pairing(table: Table, metric: str) -> dict[str, Any]:
-    """Correlation and variance ratio of every arm with the baseline at evaluations spread evenly."""
+    """Correlation and variance ratio of every arm with the baseline, at evenly spaced evaluations."""
     found = pairing_diagnostics(table, metric)
     at = spaced(len(table.steps), _MEANS)
     return {

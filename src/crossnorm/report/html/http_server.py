@@ -1,7 +1,4 @@
-"""A small web server for the live page: three addresses, one machine, any number of browsers.
-
-Knows HTTP and who may ask; knows nothing of what it serves.
-"""
+"""A small web server for the live page."""
 
 from __future__ import annotations
 
@@ -16,29 +13,29 @@ from typing import Protocol
 
 from crossnorm.errors import BadInput
 
-__all__ = ["Site", "bound", "host_allowed"]
+__all__ = ["Site", "bind_server", "host_allowed"]
 
 
 class Site(Protocol):
-    """What is served; both are called from many threads."""
+    """The pages to serve; methods are called from several threads."""
 
     def page(self) -> str:
         """The whole page, as HTML."""
 
     def progress(self) -> Mapping[str, str]:
-        """``{"version": …, "html": …}``: the page's version, and its progress as a fragment."""
+        """``{"version": …, "html": …}``: the page's version and its progress section."""
 
 
-def bound(site: Site, host: str, port: int) -> ThreadingHTTPServer:
-    """A server that listens and waits for ``serve_forever``.
+def bind_server(site: Site, host: str, port: int) -> ThreadingHTTPServer:
+    """A listening server; call ``serve_forever`` to serve.
 
     Args:
-        site: What is served.
-        host: The address to listen on.
-        port: 0: a free one; ``server_address`` tells which.
+        site: The pages to serve.
+        host: Address to listen on.
+        port: Port to listen on; 0: a free one, see ``server_address``.
 
     Raises:
-        BadInput: No such address, or the port is taken.
+        BadInput: The address does not exist, or the port is in use.
     """
 
     class Handler(_Handler):
@@ -48,15 +45,16 @@ def bound(site: Site, host: str, port: int) -> ThreadingHTTPServer:
         server = (_Server6 if ":" in host else _Server)((host, port), Handler)
     except (OSError, OverflowError, TypeError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise BadInput(f"{host}:{port}", "an address and port to listen on", reason, "Try --port 0.") from None
+        raise BadInput.because(
+            f"{host}:{port}", f"cannot listen on this address: {reason}", "Port 0 picks a free port."
+        ) from None
     return server
 
 
 def host_allowed(header: str | None, own: str) -> bool:
-    """Whether a request is meant for this server: a page elsewhere may point a name of its own at 127.0.0.1.
+    """Whether a request's Host header is accepted; protects loopback servers against DNS rebinding.
 
-    Names other than ``localhost`` and the one listened on are refused while only this machine is listened to; addresses
-    cannot be pointed anywhere.
+    On a loopback address only ``localhost``, loopback addresses and the host itself are accepted.
     """
     name = (header or "").rsplit("@", 1)[-1]
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
@@ -74,7 +72,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        """Bind without asking any name server what this machine is called."""
+        """Bind without a DNS lookup of the machine's name."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
@@ -91,9 +89,9 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def do_GET(self) -> None:
-        """Answer one request."""
+        """Answer a GET request."""
         if not host_allowed(self.headers.get("Host"), self.own):
-            self._send(403, "text/plain", b"This address is not served here.\n")
+            self._send(403, "text/plain", b"Host not allowed.\n")
             return
         path = self.path.partition("?")[0]
         if path == "/":
@@ -103,10 +101,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/plotly.js":
             self._send(200, "text/javascript", _plotly(), keep=True)
         else:
-            self._send(404, "text/plain", b"There is nothing here.\n")
+            self._send(404, "text/plain", b"Not found.\n")
 
     def do_HEAD(self) -> None:
-        """The same without its body."""
+        """Answer a HEAD request."""
         self.do_GET()
 
     def _send(self, status: int, kind: str, body: bytes, *, keep: bool = False) -> None:
@@ -120,10 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
             if self.command != "HEAD":
                 self.wfile.write(body)
         except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True  # the reader has left
+            self.close_connection = True  # the client disconnected
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the terminal belongs to the one who watches."""
+        """Log nothing."""
 
 
 @cache

@@ -1,7 +1,4 @@
-"""The live page: what report.html shows, with progress above it, for a browser that asks again and again.
-
-Knows progress as plain numbers, a table and a verdict; knows nothing of folders, processes or HTTP.
-"""
+"""The live page: report.html with a progress section, updated by its script."""
 
 from __future__ import annotations
 
@@ -9,26 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from crossnorm.report.formatting import duration, number
-from crossnorm.report.html.report_page import environment, static_files, write_page
+from crossnorm.report.formatting import NOT_MEASURED, duration, memory, number
+from crossnorm.report.html.report_page import environment, render_page, static_files
 from crossnorm.stats import Table, Verdict
 
 __all__ = ["LiveProgress", "LiveWorker", "live_page", "progress_html", "waiting_page"]
 
 State = Literal["waiting", "running", "silent", "stopped", "done"]
 
-_SAID = {
-    "waiting": ("Waiting", "for the study to begin."),
+_HEADLINES = {
+    "waiting": ("Waiting.", "The study has not started yet."),
     "running": ("Running.", ""),
-    "silent": ("Stopped without a word.", "Its process is gone; the same command goes on where it stopped."),
-    "stopped": ("Not running.", "The same command goes on where it stopped."),
-    "done": ("Done.", "Every run has ended."),
+    "silent": ("Process died unexpectedly.", "Run the same command again to resume."),
+    "stopped": ("Stopped.", "Run the same command again to resume."),
+    "done": ("Done.", "All runs have ended."),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveWorker:
-    """One worker: what it trains, the share of it that is done, examples a second and peak memory in bytes."""
+    """One worker: its seed and arms, share completed, examples per second, and peak memory in bytes."""
 
     number: int
     seed: int
@@ -40,17 +37,17 @@ class LiveWorker:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveProgress:
-    """How far a study is.
+    """Progress of a study.
 
     Args:
-        state: Whether it waits to begin, runs, was killed ("silent"), was stopped, or is done.
-        runs: All runs called for so far.
-        done: Those with an outcome, failed ones among them.
-        failed: Diverged or crashed.
-        running: In training now.
-        share: Of the whole training, 0 to 1.
-        seconds_left: None: not known.
-        workers: Those at work.
+        state: "waiting" to start, "running", killed ("silent"), "stopped" or "done".
+        runs: Number of runs requested so far.
+        done: Runs with an outcome, failed ones included.
+        failed: Diverged or crashed runs.
+        running: Runs in training.
+        share: Completed share of the training, 0 to 1.
+        seconds_left: Estimated remaining time; None: unknown.
+        workers: The active workers.
     """
 
     state: State
@@ -64,34 +61,34 @@ class LiveProgress:
 
     @property
     def to_come(self) -> int:
-        """Runs that nobody has begun, or that wait to be gone on with."""
+        """Runs that have not started or wait to be resumed."""
         return self.runs - self.done - self.running
 
     @property
     def headline(self) -> str:
-        """The state in a word."""
-        return _SAID[self.state][0]
+        """The state, in a word."""
+        return _HEADLINES[self.state][0]
 
     @property
     def detail(self) -> str:
-        """What the state means for the reader."""
-        return _SAID[self.state][1]
+        """What to do, or what the state means."""
+        return _HEADLINES[self.state][1]
 
 
 def progress_html(progress: LiveProgress) -> str:
-    """The progress as a fragment of the page."""
+    """The progress section as HTML."""
     templates = environment()
-    templates.filters |= {"duration": duration, "speed": _speed, "memory": _memory}
+    templates.filters |= {"duration": duration, "speed": _speed, "memory": memory}
     return templates.get_template("progress.html").render(progress=progress)
 
 
 def live_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any], progress: LiveProgress) -> str:
-    """The page of a study that has begun; facts as in `crossnorm.report.write_report`."""
-    return write_page(table=table, verdict=verdict, facts=facts, progress=progress_html(progress))
+    """The page of a study that has started; facts as in `crossnorm.report.write_report`."""
+    return render_page(table=table, verdict=verdict, facts=facts, progress=progress_html(progress))
 
 
 def waiting_page(title: str, headline: str, message: str, progress: LiveProgress) -> str:
-    """The page where there is nothing to show yet, or nothing that can be read."""
+    """The page while there are no results, or if they cannot be read."""
     from markupsafe import Markup
 
     return (
@@ -110,8 +107,4 @@ def waiting_page(title: str, headline: str, message: str, progress: LiveProgress
 
 
 def _speed(value: float | None) -> str:
-    return "not measured" if value is None else number(value, digits=2 if value < 100 else 3)
-
-
-def _memory(value: int | None) -> str:
-    return "not measured" if value is None else f"{value / 2**20:.0f} MiB"
+    return NOT_MEASURED if value is None else number(value, digits=2 if value < 100 else 3)

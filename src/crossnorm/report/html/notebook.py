@@ -1,7 +1,4 @@
-"""What a notebook shows of a study and of its answer: a fragment of HTML, whole in itself.
-
-Knows a plan's names, a table and a verdict; knows nothing of notebooks beyond that they show HTML.
-"""
+"""Notebook display of studies and results: self-contained HTML fragments."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING
 from crossnorm.report.figures.alpha_trend import trend_figure
 from crossnorm.report.figures.learning_curves import curves_figure
 from crossnorm.report.figures.style import styled
-from crossnorm.report.formatting import interval, interval_note, metric_name, number
+from crossnorm.report.formatting import interval_note
 from crossnorm.report.html.report_page import environment
 from crossnorm.stats import Table, Verdict
 
@@ -25,21 +22,18 @@ __all__ = ["result_html", "study_html"]
 
 
 def result_html(table: Table, verdict: Verdict) -> str:
-    """The answer's sentence, a table of the arms, the trend and the learning curves."""
-    figures = [("The trend over α", trend_figure(table, verdict)), ("Learning curves", curves_figure(table, verdict))]
+    """The answer, a table of the arms, the trend and the learning curves."""
+    figures = [("Trend over α", trend_figure(table, verdict)), ("Learning curves", curves_figure(table, verdict))]
     return _template("notebook_result.html").render(
         verdict=verdict,
         note=interval_note(verdict),
-        metric=metric_name(verdict.metric),
         figures=[(title, _inline(figure)) for title, figure in figures],
-        number=number,
-        interval=interval,
     )
 
 
 def study_html(name: str, summary: str, arms: Iterable[tuple[str, str | None, float | None, str | None]]) -> str:
     """The study's name and a table of its arms: name, variant, dose, control."""
-    return _template("notebook_study.html").render(name=name, summary=summary, arms=list(arms), number=number)
+    return _template("notebook_study.html").render(name=name, summary=summary, arms=list(arms))
 
 
 def _template(name: str) -> Template:

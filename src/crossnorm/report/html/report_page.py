@@ -1,8 +1,4 @@
-"""report.html: one file that holds the answer, its pictures and tables, and all that is needed to repeat it.
-
-Knows a table, a verdict and facts about the study; knows nothing of a study's folder beyond the three files it
-writes there.
-"""
+"""report.html: one self-contained file with the answer, charts, tables and everything needed to reproduce it."""
 
 from __future__ import annotations
 
@@ -20,7 +16,16 @@ from crossnorm.report.figures.arm_groups import ramped, spaced
 from crossnorm.report.figures.learned_alpha import learned_arms, learned_figure
 from crossnorm.report.figures.learning_curves import curves_figure
 from crossnorm.report.figures.style import FigureStyle, save
-from crossnorm.report.formatting import interval, interval_note, metric_name, number, pairs_cost
+from crossnorm.report.formatting import (
+    contrast_name,
+    dose,
+    interval,
+    interval_note,
+    metric_name,
+    number,
+    pairs_cost,
+    percent,
+)
 from crossnorm.report.html.chart_data import chart_data
 from crossnorm.stats import Table, Verdict, robustness_checks
 
@@ -28,24 +33,24 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = ["Facts", "environment", "render_page", "static_files", "write_page", "write_report"]
+__all__ = ["Facts", "environment", "render_page", "static_files", "write_report"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the page says beside the numbers; whatever is empty is left out.
+    """Facts on the page besides the results; empty ones are left out.
 
     Args:
         title: Heading; default the study's name.
-        description: A paragraph under it.
-        command: The exact command that repeats the study.
+        description: A line under the heading.
+        command: The command that reproduces the study.
         plan_yaml: The resolved plan, as YAML.
         versions: Name → version.
         hardware: Name → value.
-        extensions: What was added later, each as text or as a mapping.
+        extensions: Later additions of seeds or arms, as texts or mappings.
         failures: One mapping per failed run: arm, seed, status ("diverged" or "crashed"), reason.
-        revision: The code's revision.
-        seconds_per_seed: What one more seed of every arm takes one worker; prices the pairs needed.
+        revision: Revision of the code.
+        seconds_per_seed: Time of one more seed of all arms on one worker; gives the time of the pairs needed.
     """
 
     title: str = ""
@@ -61,10 +66,10 @@ class Facts:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Facts:
-        """The facts out of a mapping; None counts as absent.
+        """The facts of a mapping; None means absent.
 
         Raises:
-            BadInput: a key that the page does not know.
+            BadInput: A key is unknown.
         """
         known = [entry.name for entry in fields(cls)]
         for name in facts:
@@ -82,52 +87,52 @@ def write_report(
     facts: Mapping[str, Any],
     style: FigureStyle = FigureStyle(),  # noqa: B008 (frozen)
 ) -> None:
-    """Write the figures ``curves`` and ``trend`` and ``report.html`` into ``directory``, each whole or not at all.
+    """Write ``report.html`` and the figures ``curves`` and ``trend`` into ``directory``, each atomically.
 
-    Where a schedule moves α there is also ``curves-alpha.png``, the same curves against α; where α is learned,
-    ``alpha-learned.png``, what was chosen at each site. The same input gives the
-    same bytes.
+    With an α schedule there is also ``curves-alpha``, the curves over α; with a learned α also ``alpha-learned``, α of
+    every site. The same input gives the same bytes.
 
     Args:
         directory: An existing folder.
         table: The runs.
-        verdict: What ``crossnorm.stats.analyse`` says of them.
+        verdict: Their verdict.
         facts: Keys of `Facts`.
         style: Formats, width and text size of the figures; default PNG, page width.
 
     Raises:
-        BadInput: an unknown key among the facts, or a style that leaves no room.
+        BadInput: A fact is unknown, or the figures are too narrow for their labels.
     """
     html = render_page(table=table, verdict=verdict, facts=facts)
-    look: dict[str, Any] = {"size": style.width, "text_size": style.font_size}
+    style_options: dict[str, Any] = {"size": style.width, "text_size": style.font_size}
     figures = {
-        "curves": curves_figure(table, verdict, **look),
-        "trend": trend_figure(table, verdict, **look),
+        "curves": curves_figure(table, verdict, **style_options),
+        "trend": trend_figure(table, verdict, **style_options),
     }
     if ramped(table):
-        figures["curves-alpha"] = curves_figure(table, verdict, over_alpha=True, **look)
+        figures["curves-alpha"] = curves_figure(table, verdict, over_alpha=True, **style_options)
     if learned_arms(table):
-        figures["alpha-learned"] = learned_figure(table, verdict, **look)
+        figures["alpha-learned"] = learned_figure(table, verdict, **style_options)
     for name, figure in figures.items():
-        for ending in style.formats:
-            save(figure, directory / f"{name}.{ending}")
+        for suffix in style.formats:
+            save(figure, directory / f"{name}.{suffix}")
     with atomic_path(directory / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 
-def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any]) -> str:
-    """The page as text; see `write_report`."""
-    return write_page(table=table, verdict=verdict, facts=facts)
+def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any], progress: str | None = None) -> str:
+    """The page as HTML: self-contained or, given its progress section as HTML, the live page.
 
-
-def write_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any], progress: str | None = None) -> str:
-    """The page, whole in itself; or, with a fragment that shows progress, the live one, which asks its server."""
+    Args:
+        table: The runs.
+        verdict: Their verdict.
+        facts: Keys of `Facts`.
+        progress: HTML of the live page's progress section; None: the self-contained page.
+    """
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
     known, live = Facts.of(facts), progress is not None
     templates = environment()
-    templates.filters |= {"number": number, "interval": interval, "metric": metric_name, "dose": _dose, "said": _said}
     templates.filters["cost"] = partial(pairs_cost, seconds_per_seed=known.seconds_per_seed)
     data = chart_data(table, verdict)
     return templates.get_template("report.html").render(
@@ -151,10 +156,10 @@ def write_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any], prog
 
 
 def environment() -> Environment:
-    """The templates, with every value escaped and every unknown name an error."""
+    """The templates with the formatting filters and autoescape; undefined names are errors."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    found = Environment(
         loader=PackageLoader("crossnorm.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -162,10 +167,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    filters = {"number": number, "interval": interval, "metric": metric_name, "dose": dose, "text": _text}
+    found.filters |= filters | {"percent": percent, "contrast": contrast_name}
+    return found
 
 
 def embedded(data: Any) -> str:
-    """JSON that can stand inside a script element: no NaN, and no ``<``, ``>`` or ``&`` that HTML could take up."""
+    """JSON for a script element: no NaN, and ``<``, ``>`` and ``&`` escaped."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -173,7 +181,7 @@ def embedded(data: Any) -> str:
 
 
 def static_files(*names: str) -> dict[str, Markup]:
-    """Style and scripts that lie beside the templates, by name."""
+    """Style sheets and scripts in the templates folder, by name."""
     from importlib.resources import files
 
     from markupsafe import Markup
@@ -182,21 +190,17 @@ def static_files(*names: str) -> dict[str, Markup]:
     return {name: Markup((folder / name).read_text(encoding="utf-8")) for name in names}
 
 
-def _dose(alpha: float | None) -> str:
-    return "–" if alpha is None else f"{alpha:g}".replace("-", "−")
-
-
-def _said(extension: Any) -> str:
-    """An extension as one line of text."""
+def _text(extension: Any) -> str:
+    """A value of the facts as one line of text."""
     if isinstance(extension, Mapping):
-        return ", ".join(f"{key}: {_said(value)}" for key, value in extension.items())
+        return ", ".join(f"{key}: {_text(value)}" for key, value in extension.items())
     if isinstance(extension, list | tuple):
-        return ", ".join(map(_said, extension))
+        return ", ".join(map(_text, extension))
     return str(extension)
 
 
 def _values(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The curves of the decided metric as a table: at most ten evaluations, a mean per arm and evaluation."""
+    """The mean curves of the primary metric as a table of at most ten evaluations."""
     if data["metric"] is None:
         return {"steps": [], "rows": []}
     level, axes = data["metrics"][data["metric"]]["level"], data["axes"]
@@ -205,7 +209,7 @@ def _values(data: Mapping[str, Any]) -> dict[str, Any]:
         arm["name"]: dict(zip(data["places"][level[arm["name"]]["at"]], level[arm["name"]]["mean"], strict=True))
         for arm in data["arms"]
     }
-    # Crowded curves are thinned: only what is drawn has a mean, and arms may be drawn at evaluations of their own.
+    # Thinned curves have means at some evaluations only, and arms may differ in these.
     drawn = sorted(set.intersection(*map(set, means_of.values())) or set.union(*map(set, means_of.values())))
     places = [drawn[k] for k in spaced(len(drawn), 10)]
     rows = []

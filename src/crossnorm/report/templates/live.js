@@ -1,5 +1,5 @@
 "use strict";
-// Keeps the page up to date: asks for the progress every second, and for the page itself when its version has changed.
+// Updates the page: requests the progress every second, and the page itself if its version has changed.
 (() => {
   const main = document.getElementById("main");
   const EVERY = 1000;
@@ -10,8 +10,8 @@
   const alike = (a, b) => a.size === b.size && [...a.keys()].every((name) => b.has(name));
   const titles = (root) => [...root.querySelectorAll("details")].map((item) => [item.querySelector("summary").textContent, item]);
 
-  // Parts that both pages have are exchanged one by one, so that nothing else moves. Where a part is new or gone, all of
-  // <main> is exchanged, and what the reader had opened or sorted is put back.
+  // If both pages have the same parts, replace the changed ones. Otherwise replace <main> and restore open sections,
+  // sorting and focus.
   function take(next) {
     const old = parts(document), fresh = parts(next);
     if (alike(old, fresh)) exchange(old, fresh);
@@ -50,7 +50,7 @@
     else box.innerHTML = html;
   }
 
-  // The answer to a request; null where there is none.
+  // The response to a request; null if there is none.
   const got = (path) => fetch(path, { cache: "no-store" }).then((answer) => (answer.ok ? answer : null), () => null);
 
   async function ask() {

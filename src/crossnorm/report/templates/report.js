@@ -2,17 +2,17 @@
 (() => {
   const EMPTY = { metric: null, arms: [], seeds: [], groups: [], metrics: {}, axes: {}, trend: [], pairing: null };
   const read = () => JSON.parse(document.getElementById("data").textContent) || EMPTY;
-  const LEGIBLE = 6; // arms beyond which single runs make a haze: they start hidden
+  const LEGIBLE = 6; // with more arms, individual runs are hidden initially
   let data = read();
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
-  // What the reader chose; null: nothing yet, so that the default may follow the data.
+  // The reader's choices; null: none yet, the default follows the data.
   const state = { metric: null, axis: null, arms: new Set(), seeds: new Set(), met: new Set(), checked: { difference: false, bands: true, runs: data.arms.length <= LEGIBLE } };
   const metricName = () => (state.metric in data.metrics ? state.metric : data.metric);
   const axisName = () => (state.axis in data.axes ? state.axis : data.axes.epoch ? "epoch" : "step");
   const CONFIG = { displayModeBar: false, responsive: true };
 
-  // The drawing library reads some HTML in labels: names must stay text.
+  // plotly.js interprets some HTML in labels: escape names.
   const plain = (text) => String(text).replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
   const short = (text) => plain(text.length > 16 ? text.slice(0, 15) + "…" : text);
   const shown = (value) => (value === null || value === undefined ? "–" : String(Number(value.toPrecision(4))).replace("-", "−"));
@@ -50,7 +50,7 @@
     return [low - room, high + room];
   }
 
-  // Names at the lines' ends, pushed apart until none lies on another.
+  // Labels at the ends of lines, moved apart so that they do not overlap.
   function endLabels(ends, range, height) {
     if (narrow() || !ends.length) return [];
     const pixel = (y) => ((y - range[0]) / (range[1] - range[0])) * height;
@@ -147,9 +147,9 @@
 
   function note(found, withBands) {
     const labels = [...new Set(Object.values(found).map((band) => data.labels[band.label]))];
-    const parts = ["Thin: single runs. Thick: mean of an arm's complete runs."];
-    if (withBands && labels.length) parts.push(labels[0][0].toUpperCase() + labels[0].slice(1) + (labels.length > 1 ? "; arms with failed runs have fewer." : "."));
-    if (data.thinned) parts.push(`Single runs show ${data.kept.length} evaluations each.`);
+    const parts = ["Thin lines: individual runs. Thick lines: mean of each arm's complete runs."];
+    if (withBands && labels.length) parts.push(labels[0][0].toUpperCase() + labels[0].slice(1) + (labels.length > 1 ? "; fewer in arms with failed runs." : "."));
+    if (data.thinned) parts.push(`Individual runs are shown at ${data.kept.length} evaluations.`);
     byId("curves-note").textContent = parts.join(" ");
   }
 
@@ -253,21 +253,21 @@
   function describe() {
     data.trend.forEach((panel, place) => {
       const text = panel.lines.map((line) => line.mean.map((mean, k) => `${line.name}${panel.dosed ? ` at α ${line.alpha[k]}` : ""}: ${shown(mean)}, ${line.verdict[k]}`).join("; "));
-      byId(`trend-${place}`).setAttribute("aria-label", `${panel.title}. ${text.join(". ")}. The tables of arms and contrasts hold the same numbers.`);
+      byId(`trend-${place}`).setAttribute("aria-label", `${panel.title}. ${text.join(". ")}. The tables of arms and contrasts contain the same numbers.`);
     });
     if (!data.metric) return;
     const visible = data.arms.filter((arm) => state.arms.has(arm.name)).map((arm) => arm.name);
-    const what = `${data.metrics[metricName()].label} against ${data.axes[axisName()].label}`;
-    byId("curves").setAttribute("aria-label", `Learning curves, ${what}. Shown: ${visible.join(", ") || "no arm"}. The values stand in the table below.`);
+    const what = `${data.metrics[metricName()].label} over ${data.axes[axisName()].label}`;
+    byId("curves").setAttribute("aria-label", `Learning curves, ${what}. Shown: ${visible.join(", ") || "no arm"}. The table below contains the values.`);
   }
 
-  // Meet the arms and seeds that are new: they are shown unless the page says otherwise. What was hidden stays hidden.
+  // Add new arms and seeds to the shown ones, as the page says. Hidden ones stay hidden.
   function meet() {
     for (const arm of data.arms) if (!state.met.has(arm.name)) { state.met.add(arm.name); if (arm.shown) state.arms.add(arm.name); }
     for (const seed of data.seeds) if (!state.met.has(seed)) { state.met.add(seed); state.seeds.add(seed); }
   }
 
-  // Build a control anew only where what it offers has changed: an open list must not close under the reader's hand.
+  // Rebuild a control only if its options have changed, so that an open list stays open.
   function renewed(box, offered) {
     const signature = JSON.stringify(offered);
     if (box.dataset.offered === signature) return false;
@@ -303,7 +303,7 @@
     }
   }
 
-  // A button per group of arms: everything, the baseline with one variant or control, nothing.
+  // One button per group of arms: all, the baseline with one variant or control, none.
   function groupButtons() {
     const names = data.arms.map((arm) => arm.name);
     const each = data.groups.length > 1 ? data.groups : [];
@@ -331,7 +331,7 @@
     for (const swatch of document.querySelectorAll(".swatch")) swatch.style.borderTopColor = dark() ? swatch.dataset.dark : swatch.dataset.light;
     const button = byId("theme");
     button.textContent = dark() ? "Light" : "Dark";
-    button.setAttribute("aria-label", dark() ? "Switch to light colours" : "Switch to dark colours");
+    button.setAttribute("aria-label", dark() ? "Switch to light colors" : "Switch to dark colors");
     button.removeAttribute("aria-pressed");
   }
 
@@ -352,7 +352,7 @@
     sort(table);
   }
 
-  // Rows in the order of the column that the reader chose, if any.
+  // Sort rows by the column that the reader chose, if any.
   function sort(table) {
     const heads = [...table.tHead.rows[0].cells], column = heads.findIndex((head) => head.hasAttribute("aria-sort"));
     if (column < 0) return;
@@ -361,7 +361,7 @@
     body.append(...[...body.rows].sort((a, b) => order(key(a), key(b), falling)));
   }
 
-  // Numbers as numbers; what has no value stands last either way.
+  // Compare numerically; missing values are last in both directions.
   function order(a, b, falling) {
     if (a === "" || b === "") return (a === "") - (b === "");
     const numeric = !Number.isNaN(Number(a)) && !Number.isNaN(Number(b));
@@ -382,7 +382,7 @@
     });
   }
 
-  // Everything that hangs on the data or on what stands in <main>; may be called again after either has changed.
+  // Everything that depends on the data or on <main>; called again after either has changed.
   function build() {
     meet();
     trendCharts();

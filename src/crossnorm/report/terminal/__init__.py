@@ -1,4 +1,4 @@
-"""Summaries for the terminal: verdict, plan, audit and benchmark.
+"""Terminal summaries of verdicts, plans, audits and benchmarks, as rich renderables.
 
 The commands that print them are in ``cli``.
 """

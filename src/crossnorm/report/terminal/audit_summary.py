@@ -1,14 +1,11 @@
-"""An audit for a terminal: what was repeated, what A/A comparisons say, and whether anything is at fault.
-
-Knows an audit's findings; trains and compares nothing. Returns a rich renderable and prints nothing.
-"""
+"""Terminal summary of an audit: repeated runs, A/A comparisons, conclusion."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from crossnorm.report.formatting import metric_name, number
+from crossnorm.report.formatting import NONE, metric_name, number, percent
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -21,30 +18,33 @@ if TYPE_CHECKING:
 __all__ = ["audit_summary"]
 
 _KINDS = {
-    "nuisance": "dropout of its own, all else paired",
-    "seeds": "seeds of its own, nothing shared",
-    "baseline": "seeds of the baseline against each other",
+    "nuisance": "other dropout, otherwise paired",
+    "seeds": "other seeds, nothing shared",
+    "baseline": "seeds of the baseline compared with each other",
 }
 
 _OF_A_FUNCTION = (
-    "A function repeats if all that is random in it comes from the generators of python, numpy and torch, which are "
-    "seeded before it is called; what else it logs than the verdict's metric may differ, as times do. A dropout stream "
-    "of its own cannot be given to it: its A/A arms are those on other seeds (seed_offset)."
+    "A function is reproducible if it draws random numbers only from python, numpy and torch, which are seeded before "
+    "the call. Only the verdict's metric must be bit-identical; other logged values, such as times, may differ. A/A "
+    "arms of a function use other seeds (seed_offset), because its dropout cannot be changed separately."
 )
 
 
 def audit_summary(audit: Audit) -> Group:
-    """Determinism, the A/A comparisons with their false rates, and the conclusion."""
+    """Reproducibility, A/A comparisons with their false-positive rates, and the conclusion."""
     from rich.console import Group
     from rich.panel import Panel
     from rich.text import Text
 
-    fine = "Nothing is at fault: repeated runs agree to the bit, and A/A verdicts err no more often than they may."
+    passed = "Audit passed: runs are bit-identical; the A/A error rate is within the nominal level."
     unknown = any(repeat.holds is None for repeat in audit.repeats)
     if unknown:
-        fine = "No A/A verdict is at fault; whether runs repeat to the bit cannot be told on this machine."
+        passed = (
+            "The A/A error rate is within the nominal level. Bit-identical runs cannot be checked on this machine: it "
+            "differs from the one that trained them."
+        )
     conclusion = Text(
-        "\n".join(audit.faults) or fine, style="red" if audit.faults else "yellow" if unknown else "green"
+        "\n".join(audit.faults) or passed, style="red" if audit.faults else "yellow" if unknown else "green"
     )
     return Group(
         *_determinism(audit),
@@ -58,7 +58,7 @@ def audit_summary(audit: Audit) -> Group:
 def _determinism(audit: Audit) -> list[Text]:
     from rich.text import Text
 
-    title = Text("Determinism: runs trained again, each alone in a process of its own", style="bold")
+    title = Text("Reproducibility: stored runs, trained again, each in a separate process", style="bold")
     lines = [Text(f"  {_repeat(repeat)}") for repeat in audit.repeats]
     return [title, *lines] + ([] if audit.function is None else [Text(_OF_A_FUNCTION, style="dim")])
 
@@ -66,10 +66,10 @@ def _determinism(audit: Audit) -> list[Text]:
 def _repeat(repeat: Repeat) -> str:
     run = f"{repeat.arm}, seed {repeat.seed}"
     if repeat.difference is None:
-        beside = f"; beside it {repeat.beside}" if repeat.beside else ""
-        return f"{run}: the same bits at all {repeat.evaluations} evaluations{beside}"
+        other = f"; in another value, {repeat.beside}" if repeat.beside else ""
+        return f"{run}: bit-identical at all {repeat.evaluations} evaluations{other}"
     if repeat.holds is None:
-        return f"{run}: {repeat.difference}; it was trained with another {', '.join(repeat.elsewhere)}"
+        return f"{run}: {repeat.difference}; trained in another environment: {', '.join(repeat.elsewhere)}"
     return f"{run}: DIFFERS, {repeat.difference}"
 
 
@@ -78,15 +78,15 @@ def _kinds_table(audit: Audit) -> RichTable:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    title = Text(f"A/A: arms treated alike, {metric_name(audit.metric)}", style="bold")
+    title = Text(f"A/A: arms without a real difference, {metric_name(audit.metric)}", style="bold")
     table = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("kind", "verdicts", "sd of pairs", "correlation", "false studies"):
+    for name in ("kind", "verdicts", "sd of pairs", "correlation", "false positives"):
         table.add_column(name, overflow="fold")
     for kind in audit.kinds:
         scatter = kind.scatter
         table.add_row(
             _KINDS[kind.kind],
-            ", ".join(f"{count} {word}" for word, count in sorted(Counter(kind.verdicts.values()).items())) or "–",
+            ", ".join(f"{count} {word}" for word, count in sorted(Counter(kind.verdicts.values()).items())) or NONE,
             number(None if scatter is None else scatter.sd),
             number(None if scatter is None else scatter.correlation, digits=2),
             _rate(kind),
@@ -98,16 +98,16 @@ def _rate(kind: AaKind) -> str:
     rate = kind.rate
     if rate.rate is None:
         return f"too few runs ({rate.runs})"
-    share = " to ".join(f"{100 * bound:.0f}" for bound in (rate.low, rate.high))
-    return f"{100 * rate.rate:.1f} % [{share} %]; {rate.runs} runs, {rate.disjoint} disjoint studies"
+    bounds = " to ".join(f"{100 * bound:.0f}" for bound in (rate.low, rate.high))
+    return f"{100 * rate.rate:.1f} % [{bounds} %]; {rate.runs} runs, {rate.disjoint} disjoint studies"
 
 
 def _note(audit: Audit) -> str:
     pairs = audit.kinds[0].rate.pairs
-    share = f"{100 * audit.confidence:g} %"
+    level = percent(audit.confidence)
     return (
-        f"Verdicts: {share} intervals over {audit.seeds} seeds, simultaneous over the study's arms, so all are right "
-        f"with that chance. False studies: share of studies of {pairs} pairs, resampled from these runs, whose single "
-        f"{share} interval excludes 0; {100 * (1 - audit.confidence):.3g} % is right. Resamples overlap, so the bounds "
-        f"({share}) come from how many studies without a common run the pool holds: few runs bound little."
+        f"Verdicts: {level} intervals over {audit.seeds} seeds, simultaneous over the study's arms. False positives: "
+        f"share of studies of {pairs} pairs, resampled from these runs, whose {level} interval excludes 0; nominally "
+        f"{percent(1 - audit.confidence)}. Its {level} bounds depend on the number of disjoint studies, which share no "
+        "run, and are wide for few runs."
     )

@@ -1,13 +1,10 @@
-"""A bench for a terminal: throughput, parts of a step, and what the variants cost.
-
-Knows what was measured; knows nothing of how. Returns rich renderables and prints nothing.
-"""
+"""Terminal summary of a benchmark: throughput, parts of a training step, overhead of variants."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crossnorm.report.formatting import number
+from crossnorm.report.formatting import count, memory, number
 from crossnorm.training.benchmark.bench_records import Bench
 
 if TYPE_CHECKING:
@@ -16,41 +13,40 @@ if TYPE_CHECKING:
 
 __all__ = ["bench_summary"]
 
-_NOT_MEASURED = "not measured"
-_SAID = {
-    "step": "training step, on a ready batch",
+_PARTS = {
+    "step": "training step, batch in memory",
     "data": "· batch and augmentation",
     "forward": "· forward",
     "backward": "· backward",
-    "optimiser": "· optimiser",
+    "optimiser": "· optimizer",
     "evaluation": "evaluation",
 }
 
 
 def bench_summary(found: Bench) -> Group:
-    """Tables of speed and overhead; within 80 columns."""
+    """Tables of throughput and overhead, at most 80 columns wide."""
     from rich.console import Group
     from rich.text import Text
 
-    speed = (_speed_table(found), Text(_ceiling(found)), Text(_memory(found)))
+    speed = (_speed_table(found), Text(_peak(found)), Text(_memory(found)))
     return Group(*speed, Text(), _overhead_table(found)) if found.overhead else Group(*speed)
 
 
 def _title(found: Bench) -> str:
     settings = found.settings
-    threads = f", {settings.threads} thread{'' if settings.threads == 1 else 's'}" if found.device == "cpu" else ""
+    threads = f", {count(settings.threads, 'thread')}" if found.device == "cpu" else ""
     recipe = f"recipe {settings.recipe.name}, batch {settings.recipe.batch_size}"
     return f"{settings.model['name']}, {recipe}, on {found.device} in {found.precision}{threads}"
 
 
 def _speed_table(found: Bench) -> RichTable:
-    table = _table(_title(found), "", "examples/s", "quartiles", "ms a batch")
+    table = _table(_title(found), "", "examples/s", "quartiles", "ms per batch")
     batch = found.settings.recipe.batch_size
     for part in found.speed.parts:
-        said = _cohort(found.settings.members) if part.name == "cohort" else _SAID[part.name]
+        name = _cohort(found.settings.members) if part.name == "cohort" else _PARTS[part.name]
         quartiles = f"{number(part.rate.low)}–{number(part.rate.high)}"
         milliseconds = number(1e3 * batch * part.seconds.median / part.examples)
-        table.add_row(said, number(part.rate.median), quartiles, milliseconds)
+        table.add_row(name, number(part.rate.median), quartiles, milliseconds)
     return table
 
 
@@ -58,26 +54,25 @@ def _cohort(members: int) -> str:
     return "one member, end to end" if members == 1 else f"each of {members} members, end to end"
 
 
-def _ceiling(found: Bench) -> str:
+def _peak(found: Bench) -> str:
     speed = found.speed
     low, high = 100 * speed.share.low, 100 * speed.share.high
     return (
-        f"Ceiling: {number(speed.ceiling.median / 1e9)} GFLOP/s in a 2048³ matrix product. A step is "
-        f"{number(speed.operations / 1e9)} GFLOP of convolutions and matrix products and reaches "
-        f"{100 * speed.share.median:.0f} % of it [{low:.0f} to {high:.0f}]."
+        f"Peak throughput: {number(speed.ceiling.median / 1e9)} GFLOP/s, measured on 2048³ matrix products. A training "
+        f"step takes {number(speed.operations / 1e9)} GFLOP (convolutions and matrix products) and reaches "
+        f"{100 * speed.share.median:.0f} % of the peak [{low:.0f} to {high:.0f}]."
     )
 
 
 def _memory(found: Bench) -> str:
-    peak = _NOT_MEASURED if found.peak_memory is None else f"{found.peak_memory / 2**20:.0f} MiB"
-    return f"Peak resident memory of the process: {peak}."
+    return f"Peak resident memory of the process: {memory(found.peak_memory)}."
 
 
 def _overhead_table(found: Bench) -> RichTable:
     sites = list(dict.fromkeys(row.site for row in found.overhead))
     names = list(dict.fromkeys(row.variant for row in found.overhead))
     columns = (name for site in sites for name in (site, "quartiles"))
-    table = _table("Time of a training step over the baseline's", "variant", *columns)
+    table = _table("Time of a training step relative to the baseline", "variant", *columns)
     ratio = {(row.variant, row.site): row.ratio for row in found.overhead}
     for name in names:
         cells = (ratio[name, site] for site in sites)

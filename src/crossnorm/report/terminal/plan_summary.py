@@ -1,13 +1,10 @@
-"""An estimate for a terminal: what a study would cost and what it could show.
-
-Knows an estimate; knows nothing of how it came about. Returns rich renderables and prints nothing.
-"""
+"""Terminal summary of a plan: cost and statistical power, estimated without running the study."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crossnorm.report.formatting import duration, metric_name, number
+from crossnorm.report.formatting import NOT_MEASURED, contrast_name, count, duration, metric_name, number, percent
 from crossnorm.stats import Outlook, Prospect
 from crossnorm.study.planning.cost import Cost
 from crossnorm.study.planning.estimate import Estimate
@@ -18,17 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ["plan_summary"]
 
-_NOT_MEASURED = "not measured"
-_MOST_NAMES = 12  # of arms that are listed
+_MOST_NAMES = 12  # of listed arms
 _SOURCES = {
     "stored runs": "from stored runs",
     "pilot": "from the pilot, one epoch",
-    "measured steps": "from a few steps measured now",
+    "measured steps": "from a few steps, measured now",
 }
 
 
 def plan_summary(estimate: Estimate) -> Group:
-    """Tables of cost and outlook, and the notes; within 80 columns."""
+    """Tables of cost and power, and notes, at most 80 columns wide."""
     from rich.console import Group
     from rich.text import Text
 
@@ -39,29 +35,29 @@ def plan_summary(estimate: Estimate) -> Group:
 def _notes(estimate: Estimate) -> list[str]:
     notes = list(estimate.notes)
     if estimate.cost.hours is None:
-        notes.append("How long a run of the function takes is not measured: the first complete one will say.")
+        notes.append("The time of a run of the function is unknown until the first one is complete.")
     if estimate.outlook.arm.sd is None:
-        pilot = "" if estimate.function else "--pilot trains 3 pairs of one epoch; "
+        pilot = "" if estimate.function else "--pilot trains 3 pairs for one epoch; "
         notes.append(
-            "The standard deviation of paired differences is not measured: it takes 3 complete pairs. "
-            f"{pilot}crossnorm plot with 3 seeds measures it at the end of training."
+            "The standard deviation of paired differences is not measured; this needs 3 complete pairs. "
+            f"{pilot}crossnorm plot with 3 seeds trains them in full."
         )
     if estimate.most_seeds:
-        notes.append("Runs and times are for all the seeds the study may take; it stops when everything is decided.")
+        notes.append("Runs and times are for the largest number of seeds; the study stops when everything is decided.")
     if estimate.outlook.later != estimate.outlook.interval:
-        notes.append("Seeds added after a verdict has been seen need sequential intervals, hence more of them.")
+        notes.append("Seeds added after viewing results use sequential intervals, which need more seeds.")
     return notes
 
 
 def _cost_table(estimate: Estimate) -> RichTable:
     cost = estimate.cost
-    table = _facts(f"{estimate.study}: what it takes")
+    table = _facts(f"{estimate.study}: cost")
     done = f"; {cost.runs_done} done" if cost.runs_done else ""
     table.add_row("runs", f"{cost.runs} ({cost.arms} arms × {cost.seeds} seeds{done})")
     table.add_row("arms", _listed(estimate.arms))
     table.add_row("training", _training(estimate))
     table.add_row("time per run", _time_per_run(cost))
-    table.add_row("time in all", _time_in_all(cost))
+    table.add_row("total time", _time_in_all(cost))
     if cost.disk_bytes is not None and cost.disk_peak_bytes is not None:
         table.add_row("disk", f"{_size(cost.disk_bytes)}; up to {_size(cost.disk_peak_bytes)} with checkpoints")
     return table
@@ -71,7 +67,7 @@ def _training(estimate: Estimate) -> str:
     cost = estimate.cost
     if estimate.function is not None:
         return f"by {estimate.function}"
-    return f"{cost.steps:,} steps, {cost.images:,} examples ({cost.train_examples:,} an epoch)"
+    return f"{cost.steps:,} steps, {cost.images:,} examples ({cost.train_examples:,} per epoch)"
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -81,33 +77,30 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def _time_per_run(cost: Cost) -> str:
     if cost.seconds_per_run is None or cost.source is None:
-        return _NOT_MEASURED
+        return NOT_MEASURED
     return f"{duration(cost.seconds_per_run)}, {_SOURCES[cost.source]}"
 
 
 def _time_in_all(cost: Cost) -> str:
     if cost.hours is None or cost.hours_left is None:
-        return _NOT_MEASURED
+        return NOT_MEASURED
     left = f"; {duration(3600 * cost.hours_left)} left" if cost.runs_done else ""
-    workers = f"{cost.workers} worker" + ("" if cost.workers == 1 else "s")
-    return f"{duration(3600 * cost.hours)} on this machine, {workers}{left}"
+    return f"{duration(3600 * cost.hours)} on this machine, {count(cost.workers, 'worker')}{left}"
 
 
 def _outlook_table(estimate: Estimate) -> RichTable:
     outlook, cost = estimate.outlook, estimate.cost
     source = "" if estimate.noise is None else f", {_SOURCES[estimate.noise]}"
-    table = _facts(f"What it can show: {metric_name(outlook.metric)}{source}")
+    table = _facts(f"Statistical power: {metric_name(outlook.metric)}{source}")
     columns = [outlook.arm] + ([] if outlook.trend is None else [outlook.trend])
     for _ in columns[1:]:
         table.add_column()
-    table.add_row("", "one arm in its family", *(f"trend of {p.name.replace(' - ', ' − ')}" for p in columns[1:]))
-    table.add_row("simultaneous over", *(_many(p.comparisons) for p in columns))
+    table.add_row("", "one arm in its family", *(f"trend of {contrast_name(p.name)}" for p in columns[1:]))
+    table.add_row("simultaneous over", *(count(p.comparisons, "comparison") for p in columns))
     table.add_row("standard deviation", *(_sd(p) for p in columns))
     if outlook.arm.sd is not None:
         table.add_row("measured on", *(f"{p.pairs} pairs" for p in columns))
-    table.add_row(
-        f"detectable, {outlook.seeds} seed{'' if outlook.seeds == 1 else 's'}", *(_detectable(p) for p in columns)
-    )
+    table.add_row(f"detectable, {count(outlook.seeds, 'seed')}", *(_detectable(p) for p in columns))
     if outlook.difference is not None:
         cells = (_needed(p, p.for_difference, cost) for p in columns)
         table.add_row(f"seeds to detect {number(abs(outlook.difference))}", *cells)
@@ -120,19 +113,19 @@ def _outlook_table(estimate: Estimate) -> RichTable:
 
 def _caption(outlook: Outlook) -> str:
     kinds = {"bonferroni-t": "Student-t", "sequential": "sequential"}
-    said = (
-        f"Detectable: smallest true difference found with {100 * outlook.power:g} % power by "
-        f"{100 * outlook.confidence:g} % {kinds[outlook.interval]} intervals; of a trend, per unit of α."
+    text = (
+        f"Detectable: smallest true difference detected with {percent(outlook.power)} power by "
+        f"{percent(outlook.confidence)} {kinds[outlook.interval]} intervals; for a trend, per unit of α."
     )
     if outlook.difference is not None or outlook.margin is not None:
-        said += " Seeds: likely (range that the estimated sd leaves), and the time of all arms with so many."
+        text += " Seeds: likely (range due to the estimated sd), and the total time with that many seeds."
     if outlook.margin is not None:
-        said += " For ±: until an interval's half-width reaches the margin."
-    return said
+        text += " Seeds for ±: until an interval's half-width reaches the margin."
+    return text
 
 
 def _facts(title: str) -> RichTable:
-    """A table of names and values under a title."""
+    """An empty table of names and values with a title."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -151,28 +144,24 @@ def _facts(title: str) -> RichTable:
     return table
 
 
-def _many(comparisons: int) -> str:
-    return f"{comparisons} comparison" + ("" if comparisons == 1 else "s")
-
-
 def _sd(prospect: Prospect) -> str:
     if prospect.sd is None or prospect.sd_range is None:
-        return _NOT_MEASURED
+        return NOT_MEASURED
     low, high = prospect.sd_range
     return f"{number(prospect.sd)} ({number(low)}–{number(high)})"
 
 
 def _detectable(prospect: Prospect) -> str:
     if prospect.sd is None:
-        return _NOT_MEASURED
-    return "nothing: too few seeds" if prospect.detectable is None else f"± {number(prospect.detectable)}"
+        return NOT_MEASURED
+    return "none: too few seeds" if prospect.detectable is None else f"± {number(prospect.detectable)}"
 
 
 def _needed(prospect: Prospect, seeds: tuple[int, int, int] | None, cost: Cost) -> str:
     if prospect.sd is None:
-        return _NOT_MEASURED
+        return NOT_MEASURED
     if seeds is None:
-        return "no number will do"
+        return "not achievable"
     likely, low, high = seeds
     time = "" if cost.seconds_per_seed is None else f", {duration(likely * cost.seconds_per_seed / cost.workers)}"
     return f"{likely} ({low}–{high}){time}"

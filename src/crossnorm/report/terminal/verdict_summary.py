@@ -1,14 +1,22 @@
-"""The answer for a terminal: the sentence, a sparkline of the trend, and a compact table of the arms.
-
-Knows a verdict; knows nothing of pictures or files. Returns rich renderables and prints nothing.
-"""
+"""Terminal summary of a verdict: the answer, sparklines of the trends, and a table of the arms."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crossnorm.report.formatting import NO_PAIRS, interval, interval_note, metric_name, number, pairs_cost, pairs_needed
+from crossnorm.report.formatting import (
+    NONE,
+    contrast_name,
+    count,
+    interval,
+    interval_note,
+    metric_name,
+    number,
+    pairs_cost,
+    pairs_needed,
+    percent,
+)
 from crossnorm.stats import ArmResult, Contrast, Verdict, robustness_checks
 
 if TYPE_CHECKING:
@@ -24,7 +32,7 @@ _MOST = 40  # points in one sparkline
 
 
 def sparkline(values: Sequence[float | None]) -> str:
-    """One block per value, the lowest ▁ and the highest █; a dot where there is none.
+    """One block per value, from ▁ (lowest) to █ (highest); a dot for None.
 
     >>> sparkline([0.0, 0.5, None, 1.0])
     '▁▅·█'
@@ -38,19 +46,20 @@ def sparkline(values: Sequence[float | None]) -> str:
 
 
 def answer_panel(verdict: Verdict, description: str = "") -> Panel:
-    """The answer's sentence, its number, the trend over α as a sparkline, and below what was compared."""
+    """The answer's sentence and estimate, the trends over α as sparklines, and the study's description."""
     from rich.panel import Panel
     from rich.text import Text
 
     answer = verdict.answer
     text = Text(answer.sentence, style="bold")
     if answer.estimate is not None:
-        share = f"{100 * verdict.confidence:g} %"
         unit = "" if verdict.trend.slope is None else ", per unit of α"
-        text.append(f"\n\n{(answer.contrast or '').replace(' - ', ' − ')}{unit}: ", style="not bold")
+        text.append(f"\n\n{contrast_name(answer.contrast)}{unit}: ", style="not bold")
         text.append(number(answer.estimate, sign=True))
         if answer.low is not None:
-            text.append(f"  {share} interval {interval(answer.low, answer.high)}", style="not bold")
+            text.append(
+                f"  {percent(verdict.confidence)} interval {interval(answer.low, answer.high)}", style="not bold"
+            )
     for name, line in _trends(verdict):
         text.append(f"\n{line}  {name}", style="not bold")
     for result in robustness_checks(verdict):
@@ -58,45 +67,46 @@ def answer_panel(verdict: Verdict, description: str = "") -> Panel:
     if description:
         text.append(f"\n\n{description}", style="not bold dim")
     if not verdict.complete:
-        text.append("\n\nProvisional: not every run has ended.", style="yellow")
+        text.append("\n\nProvisional: some runs have not ended.", style="yellow")
     return Panel(text, title=Text(verdict.study), title_align="left", padding=(1, 2))
 
 
 def _trends(verdict: Verdict) -> list[tuple[str, str]]:
-    """Name and sparkline over α of every variant, the baseline's 0 included, and of every contrast."""
+    """Name and sparkline over α, from 0 at α = 0, of every variant and every contrast."""
     groups: dict[str, dict[float, float | None]] = {}
     for row in verdict.arms[1:]:
         if row.variant is not None and row.alpha:
-            groups.setdefault(_where(verdict, row), {0.0: 0.0}).setdefault(row.alpha, row.difference)
+            groups.setdefault(_variant_name(verdict, row), {0.0: 0.0}).setdefault(row.alpha, row.difference)
     by_arm = {row.arm: row for row in verdict.arms}
     for contrast in verdict.contrasts:
         if contrast.alpha:
-            names = [_where(verdict, by_arm[name]) for name in (contrast.arm, contrast.against)]
+            names = [_variant_name(verdict, by_arm[name]) for name in (contrast.arm, contrast.against)]
             groups.setdefault(" − ".join(names), {0.0: 0.0}).setdefault(contrast.alpha, contrast.difference)
     found = []
     for name, points in groups.items():
         doses = sorted(points)[:_MOST]
-        far = max(doses, key=abs)
-        said = f"{name}, α {doses[0]:g} to {doses[-1]:g}: {number(points[far], sign=True)} at {far:g}"
-        found.append((said.replace("-", "−"), sparkline([points[d] for d in doses])))
+        largest = max(doses, key=abs)
+        text = f"{name}, α from {doses[0]:g} to {doses[-1]:g}: {number(points[largest], sign=True)} at α = {largest:g}"
+        found.append((text.replace("-", "−"), sparkline([points[d] for d in doses])))
     return found
 
 
-def _where(verdict: Verdict, row: ArmResult) -> str:
+def _variant_name(verdict: Verdict, row: ArmResult) -> str:
     several = len({arm.site for arm in verdict.arms[1:]}) > 1
     name = row.variant or row.arm
     return f"{name} at {row.site}" if several and row.site else name
 
 
 def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichTable:
-    """Arms, then arms against their controls: mean, difference, interval, verdict; within 80 columns.
+    """Mean, difference, interval and verdict of each arm, then of each contrast; at most 80 columns wide.
 
-    Columns that say nothing are left out: the number of pairs where it is the same for all (the caption has it), pairs
-    needed where no arm needs any that are known, failed runs where there are none.
+    Some columns are left out if they carry no information: n if equal for all arms, pairs needed and failed runs if
+    there are none.
 
     Args:
-        verdict: What is shown.
-        seconds_per_seed: What one more seed of every arm takes one worker: the caption then prices the pairs needed.
+        verdict: The verdict.
+        seconds_per_seed: Time of one more seed of all arms on one worker; the caption then gives the time of the pairs
+            needed.
     """
     from rich import box
     from rich.table import Table as RichTable
@@ -105,7 +115,7 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
     better = "lower is better" if verdict.direction == "lower" else "higher is better"
     table = RichTable(
         title=Text(f"{metric_name(verdict.metric)} at the last evaluation, {better}", style="bold"),
-        caption=Text(interval_note(verdict) + _price(verdict, seconds_per_seed), style="dim"),
+        caption=Text(interval_note(verdict) + _pairs_caption(verdict, seconds_per_seed), style="dim"),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -114,7 +124,7 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
     )
     shown = {
         "n": len({row.n for row in verdict.arms} | {row.n for row in verdict.contrasts}) > 1,
-        "pairs needed": any(pairs_needed(row) != NO_PAIRS for row in verdict.arms),
+        "pairs needed": any(pairs_needed(row) != NONE for row in verdict.arms),
         "failed": any(row.diverged or row.crashed for row in verdict.arms),
     }
     columns = [name for name in _COLUMNS if shown.get(name, True)]
@@ -126,33 +136,32 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
         table.add_row(*(cells[name] for name in columns))
     if verdict.contrasts:
         table.add_section()
-        table.add_row(Text("− control:", style="italic"))
+        table.add_row(Text("arm − control:", style="italic"))
     for contrast in verdict.contrasts:
         cells = _cells(contrast.arm, contrast)
         table.add_row(*(cells[name] for name in columns))
     return table
 
 
-def _price(verdict: Verdict, seconds_per_seed: float | None) -> str:
-    """A sentence with the cost of the pairs that the arm in need of the most still lacks."""
+def _pairs_caption(verdict: Verdict, seconds_per_seed: float | None) -> str:
+    """Sentences on the pairs needed, with the time for the arm that needs the most."""
     rows = [row for row in verdict.arms if row.pairs_needed is not None and row.verdict == "undecided"]
     most = max(rows, key=lambda row: (row.pairs_needed or (0,))[0] - row.n, default=None)
     cost = "" if most is None else pairs_cost(most, seconds_per_seed)
     if most is None or most.pairs_needed is None or not cost:
         return ""
-    lacking = most.pairs_needed[0] - most.n
-    more = "1 more pair" if lacking == 1 else f"{lacking} more pairs"
-    return f". Pairs needed: until it is decided (likely range). {more} of all arms: {cost} on one worker"
+    more = count(most.pairs_needed[0] - most.n, "more pair")
+    return f". Pairs needed: until an arm is decided (likely range). {more} of all arms: {cost} on one worker"
 
 
 _COLUMNS = ("arm", "n", "mean", "difference", "interval", "verdict", "pairs needed", "failed")
 
 
 def _cells(name: str, row: ArmResult | Contrast) -> dict[str, str | Text]:
-    """The cells of one row by column, as text that rich does not read as markup."""
+    """The cells of one row, by column; `Text` protects names from rich's markup."""
     from rich.text import Text
 
-    word = row.verdict or "–"
+    word = row.verdict or NONE
     cells: dict[str, str | Text] = {
         "arm": Text(name),
         "n": str(row.n),
