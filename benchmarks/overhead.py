@@ -46,8 +46,9 @@ def measure_here(case: str, repeats: int, clock: Callable[[], float]) -> list[di
     import torch
 
     from crossnorm.functional import VARIANTS, Variant
-    from crossnorm.training.benchmark.benchmark import measure_overhead
-    from crossnorm.training.benchmark.synthetic_load import open_workload, sites_of
+    from crossnorm.training.benchmark.benchmark import every_site, overhead_of, step_jobs
+    from crossnorm.training.benchmark.synthetic_load import open_workload
+    from crossnorm.training.benchmark.timing import take_turns
     from crossnorm.training.recipe.recipes import make_recipe
     from crossnorm.training.runtime.process_memory import hold_memory
 
@@ -56,8 +57,10 @@ def measure_here(case: str, repeats: int, clock: Callable[[], float]) -> list[di
     about = CASES[case]
     recipe = make_recipe(about["recipe"], batch_size=about["batch_size"], optimizer="adamw")
     work = open_workload(about["model"], recipe, torch.device("cpu"))
-    variants = [Variant(name=name, alpha=0.5, site=site) for site in sites_of(work.member()) for name in VARIANTS]
-    return [asdict(row) for row in measure_overhead(work, variants, repeats, clock=clock)]
+    sites = every_site(work.member())
+    variants = [Variant(name=name, alpha=0.5, site=site) for site in sites for name in VARIANTS]
+    found = overhead_of(take_turns(step_jobs(work, variants), repeats, clock=clock))
+    return [{"variant": v.name, "site": v.site, "ratio": asdict(found[v.name][v.site])} for v in variants]
 
 
 def measure(case: str, repeats: int, processor_time: bool) -> list[dict[str, Any]]:
