@@ -44,7 +44,7 @@ from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import read_rows
 from crossnorm.study.workload.single_run import SingleRun, run_single
 from crossnorm.training.recipe.recipes import Recipe, make_recipe
-from crossnorm.training.runtime.devices import DEVICES, pick_device
+from crossnorm.training.runtime.devices import pick_device
 from crossnorm.training.runtime.process_memory import hold_memory
 
 HELD_OUT = 5000
@@ -385,7 +385,7 @@ def main() -> None:
         part = parts.add_parser(name)
         part.add_argument("--data", type=Path, help="zip or folder of the images; default: downloaded")
         part.add_argument("--work", type=Path, required=True)
-        part.add_argument("--device", default="cpu", choices=DEVICES)
+        part.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"))
         part.add_argument("--workers", type=int, default=2)
         part.add_argument("--seeds", type=int, default=3)
         part.add_argument("--out", type=Path)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 
 from crossnorm.data.arrays import Arrays, array_digest, moments
 from crossnorm.errors import BadInput
@@ -46,17 +46,9 @@ class Stored:
 
 
 def cache_folder(given: Path | None = None) -> Path:
-    """Where arrays are kept: the argument, else ``$CROSSNORM_CACHE``, else the platform's cache folder."""
-    named = given or os.environ.get("CROSSNORM_CACHE")
-    if named:
-        return Path(named).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "crossnorm"
+    """The cache folder: the argument, else ``$CROSSNORM_CACHE``, else the user's cache folder on this platform."""
+    chosen = given or os.environ.get("CROSSNORM_CACHE") or platformdirs.user_cache_dir("crossnorm", appauthor=False)
+    return Path(chosen).expanduser()
 
 
 def cache_key(name: str, identity: Mapping[str, object]) -> str:

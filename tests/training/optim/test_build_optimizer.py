@@ -13,6 +13,7 @@ from crossnorm.errors import BadInput
 from crossnorm.models import create_model
 from crossnorm.rng import addressed
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoint.file_format import read_state
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.optim.build_optimizer import make_optimizer
 from crossnorm.training.optim.muon import Muon, orthogonalise
@@ -113,7 +114,7 @@ def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(task, tmp_path, settin
     saving, resuming = Saving(), Listener()
     whole, resumed = member(**settings), member(**settings, seed=1)
     train_cohort([whole], task, seed=0, device=CPU, observer=saving)
-    load_checkpoint(resumed, tmp_path / "checkpoint.safetensors")
+    load_checkpoint(resumed, read_state(tmp_path / "checkpoint.safetensors"), "checkpoint")
     train_cohort([resumed], task, seed=0, device=CPU, observer=resuming)
     assert resuming.rows["m"] == saving.rows["m"][2:]
     assert same_bits(weights(resumed), weights(whole))

@@ -113,10 +113,6 @@ def _downloaded(name: str, spec: TaskSpec, cache: Path | None) -> _Listing:
     )
 
 
-def _about(file: str) -> str:
-    return f"{Path(file).name} {Path(file).stat().st_size}"
-
-
 def _digest(found: _Listing, order: Mapping[str, npt.NDArray[np.int64]]) -> str:
     digest = sha256()
     for part in SPLITS:

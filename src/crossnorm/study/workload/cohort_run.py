@@ -23,7 +23,7 @@ from crossnorm.study.spec.plan import Arm, Cohort, Plan, Run
 from crossnorm.study.storage import run_folder as store
 from crossnorm.study.workload.model_checks import check_model, word_vectors
 from crossnorm.study.workload.pretrained import load_pretrained, pretrained_keywords
-from crossnorm.training.checkpoint.checkpoints import put_back, save_checkpoint
+from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
 from crossnorm.training.checkpoint.file_format import read_newest
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.loop.run_state import Member, make_member
@@ -170,7 +170,7 @@ def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device,
     state = read_newest(path, note, lambda state: store.sealed(path.parent, state.about.get("curve")))
     if state is not None:
         try:
-            put_back(member, state, str(path))
+            load_checkpoint(member, state, str(path))
         except BadInput as error:
             note(f"{error} The run starts anew.")
             member = fresh()

@@ -29,7 +29,7 @@ from crossnorm.study.storage import run_folder as store
 from crossnorm.study.storage.config_diff import differences
 from crossnorm.study.workload.cohort_run import build_member, model_keywords
 from crossnorm.study.workload.pretrained import keep_model
-from crossnorm.training.checkpoint.checkpoints import put_back, save_checkpoint
+from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
 from crossnorm.training.checkpoint.file_format import read_newest, remove_state
 from crossnorm.training.loop.batches import steps_per_epoch
 from crossnorm.training.loop.cohort import augmentation_of, check_mixing, train_cohort
@@ -161,7 +161,7 @@ def _start(
     checkpoint = store.checkpoint_of(folder)
     state = read_newest(checkpoint, noted)
     if state is not None:
-        put_back(member, state, str(checkpoint))
+        load_checkpoint(member, state, str(checkpoint))
     return member
 
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from crossnorm.errors import BadInput
-from crossnorm.training.checkpoint.file_format import State, read_state, write_state
+from crossnorm.training.checkpoint.file_format import State, write_state
 from crossnorm.training.loop.run_state import Member
 
-__all__ = ["load_checkpoint", "put_back", "save_checkpoint"]
+__all__ = ["load_checkpoint", "save_checkpoint"]
 
 _FORMAT = "crossnorm-checkpoint-2"
 
@@ -39,25 +39,16 @@ def save_checkpoint(member: Member, path: Path, curve: object = None) -> None:
     write_state(path, State(about, tensors))
 
 
-def load_checkpoint(member: Member, path: Path) -> None:
-    """Put a fresh member where the file says it stood.
-
-    Raises:
-        BadInput: The file is damaged, of another format, or of another model.
-    """
-    put_back(member, read_state(path), str(path))
-
-
-def put_back(member: Member, state: State, source: str) -> None:
-    """Put a fresh member where the state says it stood.
+def load_checkpoint(member: Member, state: State, source: str) -> None:
+    """Restore a new member to the step of a checkpoint.
 
     Args:
         member: Of the same model and recipe.
-        state: What `save_checkpoint` wrote.
+        state: Written by `save_checkpoint`, read by `read_state`.
         source: Names the file in errors.
 
     Raises:
-        BadInput: A state of another format or of another model; the member is then of no use any more.
+        BadInput: The checkpoint has another format or belongs to another model. The member is then unusable.
     """
     if state.about.get("format") != _FORMAT:
         raise BadInput(source, f"a file of the format {_FORMAT}", str(state.about.get("format")))

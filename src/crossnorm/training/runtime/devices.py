@@ -13,9 +13,7 @@ import torch
 from crossnorm.errors import BadInput
 from crossnorm.training.recipe.recipes import Recipe
 
-__all__ = ["DEVICES", "autocast", "pick_device", "precision"]
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
+__all__ = ["autocast", "pick_device", "precision"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
