@@ -75,7 +75,7 @@ def test_arrays_and_shared_memory_come_back(tmp_path):
     assert (back["a"] == np.arange(6.0).reshape(3, 2).T).all()
 
 
-def test_an_optimiser_goes_on(tmp_path):
+def test_an_optimizer_goes_on(tmp_path):
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.5, 0.9))
     model(torch.ones(1, 3)).sum().backward()

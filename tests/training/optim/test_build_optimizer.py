@@ -16,7 +16,7 @@ from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_chec
 from crossnorm.training.checkpoint.file_format import read_state
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.optim.build_optimizer import make_optimizer
-from crossnorm.training.optim.muon import Muon, orthogonalise
+from crossnorm.training.optim.muon import Muon, orthogonalize
 from crossnorm.training.recipe.recipes import make_recipe
 from tests.training.training_cases import CPU, Listener, member, same_bits, weights
 
@@ -27,7 +27,7 @@ MATRICES = [
 ]
 
 
-def orthogonalised(matrix):
+def orthogonalized(matrix):
     """Five steps of the quintic Newton-Schulz iteration with Muon's published coefficients, in float64."""
     x = matrix.double() / matrix.double().norm()
     x = x.T if len(x) > len(x.T) else x
@@ -53,7 +53,7 @@ def test_blocks_take_orthogonal_steps_and_the_rest_those_of_adamw():
             assert torch.equal(new, other[name]), name
             continue
         # At the first step Nesterov's momentum is a multiple of the gradient, and a multiple changes nothing.
-        step = 0.2 * max(new.shape) ** 0.5 * orthogonalised(new.grad)
+        step = 0.2 * max(new.shape) ** 0.5 * orthogonalized(new.grad)
         moved, expected = new.detach().double() - old[name], -0.01 * (0.5 * old[name].double() + step)
         assert (moved - expected).norm() < 1e-4 * expected.norm(), name
 
@@ -76,7 +76,7 @@ def test_filters_behind_the_first_layer_take_orthogonal_steps_too():
         if name not in filters:
             assert torch.equal(new, plain.get_parameter(name)), name
             continue
-        step = 0.2 * max(old.flatten(1).shape) ** 0.5 * orthogonalised(gradient.flatten(1)).view_as(old)
+        step = 0.2 * max(old.flatten(1).shape) ** 0.5 * orthogonalized(gradient.flatten(1)).view_as(old)
         moved, expected = new.double() - old.double(), -0.01 * (0.5 * old.double() + step)
         assert (moved - expected).norm() < 1e-4 * expected.norm(), name
 
@@ -123,13 +123,13 @@ def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(task, tmp_path, settin
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 7), (3, 7, 5), (1, 11, 13)])
-def test_orthogonalised_matrices_are_those_of_the_iteration_one_by_one(shape):
+def test_orthogonalized_matrices_are_those_of_the_iteration_one_by_one(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    found = orthogonalise(matrices)
-    expected = torch.stack([orthogonalised(matrix) for matrix in matrices])
+    found = orthogonalize(matrices)
+    expected = torch.stack([orthogonalized(matrix) for matrix in matrices])
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
     assert torch.linalg.svdvals(found).sub(1).abs().max() < 0.35
-    assert not orthogonalise(torch.zeros(shape)).any()
+    assert not orthogonalize(torch.zeros(shape)).any()
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9")

@@ -1,4 +1,4 @@
-"""Checkpoints of a member: its model, optimiser and progress as one state.
+"""Checkpoints of a member: its model, optimizer and progress as one state.
 
 Knows what of a member must be kept and how it is put back; how states become files is `statefile`'s matter, which
 file, and when, the store's.
@@ -22,7 +22,7 @@ _FORMAT = "crossnorm-checkpoint-2"
 
 
 def save_checkpoint(member: Member, path: Path, curve: object = None) -> None:
-    """Write model, optimiser and progress of a member; the file before it is kept beside it.
+    """Write model, optimizer and progress of a member; the file before it is kept beside it.
 
     Args:
         member: Between two steps.
@@ -68,7 +68,7 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _optimizer_state(tensors: Mapping[str, Tensor], member: Member) -> dict[int, dict[str, Tensor]]:
-    """The optimiser's tensors, each laid out like its parameter: a fused step goes by memory, not by index."""
+    """The optimizer's tensors, each laid out like its parameter: a fused step goes by memory, not by index."""
     parameters = [p for group in member.optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():

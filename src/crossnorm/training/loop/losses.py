@@ -1,7 +1,7 @@
 """What is asked of a model: its logits on a batch, the loss, and what counts in a test.
 
 One place for every kind of task: classes of images, sequences and texts, and the next token of a language. Knows
-nothing of optimisers or of where batches come from.
+nothing of optimizers or of where batches come from.
 
 Axes: b batch, n tokens, c classes (for language, the vocabulary).
 """

@@ -1,4 +1,4 @@
-"""A member of a cohort: one model with its optimiser and its dose, and one step of it.
+"""A member of a cohort: one model with its optimizer and its dose, and one step of it.
 
 Knows nothing of the other members or of where batches come from.
 """
@@ -147,7 +147,7 @@ class Member:
         return loss_of(logits, targets, self.recipe.label_smoothing)
 
     def update(self) -> None:
-        """Clip the gradients, make the optimiser's step, and let the moving average follow."""
+        """Clip the gradients, make the optimizer's step, and let the moving average follow."""
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
@@ -196,7 +196,7 @@ def make_member(
     handle: Handle | None = None,
     alpha_lr: float | None = None,
 ) -> Member:
-    """A member at step 0, its model moved to the device, with the optimiser that the recipe wants.
+    """A member at step 0, its model moved to the device, with the optimizer that the recipe wants.
 
     Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a third less.
 
@@ -209,10 +209,10 @@ def make_member(
         schedule: The dose over training.
         nuisance: Number of its own dropout stream.
         handle: Of a converted model.
-        alpha_lr: Peak learning rate of a learned dose; None: the optimiser's default.
+        alpha_lr: Peak learning rate of a learned dose; None: the optimizer's default.
 
     Raises:
-        BadInput: An optimiser that this torch or this model has no use for.
+        BadInput: An optimizer that this torch or this model has no use for.
     """
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     doses = handle.parameters() if handle is not None else []

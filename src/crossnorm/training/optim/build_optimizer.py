@@ -1,4 +1,4 @@
-"""The optimiser of a recipe over a model's parameters: AdamW, or Muon and AdamW side by side.
+"""The optimizer of a recipe over a model's parameters: AdamW, or Muon and AdamW side by side.
 
 Knows which parameters are treated alike; knows nothing of steps, schedules and files.
 """
@@ -26,7 +26,7 @@ _NOT_DECAYED = ("positional_emb", "class_emb")
 
 
 class Joint:
-    """Several optimisers of one model as one: groups, steps and states in a row.
+    """Several optimizers of one model as one: groups, steps and states in a row.
 
     Has what training and checkpoints use of `torch.optim.Optimizer`, under the same names.
 
@@ -39,7 +39,7 @@ class Joint:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of all, each the optimiser's own: what is set in it is in force."""
+        """The groups of all, each the optimizer's own: what is set in it is in force."""
         return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -65,7 +65,7 @@ class Joint:
         return {"state": states, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Put every optimiser where `state_dict` says it stood."""
+        """Put every optimizer where `state_dict` says it stood."""
         groups = iter(state_dict["param_groups"])
         for optimizer in self.optimizers:
             own = [next(groups) for _ in optimizer.param_groups]
@@ -82,7 +82,7 @@ def make_optimizer(
     doses: Sequence[nn.Parameter] = (),
     alpha_lr: float | None = None,
 ) -> Optimizer | Joint:
-    """The recipe's optimiser over what is trained of a model.
+    """The recipe's optimizer over what is trained of a model.
 
     Args:
         model: On its device.

@@ -25,7 +25,7 @@ _EPS = 1e-7
 class Muon(Optimizer):
     """W ← (1 - lr·wd) W - lr·0.2·√max(rows, columns)·O(U), U the Nesterov momentum of the gradients, decay 0.95.
 
-    O is `orthogonalise`; the factor makes a step as large as one of AdamW (arXiv 2502.16982, section 2.2), so that one
+    O is `orthogonalize`; the factor makes a step as large as one of AdamW (arXiv 2502.16982, section 2.2), so that one
     rate serves both. The filters of a convolution are one matrix, a row for each.
 
     Args:
@@ -46,7 +46,7 @@ class Muon(Optimizer):
                 if parameter.grad is not None:
                     alike.setdefault((parameter.shape, parameter.dtype, parameter.device), []).append(parameter)
             for parameters in alike.values():
-                updates = orthogonalise(torch.stack([self._momentum(p).flatten(1) for p in parameters]))
+                updates = orthogonalize(torch.stack([self._momentum(p).flatten(1) for p in parameters]))
                 rate = group["lr"]
                 torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
                 size = 0.2 * max(updates.shape[1:]) ** 0.5
@@ -62,7 +62,7 @@ class Muon(Optimizer):
         return grad.lerp(average, _MOMENTUM)
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
+def orthogonalize(matrices: Tensor) -> Tensor:
     """About U Vᵀ of the singular value decomposition U Σ Vᵀ of each matrix, by five Newton-Schulz iterations.
 
     Args:

@@ -1,6 +1,6 @@
 """Schedules over training: the learning rate by step, the dose α by fraction of training.
 
-Pure functions of where training stands. Knows nothing of optimisers or models.
+Pure functions of where training stands. Knows nothing of optimizers or models.
 """
 
 from __future__ import annotations

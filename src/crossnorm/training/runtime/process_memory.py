@@ -29,9 +29,9 @@ def hold_memory() -> None:
 
 
 def forgo_triton() -> None:
-    """Keep torch from loading triton, which every optimiser asks for, in a process that computes on a CPU.
+    """Keep torch from loading triton, which every optimizer asks for, in a process that computes on a CPU.
 
-    76 MiB of a compiler for GPUs. Only for processes of one's own, and before the first optimiser is made.
+    76 MiB of a compiler for GPUs. Only for processes of one's own, and before the first optimizer is made.
     """
     sys.modules.setdefault("triton", None)  # type: ignore[arg-type]  # documented: an import of it then fails
 
