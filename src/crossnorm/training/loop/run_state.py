@@ -1,7 +1,4 @@
-"""A member of a cohort: one model with its optimizer and its dose, and one step of it.
-
-Knows nothing of the other members or of where batches come from.
-"""
+"""A member of a cohort: one run in training, with its model, optimizer and dose."""
 
 from __future__ import annotations
 
@@ -33,22 +30,22 @@ class Member:
     """One run in training.
 
     Attributes:
-        name: Names the run to whoever listens.
-        model: On the device it trains on.
-        optimizer: Over the model's parameters.
+        name: For observers.
+        model: On its device.
+        optimizer: Of the model's parameters.
+        recipe: `batch_size`, `epochs` and `augmentation` are equal within a cohort.
         average: The model with the moving average of the weights; None without `recipe.ema`.
-        recipe: Its own; `batch_size`, `epochs` and `augmentation` are the same for the whole cohort.
-        schedule: The dose over training; None: the variant's own dose throughout.
-        nuisance: 0, or a number that gives dropout a stream of its own while all else stays paired.
-        handle: Of a converted model; None: the model has places for a variant, or no variant.
-        average_handle: Of `average`, likewise.
+        schedule: The dose over training; None: the dose of the variant.
+        nuisance: 0, or the number of a separate dropout stream; everything else stays paired.
+        handle: Of a converted model; None for crossnorm's own models.
+        average_handle: Like `handle`, of `average`.
         learned: Whether the dose is learned; `alpha` is then its mean.
-        step: Steps done.
-        seconds: Time spent on its own steps and evaluations.
-        alpha: The dose in force.
-        failure: Why it left the cohort: "diverged: …" or "crashed: …"; None while it trains.
-        loss_sum: Sum of the training losses since the last evaluation, kept on the device.
-        loss_steps: Number of those steps.
+        step: Number of steps done.
+        seconds: Time of its steps and evaluations.
+        alpha: The current dose.
+        failure: "diverged: …" or "crashed: …"; None while it trains.
+        loss_sum: Sum of the training losses since the last evaluation, on the device.
+        loss_steps: Number of those losses.
     """
 
     name: str
@@ -70,7 +67,7 @@ class Member:
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """What is tested and kept: the average where there is one, else the model."""
+        """The average if there is one, else the model: it is evaluated and saved."""
         return self.model if self.average is None else self.average
 
     @property
@@ -79,19 +76,19 @@ class Member:
         return (self.model, self.handle) if self.average is None else (self.average, self.average_handle)
 
     def learned_doses(self) -> dict[str, float]:
-        """What is learned of α: its mean, least and largest value, and the mean over the heads of each site."""
+        """Mean, minimum and maximum of a learned α, and its mean over the heads of each site; sets `alpha`."""
         if not self.learned:
             return {}
         model = self.evaluated_model
         names, read = site_names(model), {path: dose.read() for path, dose in doses(model).items()}
         heads = {names[path]: alpha if isinstance(alpha, tuple) else (alpha,) for path, alpha in read.items()}
-        every = [alpha for found in heads.values() for alpha in found]
+        alphas = [alpha for found in heads.values() for alpha in found]
         sites = {f"alpha_{name}": sum(found) / len(found) for name, found in heads.items()}
-        self.alpha = sum(every) / len(every)
-        return {"alpha_mean": self.alpha, "alpha_least": min(every), "alpha_largest": max(every), **sites}
+        self.alpha = sum(alphas) / len(alphas)
+        return {"alpha_mean": self.alpha, "alpha_least": min(alphas), "alpha_largest": max(alphas), **sites}
 
     def set_dose(self, total_steps: int) -> None:
-        """Put the dose of the present step in force."""
+        """Set the dose of the current step, if there is a schedule."""
         if self.schedule is not None:
             self.alpha = self.schedule.at(self.step / total_steps)
             for model, handle in ((self.model, self.handle), (self.average, self.average_handle)):
@@ -110,16 +107,16 @@ class Member:
         steps_per_epoch: int,
         world: World = ALONE,
     ) -> None:
-        """One optimisation step on a batch that is already on the device.
+        """One training step on a batch that is already on the device.
 
-        The loss is added up without being read, so that nothing waits for the device.
+        The loss is summed on the device and not read, to avoid a synchronization.
 
         Args:
-            inputs: The whole batch, also where several processes share it.
+            inputs: The whole batch, also if several processes share it.
             targets: Classes (b,), or their probabilities (b, classes).
-            seed: Addresses dropout.
-            total_steps: Steps of the whole training.
-            steps_per_epoch: Steps of one pass.
+            seed: Of the run, for dropout.
+            total_steps: Of the whole training.
+            steps_per_epoch: Of one epoch.
             world: The processes that share the step.
         """
         started = time.perf_counter()
@@ -137,9 +134,13 @@ class Member:
         self.seconds += time.perf_counter() - started
 
     def loss(self, inputs: Tensor, targets: Tensor, *, seed: int, part: int = 0) -> Tensor:
-        """The mean training loss of a batch, or of a numbered part of one, dropout drawn at (seed, its stream, step).
+        """The mean training loss of a batch, or of a part of it; dropout is drawn at (seed, stream, step).
 
-        Arguments as in `train_step`.
+        Args:
+            inputs: See `train_step`.
+            targets: See `train_step`.
+            seed: See `train_step`.
+            part: Number of the part, which has its own dropout stream.
         """
         stream = f"dropout/{self.nuisance}" if self.nuisance else "dropout"
         with addressed(seed, stream_of(stream, part), self.step), autocast(self.recipe, inputs.device):
@@ -147,26 +148,26 @@ class Member:
         return loss_of(logits, targets, self.recipe.label_smoothing)
 
     def update(self) -> None:
-        """Clip the gradients, make the optimizer's step, and let the moving average follow."""
+        """Clip the gradients, make a step of the optimizer, and update the moving average."""
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
         self._update_average()
 
     def _backward(self, inputs: Tensor, targets: Tensor, seed: int, world: World) -> Tensor:
-        """Gradients of the batch's mean loss, part by part; gives back that loss."""
+        """Compute the gradients of the mean loss of the batch, part by part; returns that loss."""
         total = torch.zeros((), device=inputs.device)
         accumulate = self.recipe.accumulate
-        for (number, part), (_, wanted) in zip(
+        for (number, part), (_, part_targets) in zip(
             parts(inputs, accumulate, world), parts(targets, accumulate, world), strict=True
         ):
-            weighted = self.loss(part, wanted, seed=seed, part=number) * (len(part) / len(inputs))
+            weighted = self.loss(part, part_targets, seed=seed, part=number) * (len(part) / len(inputs))
             weighted.backward()  # type: ignore[no-untyped-call]
             total += weighted.detach()
         return average_gradients(self.model.parameters(), total, world)
 
     def _update_average(self) -> None:
-        """Average ← decay · average + (1 - decay) · weights, of what is trained; the rest never changes."""
+        """Average ← decay · average + (1 - decay) · weights, for the trained parameters."""
         if self.average is None:
             return
         assert self.recipe.ema is not None
@@ -176,7 +177,7 @@ class Member:
         update([kept.data for kept, _ in trained], [new.data for _, new in trained], self.step)
 
     def take_train_loss(self) -> float | None:
-        """Mean training loss since the last call; None if no step was made."""
+        """Mean training loss since the last call; None if there was no step."""
         if not self.loss_steps:
             return None
         mean = float(self.loss_sum) / self.loss_steps
@@ -196,27 +197,27 @@ def make_member(
     handle: Handle | None = None,
     alpha_lr: float | None = None,
 ) -> Member:
-    """A member at step 0, its model moved to the device, with the optimizer that the recipe wants.
+    """A member at step 0, with its model on the device and the optimizer of its recipe.
 
-    Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a third less.
+    The memory format is channels-last, which makes a step of CCT-2/3x2 on a CPU a third faster.
 
     Args:
-        name: See `Member`, as of the rest.
-        model: With its variant in place.
-        recipe: Its own.
-        device: Where it trains.
-        alpha: The variant's own dose.
-        schedule: The dose over training.
-        nuisance: Number of its own dropout stream.
-        handle: Of a converted model.
-        alpha_lr: Peak learning rate of a learned dose; None: the optimizer's default.
+        name: For observers.
+        model: With its variant.
+        recipe: Of the run.
+        device: To train on.
+        alpha: Dose of the variant.
+        schedule: See `Member`.
+        nuisance: See `Member`.
+        handle: See `Member`.
+        alpha_lr: Peak learning rate of a learned dose; None: `ALPHA_LR`.
 
     Raises:
-        BadInput: An optimizer that this torch or this model has no use for.
+        BadInput: The optimizer does not support this model.
     """
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     doses = handle.parameters() if handle is not None else []
-    # Copied together, so that the copy's handle turns the copy.
+    # Copied together, so that the copied handle refers to the copied model.
     average, average_handle = (None, None) if recipe.ema is None else copy.deepcopy((model, handle))
     return Member(
         name=name,
