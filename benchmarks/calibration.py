@@ -1,11 +1,11 @@
-"""How often the verdicts err: simulated studies with a known truth, judged by the package's own functions.
+"""Measure the error rates of the verdicts in simulated studies with a known truth.
 
     python benchmarks/calibration.py                     # all cells, 4000 studies each; resumes where it stopped
     python benchmarks/calibration.py --studies 500 --out FOLDER
 
-Cells that are computed on whole arrays get ten times as many studies, for the same time.
+Vectorized cells get ten times as many studies.
 
-Writes table.json (one entry per cell) and README.md (the same in words). Knows nothing of trained runs.
+Writes table.json (one entry per cell) and README.md (a summary).
 
 Differences of arm k are D_k = √½ Z_0 + √½ Z_k with independent standardized Z: arms that share half of their
 variance, as arms sharing a baseline do. Z is normal, Student t with 4 degrees of freedom, or exponential (skewness 2).

@@ -171,5 +171,5 @@ def test_a_matrix_without_a_gradient_stays():
 
 def test_a_model_without_blocks_is_named():
     recipe = make_recipe("quick", optimizer="muon")
-    with pytest.raises(BadInput, match="without linear layers in a list of blocks"):
+    with pytest.raises(BadInput, match="no linear layers in a list of blocks"):
         make_optimizer(nn.Linear(3, 5), recipe, CPU)

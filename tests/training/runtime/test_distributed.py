@@ -104,7 +104,7 @@ def test_the_variant_batch_is_refused_in_parts(changes, world):
 
 
 def test_more_parts_than_examples_are_refused(task):
-    with pytest.raises(BadInput, match=r"a batch of 17"):
+    with pytest.raises(BadInput, match=r"at most 17 parts"):
         train_cohort([member(accumulate=18)], task, seed=0, device=CPU, observer=Listener())
 
 
