@@ -138,12 +138,12 @@ _RANDAUGMENT_RANGES = {
 def _draw_autoaugment(n: int, generator: torch.Generator) -> Draw:
     """Draw one of the 25 sub-policies per image, and apply each of its two operations with its probability."""
     rows = torch.randint(len(_CIFAR10), (n,), generator=generator, device=generator.device)
-    chance, negative = _uniform(n, generator), _uniform(n, generator) < 0.5
+    uniform, negative = _uniform(n, generator), _uniform(n, generator) < 0.5
     first, second = [row[:3] for row in _CIFAR10], [row[3:] for row in _CIFAR10]
     operation = _table([[_NAMES.index(name) for name, _, _ in slot] for slot in (first, second)], generator)
-    probability = _table([[chance for _, chance, _ in slot] for slot in (first, second)], generator)
+    probability = _table([[p for _, p, _ in slot] for slot in (first, second)], generator)
     level = _table([[level / 9 for _, _, level in slot] for slot in (first, second)], generator)
-    applied = chance < probability[:, rows]
+    applied = uniform < probability[:, rows]
     return Draw(operation=operation[:, rows].where(applied, _NONE), level=level[:, rows], negative=negative)
 
 

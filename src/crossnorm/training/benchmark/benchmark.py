@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -145,7 +146,7 @@ def step_jobs(workload: Workload, variants: Sequence[Variant]) -> dict[Job, Prep
         place(member.model, variant)
         return lambda: workload.step(member, inputs, targets)
 
-    return {variant: lambda variant=variant: prepare(variant) for variant in (None, *variants)}  # type: ignore[misc]
+    return {variant: partial(prepare, variant) for variant in (None, *variants)}
 
 
 def overhead_of(seconds: Mapping[Job, Sequence[float]]) -> dict[str, dict[str, Spread]]:
