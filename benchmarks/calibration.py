@@ -1,13 +1,13 @@
-"""How often the verdicts err: simulated studies with a known truth, judged by the package's own functions.
+"""Measure the error rates of the verdicts in simulated studies with a known truth.
 
     python benchmarks/calibration.py                     # all cells, 4000 studies each; resumes where it stopped
     python benchmarks/calibration.py --studies 500 --out FOLDER
 
-Cells that are computed on whole arrays get ten times as many studies, for the same time.
+Vectorized cells get ten times as many studies.
 
-Writes table.json (one entry per cell) and README.md (the same in words). Knows nothing of trained runs.
+Writes table.json (one entry per cell) and README.md (a summary).
 
-Differences of arm k are D_k = √½ Z_0 + √½ Z_k with independent standardised Z: arms that share half of their
+Differences of arm k are D_k = √½ Z_0 + √½ Z_k with independent standardized Z: arms that share half of their
 variance, as arms sharing a baseline do. Z is normal, Student t with 4 degrees of freedom, or exponential (skewness 2).
 """
 
@@ -47,7 +47,7 @@ COLUMNS = (
     "power",
     "promised",
 )
-VECTORISED = ("family", "power", "sequential")
+VECTORIZED = ("family", "power", "sequential")
 
 Cell = Callable[[np.random.Generator, int], dict[str, float]]
 
@@ -125,7 +125,7 @@ def looked_at_t(d: np.ndarray, level: float) -> np.ndarray:
 
 
 def curves(rng: np.random.Generator, kind: str, n: int, evaluations: int) -> np.ndarray:
-    """(n, evaluations) whose neighbours correlate 0.9, about a true mean curve of 0, scatter growing threefold."""
+    """(n, evaluations) whose neighbors correlate 0.9, about a true mean curve of 0, scatter growing threefold."""
     steps = noise(rng, kind, (n, evaluations))
     walk = [steps[:, 0]]
     for k in range(1, evaluations):
@@ -184,7 +184,7 @@ def run(out: Path, studies: int, only: str = "") -> dict[str, dict[str, float]]:
     done: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     wanted = {name: cell for name, cell in cells().items() if name.startswith(only)}
     for k, (name, cell) in enumerate(wanted.items(), start=1):
-        count = studies * (10 if name.startswith(VECTORISED) else 1)
+        count = studies * (10 if name.startswith(VECTORIZED) else 1)
         if done.get(name, {}).get("studies") != count:
             print(f"{k}/{len(wanted)} {name}", file=sys.stderr, flush=True)
             rng = np.random.default_rng(zlib.crc32(name.encode()))
@@ -248,7 +248,7 @@ TITLES = {
     "band": (
         "Bands around a learning curve",
         "Share of studies whose whole band covers the true curve: bars over 10 evaluations below 10 runs, a ribbon "
-        "over 20 evaluations from 10; neighbouring evaluations correlate 0.9.",
+        "over 20 evaluations from 10; neighboring evaluations correlate 0.9.",
     ),
     "divergence": (
         "Diverged runs",

@@ -1,9 +1,9 @@
-"""Kill a small study at many random moments and compare what it answers with the undisturbed one.
+"""Kill a small study at random times, resume it, and compare its results with an undisturbed one.
 
     python -m benchmarks.faults [--kills 200] [--of function|task] [--seed 0] [--out results/faults]
 
-Each kill is a SIGKILL to the study's process or to one of its workers; the same command then goes on. When the study
-is done before the kills are used up, another one begins. Linux only.
+Each kill is a SIGKILL to the study's process or to one of its workers; the same command then resumes. A study that
+finishes is followed by another until all kills are used. Linux only.
 """
 
 from __future__ import annotations

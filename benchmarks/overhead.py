@@ -1,16 +1,16 @@
-"""What every variant costs: the time of a training step over the baseline's, without and with masks, short and long.
+"""Measure the overhead of every variant: the time of a training step, divided by that with plain attention.
 
     python benchmarks/overhead.py [--repeats 25] [--cases short long causal] [--processor-time] [--out results/overhead]
 
-One thread, a process for each case that starts as crossnorm's workers do:
+One thread; each case runs in its own process with the settings of a crossnorm worker:
 
     short    CCT-2/3x2 at 32 pixels, 64 tokens, batches of 128, at both sites
     long     the same model at 128 pixels, 1024 tokens, batches of 8, at both sites
-    causal   the language model gpt_2, 256 tokens of which each query sees its own and earlier ones, batches of 16
+    causal   the language model gpt_2, 256 tokens, causal mask, batches of 16
 
-The arms take turns on one model and one batch; the ratio is taken within a round. The machine must do nothing else
-meanwhile; where it does, --processor-time leaves out what the process waits for others, though not what they cost it in
-caches. Exit code 1 if a median exceeds its bound.
+The variants take turns on one model and one batch; ratios are taken within a round. Close other programs first; if that
+is not possible, --processor-time excludes the time in which the process waits. Exit code 1 if a median exceeds its
+bound.
 """
 
 from __future__ import annotations
@@ -35,19 +35,20 @@ LIGHT = ("convex", "additive", "matched", "centred", "attenuated")
 
 
 def bound(case: str, variant: str) -> float:
-    """The largest ratio that is wanted."""
+    """The largest acceptable ratio."""
     if case == "causal" or variant == "laser":
         return 1.4
     return 1.05 if variant in LIGHT and case == "short" else 1.1
 
 
 def measure_here(case: str, repeats: int, clock: Callable[[], float]) -> list[dict[str, Any]]:
-    """In this process."""
+    """Measure in this process."""
     import torch
 
     from crossnorm.functional import VARIANTS, Variant
-    from crossnorm.training.benchmark.benchmark import measure_overhead
-    from crossnorm.training.benchmark.synthetic_load import open_workload, sites_of
+    from crossnorm.training.benchmark.benchmark import every_site, overhead_of, step_jobs
+    from crossnorm.training.benchmark.synthetic_load import open_workload
+    from crossnorm.training.benchmark.timing import take_turns
     from crossnorm.training.recipe.recipes import make_recipe
     from crossnorm.training.runtime.process_memory import hold_memory
 
@@ -56,12 +57,14 @@ def measure_here(case: str, repeats: int, clock: Callable[[], float]) -> list[di
     about = CASES[case]
     recipe = make_recipe(about["recipe"], batch_size=about["batch_size"], optimizer="adamw")
     work = open_workload(about["model"], recipe, torch.device("cpu"))
-    variants = [Variant(name=name, alpha=0.5, site=site) for site in sites_of(work.member()) for name in VARIANTS]
-    return [asdict(row) for row in measure_overhead(work, variants, repeats, clock=clock)]
+    sites = every_site(work.member())
+    variants = [Variant(name=name, alpha=0.5, site=site) for site in sites for name in VARIANTS]
+    found = overhead_of(take_turns(step_jobs(work, variants), repeats, clock=clock))
+    return [{"variant": v.name, "site": v.site, "ratio": asdict(found[v.name][v.site])} for v in variants]
 
 
 def measure(case: str, repeats: int, processor_time: bool) -> list[dict[str, Any]]:
-    """In a process that starts as a worker does."""
+    """Measure in a new process."""
     command = [sys.executable, __file__, "--here", case, "--repeats", str(repeats)]
     command += ["--processor-time"] if processor_time else []
     env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -1,10 +1,10 @@
-"""Does the fast step (bf16 autocast) learn what the plain one (fp32) learns?
+"""Compare training in bf16 autocast with training in float32.
 
     python benchmarks/precision.py --data ZIP [--steps 50] [--seeds 6] [--work precision] [--out results/precision]
 
-First the losses of both at each of the first steps, with the same random draws; then, as a study that can be
-interrupted, test accuracy after 3 epochs of 20 000 images of CIFAR-10, fp32 against fast, and a 90 % interval of the
-paired difference beside a margin of one point.
+First the losses of both at the first steps, with equal random numbers. Then a study (it can be interrupted) of the
+test accuracy after 3 epochs on 20 000 images of CIFAR-10: the 90 % interval of the paired difference, with a margin of
+one percentage point.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MODEL = "cct_2_3x2_32"
 
 
 def member(precision: str, recipe: str, seed: int, variant: str | None) -> Member:
-    """The model of a seed, trained with that precision."""
+    """A member of a seed that trains in this precision."""
     mixed = None if variant is None else crossnorm.Variant(name=variant, alpha=0.5)
     with addressed(seed, "init"):
         model = crossnorm.create_model(MODEL, variant=mixed)
@@ -38,7 +38,7 @@ def member(precision: str, recipe: str, seed: int, variant: str | None) -> Membe
 
 
 def first_losses(task: Task, recipe: str, steps: int, seed: int, variant: str | None) -> list[tuple[float, float]]:
-    """(fast, fp32) training loss of each step; both see the same batches and draws."""
+    """(bf16, fp32) training loss of each step, with equal batches and random numbers."""
     both = [member(precision, recipe, seed, variant) for precision in ("bf16", "fp32")]
     settings, per_epoch = both[0].recipe, steps_per_epoch(task.train, both[0].recipe.batch_size)
     losses = []
@@ -55,7 +55,7 @@ def first_losses(task: Task, recipe: str, steps: int, seed: int, variant: str | 
 
 
 def compared(task: Task, steps: int) -> list[dict[str, object]]:
-    """The largest difference over the steps, for both recipes, without and with a variant, over three seeds."""
+    """The largest difference of the losses, for two recipes, without and with a variant, and three seeds."""
     rows: list[dict[str, object]] = []
     for recipe in ("quick", "paper"):
         for variant in (None, "convex"):
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     if pick_device("cpu").type != "cpu" or not torch.cpu._is_avx512_bf16_supported():
-        sys.exit("This processor does not compute with bf16: the fast step is the plain one.")
+        sys.exit("This processor has no native bf16: both precisions would be float32.")
     torch.set_num_threads(1)
     hold_memory()
     task = load_task("cifar10", data=given.data, train_examples=20_000)

@@ -1,11 +1,10 @@
-"""How many images a second several processes train on side by side on one device.
+"""Measure the training throughput of several processes on one device.
 
     python benchmarks/processes.py [--device cuda] [--recipe paper] [--processes 1 15] [--seconds 6]
 
-CCT-2/3x2 on random images of CIFAR-10's size, every process with one thread and a model of its own, as the workers of a
-study are. They start together once all have made three steps. Batches are augmented on the processor. "Batch" and
-"step" are the milliseconds that the first process spends on making a batch and on handing a step to the device, which
-may still be computing then.
+CCT-2/3x2 on random images of 32 × 32 pixels; every process has one thread and its own model, like the workers of a
+study. They start together after three steps. Batches are augmented on the CPU. "Batch" and "step" are the milliseconds
+in which the first process makes a batch and queues a step; the device may still be computing then.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ import torch
 from crossnorm.errors import BadInput
 from crossnorm.training.benchmark.synthetic_load import open_workload
 from crossnorm.training.recipe.recipes import make_recipe
-from crossnorm.training.runtime.devices import DEVICES, pick_device
+from crossnorm.training.runtime.devices import pick_device
 from crossnorm.training.runtime.process_memory import hold_memory
 
 WARM_STEPS = 3
-PATIENCE = 120  # seconds for all processes to have started
+TIMEOUT = 120  # seconds for all processes to have started
 
 
 def work(number: int, device: str, recipe: str, seconds: float, start: Barrier, found: Queue) -> None:
@@ -38,7 +37,7 @@ def work(number: int, device: str, recipe: str, seconds: float, start: Barrier, 
         workload.step(member, *workload.batch(warm))
     wait = torch.cuda.synchronize if workload.device.type == "cuda" else lambda: None
     wait()
-    start.wait(timeout=PATIENCE)
+    start.wait(timeout=TIMEOUT)
     begun = time.perf_counter()
     while (now := time.perf_counter()) - begun < seconds:
         inputs = workload.batch(WARM_STEPS + steps)
@@ -54,14 +53,14 @@ def side_by_side(count: int, device: str, recipe: str, seconds: float) -> str:
     context = get_context("spawn")
     start, found = context.Barrier(count), context.Queue()
     about = (device, recipe, seconds, start, found)
-    # Daemons: when one has failed, the others end with this process.
+    # Daemons end with this process, also if one has failed.
     processes = [context.Process(target=work, args=(n, *about), daemon=True) for n in range(count)]
     for process in processes:
         process.start()
     try:
-        results = sorted(found.get(timeout=PATIENCE + seconds) for _ in processes)
+        results = sorted(found.get(timeout=TIMEOUT + seconds) for _ in processes)
     except Empty:
-        raise SystemExit(f"{count} processes: not all came to an end; above is why") from None
+        raise SystemExit(f"{count} processes: not all finished; see the error above") from None
     for process in processes:
         process.join()
     _, _, batch, step = results[0]
@@ -70,7 +69,7 @@ def side_by_side(count: int, device: str, recipe: str, seconds: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", default="auto", choices=DEVICES)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--recipe", default="paper")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=6)

@@ -1,19 +1,17 @@
-"""What each ingredient of a fast recipe is worth, and how many images `quick` and `paper` need to 80 % on CIFAR-10.
+"""Compare recipes: ablations of `quick`, and the images that `quick` and `paper` need to 80 % on CIFAR-10.
 
     python benchmarks/recipe.py choose quick+lr=0.004 muon --data ZIP --work DIR [--base quick] [--epochs 5]
     python benchmarks/recipe.py race --data ZIP --work DIR [--quick epochs=7] [--device cuda --workers 15]
 
-Model: CCT-2/3x2, plain and with `convex` α = ½ at attention. `choose` looks at the last 5000 training images of the
-fixed balanced order, which it does not train on, and never at the test set. A candidate is a recipe, "quick" or what it
-was before ("adamw", "muon", "filters"), and fields that it changes; --base is the one that the others are compared
-with. `race` trains on all 50 000 images, tests after every epoch, and ends a run once it has reached the
-target, or, for `paper`, once it has seen more images than another length of `paper` needed with its seed, or three
-times as many as `quick` did: then it is known that `quick` needs no more than a third.
+Model: CCT-2/3x2, plain and with `convex` α = ½ at attention. `choose` validates on the last 5000 training images of the
+fixed balanced order, which are held out, and never uses the test set. A candidate is "quick" or one of its earlier
+versions ("adamw", "muon", "filters"), with changed fields; the others are compared with --base. `race` trains on all
+50 000 images and tests after every epoch. A run ends when it reaches the target; a run of `paper` also ends when it has
+seen more images than another length of `paper` needed with the same seed, or three times as many as `quick` needed.
 
-Every run has a folder below DIR and goes on from its last epoch: stop and start again at will. --known FILE: a
-published table or race.json, whose ended runs are taken from it and not run again; give the images that it was made
-with by --data, for the file does not tell. --workers 0 trains nothing and prints the table of what is there. --out
-FOLDER keeps the table and the curves.
+Every run has a folder below DIR and resumes from its last epoch. --known FILE takes finished runs from a published
+table or race.json; --data must then be the images of those runs, which the file does not name. --workers 0 only prints
+the table of existing runs. --out FOLDER writes the table and the curves.
 """
 
 from __future__ import annotations
@@ -45,12 +43,12 @@ from crossnorm.study.spec.arms import Arm
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.workload.build_model import build_member
-from crossnorm.training.checkpoint.checkpoints import put_back, save_checkpoint
+from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.loop.run_state import Member
 from crossnorm.training.recipe.recipes import Recipe, make_recipe
-from crossnorm.training.runtime.devices import DEVICES, pick_device
+from crossnorm.training.runtime.devices import pick_device
 from crossnorm.training.runtime.process_memory import hold_memory
 
 HELD_OUT = 5000
@@ -61,7 +59,7 @@ NAMED: dict[str, dict[str, object]] = {
     "muon": {"optimizer": "muon", "lr": 8e-3, "warmup_epochs": 1.0, "weight_decay": 3e-2},
     "filters": {"optimizer": "muon-filters", "lr": 8e-3, "warmup_epochs": 1.0, "weight_decay": 3e-2},
 }
-"""What `quick` is and what it was, as changes of what it is; candidates change further fields beside one of these."""
+"""`quick` and its earlier versions, as changes of `quick`."""
 PAPER_EPOCHS = (40, 60, 20, 200)  # the likeliest winner first: the others then stop early
 FACTOR = 3  # how many times the images of `quick` answer the question
 
@@ -75,17 +73,17 @@ class Job:
     """One run.
 
     Attributes:
-        folder: Where it is kept.
-        recipe: How it is trained.
-        seed: Its seed.
+        folder: Of the run.
+        recipe: Of the run.
+        seed: Of the run.
         alpha: Dose of `convex` at attention.
         data: The images, a zip or folder of train/CLASS/* and test/CLASS/*; None: torchvision downloads them.
-        train_examples: Of the training images; the last `HELD_OUT` of all then stand for the test set. None: all, and
-            the test set itself.
-        target: Accuracy at which it may end; infinity: never before the last epoch.
-        device: Where it is trained.
-        rivals: Folders of runs, and factors: once it has seen as many images as the best of them needed, times its
-            factor, it may end.
+        train_examples: Number of training images; the last `HELD_OUT` then replace the test set. None: all, with the
+            test set.
+        target: Accuracy at which the run ends.
+        device: To train on.
+        rivals: Folders of other runs with factors: the run ends when it has seen as many images as the best of them
+            needed, times its factor.
     """
 
     folder: Path
@@ -99,12 +97,12 @@ class Job:
     rivals: tuple[tuple[Path, int], ...] = ()
 
     def finished(self) -> bool:
-        """Whether it has made all its epochs, or diverged."""
+        """Whether the run completed all epochs or diverged."""
         rows = read_rows(self.folder)
         return (self.folder / "result.json").exists() or bool(rows and rows[-1]["epoch"] >= self.recipe.epochs)
 
     def settled(self) -> bool:
-        """Whether more training would not change what is known of it."""
+        """Whether further training would not change the comparison."""
         rows = read_rows(self.folder)
         if self.finished() or needed(rows, self.target) is not None:
             return True
@@ -130,7 +128,7 @@ def images(data: Path | None, train_examples: int | None) -> Task:
     kept = len(task.train) - HELD_OUT
     if train_examples > kept:
         raise SystemExit(f"--train-examples: at most {kept}, the others are held out")
-    # Every stretch of the stored order is balanced over the classes.
+    # Every slice of the stored order is balanced over the classes.
     held_out = Split(inputs=task.train.inputs[kept:], targets=task.train.targets[kept:])
     digest = f"{task.digest}, the last {HELD_OUT} of {len(task.train)} held out, {train_examples} trained on"
     return replace(task, train=task.train.head(train_examples), test=held_out, digest=digest)
@@ -161,7 +159,7 @@ class Recorder:
 
 
 def train(job: Job) -> Job:
-    """Train to the end or until it is settled, in this process and on one thread."""
+    """Train until the run is settled, in this process with one thread."""
     torch.set_num_threads(1)
     hold_memory()
     task, device = images(job.data, job.train_examples), pick_device(job.device)
@@ -171,7 +169,7 @@ def train(job: Job) -> Job:
     own = RunFolder(job.folder)
     state = own.read_checkpoint(print)
     if state is not None:
-        put_back(member, state, str(own.checkpoint))
+        load_checkpoint(member, state, str(own.checkpoint))
     before, now = read_environment(job), describe_environment()
     if {key: value for key, value in before.items() if key != "before"} != now:
         note_environment(job, {**now, "before": before} if before else now)
@@ -181,14 +179,14 @@ def train(job: Job) -> Job:
 
 
 def note_environment(job: Job, environment: Mapping[str, object]) -> None:
-    """Keep beside a run's folder, whose every file is accounted for, where it was trained."""
+    """Write the environment of a run to a file beside its folder."""
     target = environment_file(job)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(environment))
 
 
 def read_environment(job: Job) -> dict[str, object]:
-    """What `note_environment` kept; nothing of a run from before it was."""
+    """The environment written by `note_environment`; empty if there is none."""
     file = environment_file(job)
     return json.loads(file.read_text()) if file.exists() else {}
 
@@ -197,11 +195,11 @@ def environment_file(job: Job) -> Path:
     return job.folder.with_name(f"{job.folder.name}-environment.json")
 
 
-def carry_out(jobs: Sequence[Job], workers: int) -> None:
+def run_jobs(jobs: Sequence[Job], workers: int) -> None:
     todo = [job for job in jobs if not job.settled()]
     if workers == 0 or not todo:
         return
-    images(todo[0].data, todo[0].train_examples)  # decoded once, before the workers ask for it
+    images(todo[0].data, todo[0].train_examples)  # decoded once, before the workers start
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for job in pool.map(train, todo):
             last = read_rows(job.folder)[-1]
@@ -286,7 +284,7 @@ def choose_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
 def choose(given: argparse.Namespace) -> dict[str, object]:
     jobs = list(choose_jobs(given))
     restore(given.known, {(name, job.alpha, job.seed): job for name, job in jobs})
-    carry_out([job for _, job in jobs], given.workers)
+    run_jobs([job for _, job in jobs], given.workers)
     done = {(name, job.alpha, job.seed): read_rows(job.folder) for name, job in jobs if job.finished()}
     print("| candidate | α | n | held-out loss | difference | accuracy, % | difference | images to base's last loss |")
     print("|---|---|---|---|---|---|---|---|")
@@ -363,7 +361,7 @@ def race_jobs(given: argparse.Namespace) -> Iterator[tuple[str, Job]]:
 def race(given: argparse.Namespace) -> dict[str, object]:
     jobs = list(race_jobs(given))
     restore(given.known, {(name, job.alpha, job.seed): job for name, job in jobs})
-    carry_out([job for _, job in jobs], given.workers)
+    run_jobs([job for _, job in jobs], given.workers)
     print(f"| recipe | {' | '.join(f'seed {seed}' for seed in range(given.seeds))} |")
     print("|---|" + "---|" * given.seeds)
     for name in dict(jobs):
@@ -416,7 +414,7 @@ def main() -> None:
         part = parts.add_parser(name)
         part.add_argument("--data", type=Path, help="zip or folder of the images; default: downloaded")
         part.add_argument("--work", type=Path, required=True)
-        part.add_argument("--device", default="cpu", choices=DEVICES)
+        part.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"))
         part.add_argument("--workers", type=int, default=2)
         part.add_argument("--seeds", type=int, default=3)
         part.add_argument("--out", type=Path)

@@ -1,9 +1,9 @@
-"""How long and with how much memory a study of 10 000 tiny runs is planned, resumed and reported.
+"""Measure time and memory of planning, resuming and reporting a study of 10 000 tiny runs.
 
     python benchmarks/scaling.py [--arms 10] [--seeds 1000] [--out results/scaling]
 
-The runs' curves are made up (nothing is trained): what is measured is everything else. Each command is a process of its
-own; wall-clock time means little on a machine that others use, processor time is given beside it.
+The learning curves are random numbers; nothing is trained. Each command runs in its own process. Processor time is
+reported beside wall-clock time, for machines with other load.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from crossnorm.study.workload.workload import open_workload
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 
-def made_up(folder: Path, arms: int, seeds: int) -> int:
-    """A finished study whose curves are drawn; gives back the number of its runs."""
+def make_study(folder: Path, arms: int, seeds: int) -> int:
+    """Write a finished study with random curves; returns the number of runs."""
     fields = {
         "name": "large",
         "task": "digits",
@@ -45,7 +45,7 @@ def made_up(folder: Path, arms: int, seeds: int) -> int:
     (folder / "large.yaml").write_text(yaml.safe_dump(fields))
     workload = open_workload(parse_spec(fields, "large"))
     draws = np.random.default_rng(0)
-    os.fsync = lambda handle: None  # only here: the folder need not outlive a power cut
+    os.fsync = lambda handle: None  # the folder is temporary
     with locked(folder / "out"):
         open_folder(folder / "out", workload.plan, workload.digest)
         for run in workload.plan.runs:
@@ -82,7 +82,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crossnorm-scaling-") as scratch:
         folder = Path(scratch)
-        runs = made_up(folder, given.arms, given.seeds)
+        runs = make_study(folder, given.arms, given.seeds)
         found = {
             "runs": runs,
             "arms": given.arms,

@@ -1,20 +1,23 @@
-"""Where the time of a training step goes: every tensor operation, forward and backward, timed as it runs.
+"""Profile a training step: the time of every tensor operation, forward and backward, by kind.
 
     python benchmarks/step.py [--model cct_2_3x2_32] [--variant convex] [--steps 20] [--out results/step]
 
-One thread. Each operation is timed where torch hands it to its kernel, so nothing is kept alive that a step would free:
-torch's own profiler makes this step half as long again, because the next activations then need new memory. Operations
-are added up by kind, with the floating-point operations that torch.utils.flop_counter knows and the speed they make.
-"Between the operations" is what the step takes beside them, without the timing: Python, autograd, the fused optimiser's
-launch. Processor time; the machine should do nothing else meanwhile.
+One thread, processor time. Each operation is timed at the dispatch to its kernel, so that memory is freed as in an
+untimed step; torch's own profiler keeps activations alive, which makes this step 1.5 times as long. Operations are
+grouped by kind, with their floating-point operations (torch.utils.flop_counter) and the resulting FLOP/s. "Between the
+operations" is the rest of an untimed step: Python, autograd, the launch of the fused optimizer. Also prints the time of
+making a batch, forward, backward and optimizer step, the share of the machine's matrix-product speed, and the peak
+memory of the process. Close other programs first.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,8 +29,10 @@ from torch.utils.flop_counter import flop_registry
 from crossnorm.functional import Variant
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.training.benchmark.synthetic_load import Workload, open_workload
+from crossnorm.training.benchmark.timing import Prepare
 from crossnorm.training.recipe.recipes import make_recipe
-from crossnorm.training.runtime.process_memory import hold_memory
+from crossnorm.training.runtime.devices import precision
+from crossnorm.training.runtime.process_memory import hold_memory, peak_memory
 
 ALPHA = 0.5
 KINDS = {
@@ -40,12 +45,12 @@ KINDS = {
     "copies and casts": ("copy", "_to_copy", "clone", "cat", "stack"),
     "GELU and ReLU": ("gelu", "relu", "threshold"),
     "sums": ("sum", "mean"),
-    "optimiser": ("_fused_adamw", "_foreach"),
+    "optimizer": ("_fused_adamw", "_foreach"),
 }
 
 
 def kind_of(name: str) -> str:
-    """The kind of an operation; "elementwise and the rest" for what is not named above."""
+    """The kind of an operation; "elementwise and the rest" if `KINDS` does not list it."""
     for kind, starts in KINDS.items():
         if any(name == start or name.startswith((start + "_", start)) for start in starts):
             return kind
@@ -53,7 +58,7 @@ def kind_of(name: str) -> str:
 
 
 class Timed(TorchDispatchMode):
-    """Adds up processor time and floating-point operations of everything inside, by kind."""
+    """Sums processor time and floating-point operations by kind."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,9 +77,9 @@ class Timed(TorchDispatchMode):
         return found
 
 
-def product_speed(workload: Workload) -> float:
-    """FLOP/s of a large matrix product in bfloat16: the ceiling of this machine."""
-    left, right = (torch.randn(2048, 2048).bfloat16() for _ in range(2))
+def product_speed(dtype: torch.dtype) -> float:
+    """FLOP/s of a large matrix product in the precision of the step: the ceiling of this machine."""
+    left, right = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
     left @ right
     times = []
     for _ in range(5):
@@ -84,8 +89,39 @@ def product_speed(workload: Workload) -> float:
     return float(2 * 2048**3 / median(times))
 
 
+def parts(workload: Workload, steps: int) -> dict[str, float]:
+    """Milliseconds of making a batch, the forward pass, the backward pass and the optimizer's step: medians."""
+    member, (inputs, targets) = workload.member(), workload.batch(0)
+    member.model.train()
+    numbers = itertools.count()
+
+    def loss() -> torch.Tensor:
+        member.optimizer.zero_grad(set_to_none=True)
+        return member.loss(inputs, targets, seed=0)
+
+    def with_gradients() -> Callable[[], None]:
+        loss().backward()
+        return member.update
+
+    jobs: dict[str, Prepare] = {
+        "batch": lambda: lambda: workload.batch(next(numbers)),
+        "forward": lambda: loss,
+        "backward": lambda: loss().backward,
+        "optimizer": with_gradients,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for turn in range(steps + 3):
+        for name, prepare in jobs.items():
+            job = prepare()
+            started = time.process_time()
+            job()
+            if turn >= 3:
+                seconds[name].append(time.process_time() - started)
+    return {name: 1e3 * median(times) for name, times in seconds.items()}
+
+
 def profile(workload: Workload, variant: Variant | None, steps: int) -> dict[str, Any]:
-    """Milliseconds a step by kind, medians over the steps, plain and timed steps taking turns."""
+    """Milliseconds per step by kind: medians over steps; untimed and timed steps alternate."""
     member, (inputs, targets) = workload.member(variant), workload.batch(0)
     plain, kinds, operations = [], defaultdict(list), {}
     for turn in range(steps + 3):
@@ -94,16 +130,20 @@ def profile(workload: Workload, variant: Variant | None, steps: int) -> dict[str
         took = time.process_time() - started
         with Timed() as timed:
             workload.step(member, inputs, targets)
-        if turn >= 3:  # until memory has settled
+        if turn >= 3:  # warm-up
             plain.append(took)
             for kind, seconds in timed.seconds.items():
                 kinds[kind].append(seconds)
             operations = dict(timed.operations)
-    step, ceiling = median(plain), product_speed(workload)
+    dtype = precision(workload.recipe, workload.device)
+    step, ceiling = median(plain), product_speed(dtype)
     rows = {kind: {"ms": 1e3 * median(times), "flop": operations.get(kind, 0)} for kind, times in kinds.items()}
     rows["between the operations"] = {"ms": 1e3 * step - sum(row["ms"] for row in rows.values()), "flop": 0}
     return {
+        "precision": str(dtype).removeprefix("torch."),
         "step_ms": 1e3 * step,
+        "parts_ms": parts(workload, steps),
+        "peak_mib": round((peak_memory() or 0) / 2**20),
         "gflop": sum(operations.values()) / 1e9,
         "product_gflop_per_s": ceiling / 1e9,
         "share_of_product": sum(operations.values()) / step / ceiling,
@@ -129,6 +169,8 @@ def main() -> None:
         print(f"{kind:26} {row['ms']:7.1f} ms {row['ms'] / found['step_ms']:6.1%} {speed}")
     print(f"{'step':26} {found['step_ms']:7.1f} ms, {found['gflop']:.1f} GFLOP, ", end="")
     print(f"{found['share_of_product']:.0%} of the {found['product_gflop_per_s']:.0f} GFLOP/s of a matrix product")
+    print(", ".join(f"{name} {ms:.1f} ms" for name, ms in found["parts_ms"].items()), end="")
+    print(f", in {found['precision']}; peak memory {found['peak_mib']} MiB")
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         about = {key: value for key, value in vars(given).items() if key != "out"}

@@ -1,15 +1,14 @@
-"""How many images a second this machine trains on: a study of crossnorm, and the same model trained the usual way.
+"""Compare training throughput: a crossnorm study, and vit-pytorch with torchvision transforms and a DataLoader.
 
     pip install vit-pytorch
     python benchmarks/throughput.py [--repeats 5] [--seconds 8] [--data IMAGES.zip] [--out results/throughput]
 
-Ours is what `crossnorm plot` does with the recipe `paper` on CCT-2/3x2: as many worker processes as there are cores,
-one thread each, each training a cohort of 5 doses of `convex` on batches that its members share; counted is every
-member's every image. Theirs is vit-pytorch's CCT of the same size in float32 with AdamW, label smoothing, and
-torchvision's transforms of single pictures in a DataLoader, with the numbers of loader workers and threads that are the
-fastest here: all pairs are tried once, and the two best once more in every repeat, of which the faster counts. Ours and
-theirs take turns, each in fresh processes. Images are random unless --data names a zip or folder of train/CLASS/* and
-test/CLASS/*, 32 pixels a side. The machine must do nothing else meanwhile.
+Ours: `crossnorm plot` with the recipe `paper` on CCT-2/3x2: one worker process with one thread per core, each with a
+cohort of 5 doses of `convex` on shared batches; the images of every member count. Theirs: vit-pytorch's CCT of the same
+size in float32 with AdamW, label smoothing, and torchvision's transforms of single images in a DataLoader. All numbers
+of loader workers and threads are tried once; in every repeat the two best run again, and the faster counts. Ours and
+theirs take turns in new processes. Images are random, or those of --data: a zip file or folder with train/CLASS/* and
+test/CLASS/*, 32 × 32 pixels. Close other programs first.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ WARM_STEPS = {"ours": 2, "theirs": 10}
 
 
 class Window:
-    """Waits for the word after some steps, then counts images for some seconds."""
+    """After some warm-up steps, waits for the start signal, then counts images for some seconds."""
 
     def __init__(self, role: str, seconds: float) -> None:
         self.warm, self.seconds, self.images, self.started = WARM_STEPS[role], seconds, 0, 0.0
 
     def step(self, images: int) -> bool:
-        """Whether the time is up after these images."""
+        """Count images; returns whether the time is up."""
         self.warm -= 1
         if self.warm >= 0:
             if self.warm == 0:
@@ -109,12 +108,12 @@ def ours(seconds: float, data: Path | None) -> None:
     window.report(parameters=count_parameters(members[0].model))
 
 
-class Pictures:
-    """Pictures one by one, changed by transforms, from an array in memory as torchvision's CIFAR10 has it."""
+class Images:
+    """A map-style data set of transformed images in memory, like torchvision's CIFAR10."""
 
-    def __init__(self, task: Any, changes: Callable[[Any], Any]) -> None:
+    def __init__(self, task: Any, transform: Callable[[Any], Any]) -> None:
         self.data = task.train.inputs.numpy().transpose(0, 2, 3, 1).copy()
-        self.targets, self.changes = task.train.targets.tolist(), changes
+        self.targets, self.transform = task.train.targets.tolist(), transform
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -122,14 +121,14 @@ class Pictures:
     def __getitem__(self, index: int) -> Any:
         from PIL import Image
 
-        return self.changes(Image.fromarray(self.data[index])), self.targets[index]
+        return self.transform(Image.fromarray(self.data[index])), self.targets[index]
 
 
 def usual_loader(task: Any, workers: int) -> Any:
     from torch.utils.data import DataLoader
     from torchvision import transforms
 
-    changes = transforms.Compose(
+    transform = transforms.Compose(
         [
             transforms.RandomCrop(32, padding=4),
             transforms.RandomHorizontalFlip(),
@@ -138,9 +137,9 @@ def usual_loader(task: Any, workers: int) -> Any:
             transforms.Normalize(task.mean, task.std),
         ]
     )
-    warnings.filterwarnings("ignore", message="This DataLoader will create")  # 4 on 2 cores: tried all the same
-    pictures: Any = Pictures(task, changes)
-    return DataLoader(pictures, batch_size=BATCH, shuffle=True, drop_last=True, num_workers=workers)
+    warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores are tried too
+    images: Any = Images(task, transform)
+    return DataLoader(images, batch_size=BATCH, shuffle=True, drop_last=True, num_workers=workers)
 
 
 def usual_model(classes: int) -> Any:
@@ -188,7 +187,7 @@ def theirs(seconds: float, data: Path | None, workers: int, threads: int) -> Non
 
 @contextlib.contextmanager
 def started(arguments: list[str], threads: int) -> Iterator[subprocess.Popen[str]]:
-    """This script in a role, with so many threads."""
+    """Start this script in a role."""
     process = subprocess.Popen(
         [sys.executable, __file__, *arguments],
         stdin=subprocess.PIPE,
@@ -206,7 +205,7 @@ def started(arguments: list[str], threads: int) -> Iterator[subprocess.Popen[str
 def rate(
     role: str, given: argparse.Namespace, *, processes: int = 1, threads: int = 1, loaders: int = 0
 ) -> dict[str, Any]:
-    """Images a second of some processes that are all ready before the clock starts."""
+    """Images per second of several processes, which start together after their warm-up."""
     arguments = ["--role", role, "--seconds", str(given.seconds), "--threads", str(threads), "--loaders", str(loaders)]
     arguments += [] if given.data is None else ["--data", str(given.data)]
     with contextlib.ExitStack() as stack:

@@ -1,9 +1,9 @@
-"""How much sooner two workers end the quick study than one.
+"""Measure the speedup of the quick study with more workers.
 
     python benchmarks/workers.py [--workers 1 2] [--repeats 1] [--out results/scaling]
 
-Each measurement is the whole command in a folder of its own, start-up, verdict and pictures included; the numbers of
-workers take turns. The machine must do nothing else meanwhile.
+Each measurement is the whole command in a new folder, start-up, verdict and figures included; the numbers of workers
+take turns. Close other programs first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from statistics import median
 
 
 def seconds(workers: int) -> float:
-    """Wall-clock seconds of the quick study with so many workers."""
+    """Wall-clock seconds of the quick study."""
     with tempfile.TemporaryDirectory(prefix="crossnorm-workers-") as folder:
         started = time.perf_counter()
         command = [sys.executable, "-m", "crossnorm", "plot", "--workers", str(workers), "--out", "quick"]

@@ -1,4 +1,4 @@
-"""Atomic writes: neither a reader nor a kill at any instant finds a half-written file."""
+"""Atomic writes, file digests, JSON files and file names."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ __all__ = [
 
 @contextmanager
 def atomic_path(path: Path, temporary: Path | None = None) -> Iterator[Path]:
-    """A temporary file to write, which replaces ``path`` when the block ends and is removed when it fails.
+    """Context manager for a temporary file that replaces ``path`` when the block ends, or is removed if it fails.
 
-    The content is durable before the file takes its name.
+    Readers never see a partial file, and the content is flushed to disk before the rename.
 
     Args:
         path: The file to replace.
-        temporary: Name of the temporary file, for a file with a single writer: a killed one then leaves at most this
-            file. None: a unique ``.NAME.….tmp`` in the same folder.
+        temporary: The temporary file, if ``path`` has a single writer: a killed writer then leaves at most this file.
+            None: a unique ``.NAME.….tmp`` in the same folder.
     """
     temporary = _unique(path) if temporary is None else temporary
     try:
@@ -50,13 +50,13 @@ def atomic_path(path: Path, temporary: Path | None = None) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file by a new one, in one step; text is encoded as UTF-8."""
+    """Replace the content of a file atomically; text is encoded as UTF-8."""
     with atomic_path(path, path.with_name(f".{path.name}.new")) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def file_sha256(*paths: Path) -> str:
-    """SHA-256 of the content of a file, or of several one after the other, as hexadecimal digits."""
+    """SHA-256 of the concatenated content of files, in hexadecimal."""
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
@@ -69,7 +69,7 @@ def make_folder(path: Path) -> None:
     """Create a folder if it does not exist, and check that it is writable.
 
     Raises:
-        BadInput: It is a file, or it cannot be created or written.
+        BadInput: The folder cannot be created or written.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def _unique(path: Path) -> Path:
 
 
 def _sync(folder: Path) -> None:
-    """Make the entries of a folder durable, where the system can."""
+    """Flush the entries of a folder to disk, where the system supports it."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -113,12 +113,12 @@ _STORAGE = {
 
 
 def storage_fault(error: BaseException) -> str | None:
-    """What is wrong with the disk, if the error is about the disk (trying again would not help); otherwise None."""
+    """The reason of an error of the disk, which a retry would not fix; None for any other error."""
     return _STORAGE.get(error.errno or 0) if isinstance(error, OSError) else None
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file; None if it is missing or damaged."""
+    """The value of a JSON file; None if the file is missing or invalid."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -126,7 +126,7 @@ def read_json(path: Path) -> Any:
 
 
 def encoded_name(name: str) -> str:
-    """A name as one path component: percent-encoded, and at most 200 characters long."""
+    """Encode a name as a path component: percent-encoded, at most 200 characters."""
     encoded = quote(name, safe="@+=,~")
     if encoded.startswith("."):
         encoded = "%2E" + encoded[1:]

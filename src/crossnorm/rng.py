@@ -1,7 +1,7 @@
-"""Random draws addressed by (seed, stream, step), never advanced.
+"""Random numbers addressed by (seed, stream, step).
 
-A draw depends on nothing but its address, so a run has the same bits alone, beside others, after a resume
-and under any executor. Knows nothing of what is drawn.
+A draw depends on its address only. A run therefore has the same bits alone, in a cohort, after a resume and under any
+executor.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ __all__ = ["address", "addressed", "generator"]
 
 
 def address(seed: int, stream: str, step: int = 0) -> int:
-    """The 63-bit key of one draw: a hash of (seed, stream, step).
+    """The 63-bit key of a draw: a hash of (seed, stream, step).
 
     Args:
-        seed: The run's seed, shared by every arm of a pair.
-        stream: What is drawn: ``"init"``, ``"order"``, ``"augment"``, ``"dropout"`` …
-        step: The training step, epoch or other counter of the draw.
+        seed: Of the run; paired runs share it.
+        stream: Purpose of the draw: ``"init"``, ``"order"``, ``"augment"``, ``"dropout"`` …
+        step: Training step, epoch or another counter.
     """
     digest = hashlib.blake2b(f"{seed}\0{stream}\0{step}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def generator(seed: int, stream: str, step: int = 0, device: str | torch.device = "cpu") -> torch.Generator:
-    """A fresh torch generator that stands at the address."""
+    """A new torch generator, seeded with the address."""
     return torch.Generator(device=device).manual_seed(address(seed, stream, step))
 
 
 @contextmanager
 def addressed(seed: int, stream: str, step: int = 0) -> Iterator[None]:
-    """Inside the block torch's global generators stand at the address; afterwards as before.
+    """Context in which torch's global generators are seeded with the address; their state is restored afterwards.
 
     For draws that accept no generator: layer initialisers, dropout inside a model. Covers the CPU and, where
     present, the current CUDA or MPS device.
@@ -46,6 +46,6 @@ def addressed(seed: int, stream: str, step: int = 0) -> Iterator[None]:
 
 
 def _seed_all(key: int) -> None:
-    """``torch.manual_seed``, which without an accelerator notes a stack trace for each one that it looked for: 1 ms."""
+    """Like ``torch.manual_seed``, which without an accelerator records stack traces and takes 1 ms."""
     seed = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
     seed(key)

@@ -23,7 +23,7 @@ def twice() -> list:
 def test_mnist1d_is_the_package_defaults(twice):
     from mnist1d.data import get_dataset_args, make_dataset
 
-    with sources._global_random_kept():
+    with sources._global_random_state_restored():
         expected = make_dataset(get_dataset_args())
     got = twice[0]
     assert got.train_inputs.shape == (4000, 1, 1, 40)
@@ -111,7 +111,7 @@ def test_offline_is_one_message_that_names_the_way_out(monkeypatch, tmp_path, er
 
     monkeypatch.setattr(datasets.utils, "download_url", offline)
     monkeypatch.setattr(datasets.utils, "_urlretrieve", offline)
-    with pytest.raises(BadInput, match=r"task cifar10: expected a download .*--data PATH") as caught:
+    with pytest.raises(BadInput, match=r"task cifar10: the download .* Set data to a local copy") as caught:
         sources.torchvision_dataset("cifar10", "CIFAR10", tmp_path)
     assert caught.value.__suppress_context__
     assert "\n" not in str(caught.value)

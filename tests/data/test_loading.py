@@ -37,7 +37,7 @@ def test_contract(task):
     assert task.model["n_input_channels"] == task.n_channels
 
 
-def test_prepared_training_inputs_are_standardised(task):
+def test_prepared_training_inputs_are_standardized(task):
     ready = prepare(task.train.inputs, task)
     assert ready.dtype == torch.float32
     assert ready.shape == task.train.inputs.shape
@@ -143,7 +143,7 @@ def test_a_known_task_from_class_folders(class_folders):
     ],
 )
 def test_files_that_cannot_be_the_named_task(class_folders, name, changed, found):
-    with pytest.raises(BadInput, match=rf"for {name}, got {found}\. The task 'folder' takes"):
+    with pytest.raises(BadInput, match=rf"for {name}, got {found}\. Use the task 'folder' for"):
         load_task(name, data=cifar(class_folders, **changed))
 
 
@@ -172,9 +172,9 @@ def test_train_examples_out_of_range(shared_cache, count):
 def test_names_and_paths_that_make_no_sense(tmp_path, shared_cache):
     with pytest.raises(BadInput, match=r"task: expected one of .* Did you mean 'cifar10'"):
         load_task("cifar-10")
-    with pytest.raises(BadInput, match=r"data: expected no path: the task mnist1d brings its own data"):
+    with pytest.raises(BadInput, match=r"data: expected no path, because the task mnist1d has its own data"):
         load_task("mnist1d", data=tmp_path, cache=shared_cache)
-    with pytest.raises(BadInput, match=r"data: expected a folder or zip file .* Give it by --data PATH"):
+    with pytest.raises(BadInput, match=r"data: expected a folder or zip file .*, got none"):
         load_task("folder")
     with pytest.raises(BadInput, match="no such file or folder"):
         load_task("cifar10", data=tmp_path / "absent")
@@ -185,7 +185,7 @@ def test_an_unwritable_cache_is_told_in_the_notes(class_folders, tmp_path, monke
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     task = load_task("folder", data=class_folders(), cache=tmp_path / "file")
-    assert f"{tmp_path / 'file'} cannot be written" in task.notes
+    assert f"{tmp_path / 'file'} is not writable" in task.notes
     assert "images" in task.notes
 
 

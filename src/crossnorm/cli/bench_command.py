@@ -1,4 +1,4 @@
-"""The command that measures this machine: bench."""
+"""The command ``bench``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from crossnorm.cli.app import app, guarded
-from crossnorm.cli.options import Device, Imports, import_modules, settings_of, with_options
+from crossnorm.cli.options import Device, Imports, import_modules, settings_of, with_options, words
 
 __all__: list[str] = []
 
@@ -16,24 +16,24 @@ __all__: list[str] = []
 @app.command()
 @guarded
 def bench(
-    model: Annotated[str, typer.Option(help="crossnorm list models.")] = "cct_2_3x2_32",
-    recipe: Annotated[str, typer.Option(help="crossnorm list recipes.")] = "paper",
-    batch_size: Annotated[int | None, typer.Option(help="Examples a step; default: the recipe's.")] = None,
+    model: Annotated[str, typer.Option(help="A model of `crossnorm list models`.")] = "cct_2_3x2_32",
+    recipe: Annotated[str, typer.Option(help="A recipe of `crossnorm list recipes`.")] = "paper",
+    batch_size: Annotated[int | None, typer.Option(help="Examples per step; default: the recipe's.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A field of the recipe, precision=fp32, or model.img_size=64.")
+        list[str] | None, typer.Option("--set", help="A field of the recipe (precision=fp32) or model.FIELD=VALUE.")
     ] = None,
     variants: Annotated[str | None, typer.Option(help="Variants, separated by commas; default: all.")] = None,
-    members: Annotated[int, typer.Option(help="Runs that share every batch.")] = 5,
-    repeats: Annotated[int, typer.Option(help="Rounds in which everything is measured once.")] = 7,
-    threads: Annotated[int, typer.Option(help="Threads of the CPU; a study's workers have one each.")] = 1,
+    members: Annotated[int, typer.Option(help="Models that train on the same batches, as the arms of a seed do.")] = 5,
+    repeats: Annotated[int, typer.Option(help="Rounds; in each, everything is measured once.")] = 7,
+    threads: Annotated[int, typer.Option(help="CPU threads; each worker of a study has one.")] = 1,
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="A JSON file to write.")] = None,
     imports: Imports = None,
 ) -> None:
-    """Measure this machine: how fast it trains, how near that is to its ceiling, and what each variant costs.
+    """Measure the speed of this machine: examples per second, and the overhead of each variant.
 
-    Random examples; nothing is read or downloaded. With the defaults a minute or two; it should do nothing else
-    meanwhile.
+    Uses random examples; nothing is downloaded. Everything takes turns; the tables show medians and quartiles over
+    the rounds. The defaults take one to three minutes on a CPU. Close other programs first.
 
     \b
     crossnorm bench
@@ -45,12 +45,13 @@ def bench(
 
     from crossnorm import api
     from crossnorm.report.terminal.bench_summary import bench_summary
-    from crossnorm.training.benchmark.bench_records import BenchSettings
+    from crossnorm.training.benchmark.benchmark import BenchSettings
     from crossnorm.training.recipe.recipes import make_recipe
+    from crossnorm.training.runtime.process_memory import hold_memory
 
     import_modules(imports or [])
     fields, keywords = settings_of(settings or [])
-    chosen = {} if variants is None else {"variants": tuple(name.strip() for name in variants.split(","))}
+    chosen = {} if variants is None else {"variants": tuple(words("--variants", variants))}
     asked = BenchSettings(
         model={"name": model, **keywords},
         recipe=make_recipe(recipe, **with_options(fields, batch_size=batch_size)),
@@ -60,4 +61,5 @@ def bench(
         device=device,
         **chosen,
     )
-    Console().print(bench_summary(api.bench(asked, out=out, imports=imports or [])))
+    hold_memory()  # as the workers of a study do
+    Console().print(bench_summary(api.bench(asked, out=out)))

@@ -1,7 +1,6 @@
-"""Tasks (what is learned from) and whole-batch augmentation.
+"""Tasks (data sets with their defaults) and whole-batch augmentation.
 
-Names are resolved on first use, so that ``list_tasks`` costs no import of torch. Knows nothing of models
-beyond the default keywords of each task, and nothing of training.
+Names are resolved on first use, so that ``list_tasks`` does not import torch.
 """
 
 from __future__ import annotations

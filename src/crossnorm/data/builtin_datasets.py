@@ -1,6 +1,6 @@
-"""The built-in sources of arrays: generated, inside a package, or downloaded by torchvision.
+"""Built-in data sets: generated, part of an installed package, or downloaded by torchvision.
 
-Knows nothing of the cache; every heavy library is imported where it is used.
+Heavy libraries are imported where they are used.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from crossnorm.errors import BadInput
 
 __all__ = ["digits", "mnist1d", "torchvision_dataset", "torchvision_files"]
 
-_SILENCE = 30.0  # seconds without a byte after which a download is given up
+_TIMEOUT = 30.0  # seconds without data before a download fails
 
 
 def mnist1d() -> Arrays:
-    """MNIST-1D (Greydanus & Kobak, arXiv 2011.14439), generated with the package's own defaults and seed.
+    """MNIST-1D (Greydanus & Kobak, arXiv 2011.14439), generated with the defaults and the seed of its package.
 
-    4000 sequences of 40 points for training, 1000 for testing, ten classes. The package seeds the global
-    generators of ``random`` and numpy; both stand afterwards as before.
+    4000 training and 1000 test sequences of 40 points, ten classes. The package seeds the global generators of
+    ``random`` and numpy; their state is restored afterwards.
     """
-    with _global_random_kept():
+    with _global_random_state_restored():
         from mnist1d.data import get_dataset_args, make_dataset
 
         made = make_dataset(get_dataset_args())
@@ -46,7 +46,7 @@ def mnist1d() -> Arrays:
 
 
 @contextmanager
-def _global_random_kept() -> Iterator[None]:
+def _global_random_state_restored() -> Iterator[None]:
     plain, arrays = random.getstate(), np.random.get_state()
     try:
         yield
@@ -56,20 +56,20 @@ def _global_random_kept() -> Iterator[None]:
 
 
 def digits() -> Arrays:
-    """scikit-learn's 1797 handwritten digits, 8 × 8; every fifth of each class is a test example.
+    """The 1797 handwritten digits of scikit-learn, 8 × 8; every fifth example of each class is a test example.
 
-    The fifth, tenth, … of each class in the package's order, so the split is stratified and draws nothing.
-    The sixteen grey levels above 0 become round(255 / 16 · level).
+    The split follows the package's order: it is stratified and not random. Gray level l of 0 … 16 becomes
+    round(255 / 16 · l).
     """
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
     targets = bunch.target.astype(np.int64)
-    place = np.empty(len(targets), dtype=np.int64)  # of each example within its class
+    position = np.empty(len(targets), dtype=np.int64)  # of each example within its class
     for label in range(10):
-        place[targets == label] = np.arange(np.count_nonzero(targets == label))
-    test = place % 5 == 4
+        position[targets == label] = np.arange(np.count_nonzero(targets == label))
+    test = position % 5 == 4
     return Arrays(
         train_inputs=images[~test],
         train_targets=targets[~test],
@@ -80,15 +80,15 @@ def digits() -> Arrays:
 
 
 def torchvision_dataset(name: str, dataset: str, scratch: Path) -> Arrays:
-    """A data set of torchvision, downloaded and checked against its published MD5 by torchvision.
+    """A torchvision data set, downloaded and checked against its published MD5 by torchvision.
 
     Args:
-        name: The task's name, for the error.
+        name: Of the task, for errors.
         dataset: The class in ``torchvision.datasets``.
-        scratch: Where the download goes.
+        scratch: Folder for the download.
 
     Raises:
-        BadInput: The download failed, or what came is not what was published.
+        BadInput: The download failed, or its checksum is wrong.
     """
     from torchvision import datasets
 
@@ -105,16 +105,16 @@ def torchvision_dataset(name: str, dataset: str, scratch: Path) -> Arrays:
 
 
 def torchvision_files(name: str, dataset: str, root: Path, splits: tuple[str, ...]) -> list[tuple[str, int]]:
-    """The image files of a data set of torchvision with their classes, downloaded and checked by torchvision.
+    """The image files of a torchvision data set with their classes, downloaded and checked by torchvision.
 
     Args:
-        name: The task's name, for the error.
+        name: Of the task, for errors.
         dataset: The class in ``torchvision.datasets``; it takes ``split`` and ``loader``.
-        root: Where the files are kept; what is there already is not downloaded again.
-        splits: Which splits, one after the other.
+        root: Folder for the files; existing files are not downloaded again.
+        splits: The splits, concatenated.
 
     Raises:
-        BadInput: The download failed, or what came is not what was published.
+        BadInput: The download failed, or its checksum is wrong.
     """
     from torchvision import datasets
 
@@ -127,18 +127,18 @@ def torchvision_files(name: str, dataset: str, root: Path, splits: tuple[str, ..
 
 @contextmanager
 def _downloading(name: str) -> Iterator[None]:
-    """What torchvision prints is progress, and results alone go to stdout; what it raises is one clear error."""
+    """Redirect torchvision's progress to stderr, and turn its errors into `BadInput`."""
     try:
-        with redirect_stdout(sys.stderr), _patience(_SILENCE):
+        with redirect_stdout(sys.stderr), _socket_timeout(_TIMEOUT):
             yield
     except (OSError, RuntimeError, HTTPException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        hint = "Give your copy as class folders, train/CLASS/* and test/CLASS/*, by --data PATH (a folder or zip)."
-        raise BadInput(f"task {name}", "a download by torchvision", f"an error ({reason})", hint) from None
+        hint = "Set data to a local copy: a folder or zip file with train/CLASS/* and test/CLASS/*."
+        raise BadInput.because(f"task {name}", f"the download by torchvision failed ({reason})", hint) from None
 
 
 @contextmanager
-def _patience(seconds: float) -> Iterator[None]:
+def _socket_timeout(seconds: float) -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -148,6 +148,6 @@ def _patience(seconds: float) -> Iterator[None]:
 
 
 def _channels_first(images: Any) -> npt.NDArray[np.uint8]:
-    """(n, h, w) or (n, h, w, c), array or tensor, to uint8 (n, c, h, w)."""
+    """Convert (n, h, w) or (n, h, w, c), an array or a tensor, to uint8 (n, c, h, w)."""
     pixels = np.asarray(images, dtype=np.uint8)
     return np.ascontiguousarray(pixels[:, None] if pixels.ndim == 3 else np.moveaxis(pixels, 3, 1))

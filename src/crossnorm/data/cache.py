@@ -1,13 +1,9 @@
-"""Decoded arrays on disk: written once, whole or not at all, then memory-mapped by every process.
-
-Knows nothing of tasks: it stores the arrays that a builder returns under the key it is given.
-"""
+"""A cache of decoded arrays on disk: written once and atomically, then memory-mapped by every process."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,13 +12,14 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 
 from crossnorm.data.arrays import Arrays, array_digest, moments
 from crossnorm.errors import BadInput
 
 __all__ = ["Stored", "cache_folder", "cache_key", "stored"]
 
-_FORMAT = 1  # of the entries; part of every key
+_FORMAT = 1  # of the entries, part of every key
 _FIELDS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
 
 
@@ -31,11 +28,11 @@ class Stored:
     """An entry of the cache.
 
     Args:
-        arrays: Memory-mapped, private to the process (copy on write): the files are never written to.
-        digests: SHA-256 of each array, by its name.
+        arrays: Memory-mapped, copy on write: the files never change.
+        digests: SHA-256 of each array, by name.
         mean: Per channel, of the training inputs; empty for ids.
         std: Like ``mean``.
-        root: The cache folder it lies in.
+        root: The cache folder that holds the entry.
     """
 
     arrays: Arrays
@@ -46,30 +43,22 @@ class Stored:
 
 
 def cache_folder(given: Path | None = None) -> Path:
-    """Where arrays are kept: the argument, else ``$CROSSNORM_CACHE``, else the platform's cache folder."""
-    named = given or os.environ.get("CROSSNORM_CACHE")
-    if named:
-        return Path(named).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "crossnorm"
+    """The cache folder: the argument, else ``$CROSSNORM_CACHE``, else the user's cache folder on this platform."""
+    chosen = given or os.environ.get("CROSSNORM_CACHE") or platformdirs.user_cache_dir("crossnorm", appauthor=False)
+    return Path(chosen).expanduser()
 
 
 def cache_key(name: str, identity: Mapping[str, object]) -> str:
-    """The entry's folder name: the task and a hash of what its arrays depend on."""
+    """The folder name of an entry: the task and a hash of everything its arrays depend on."""
     text = json.dumps({**identity, "format": _FORMAT}, sort_keys=True)
     return f"{name}-{sha256(text.encode()).hexdigest()[:16]}"
 
 
 def stored(key: str, build: Callable[[Path], Arrays], cache: Path | None = None) -> Stored:
-    """The entry ``key``, built and written first where it is not there yet.
+    """Read the entry ``key``; build and write it first if it does not exist.
 
-    A folder that cannot be written is replaced by one of the user's own under the system's temporary folder.
-    Several processes may do this at once: each builds aside, one rename decides, all read the same entry.
+    If the cache folder is not writable, a folder below the system's temporary folder is used. Concurrent processes
+    build separately; the first to rename its result wins, and all read the same entry.
 
     Args:
         key: From ``cache_key``.
@@ -77,7 +66,7 @@ def stored(key: str, build: Callable[[Path], Arrays], cache: Path | None = None)
         cache: See ``cache_folder``.
 
     Raises:
-        BadInput: Neither folder can be written, or there is no room.
+        BadInput: Neither folder is writable, or the disk is full.
     """
     roots = [cache_folder(cache), _temporary_root()]
     for root in roots:
@@ -101,8 +90,8 @@ def _first_writable(roots: list[Path]) -> Path:
                 return root
         except OSError as error:
             reason = reason or error
-    hint = "Set CROSSNORM_CACHE to a folder of yours."
-    raise BadInput(f"cache folder {roots[0]}", "a folder that can be written", str(reason), hint)
+    hint = "Set CROSSNORM_CACHE to a writable folder."
+    raise BadInput.because(f"cache folder {roots[0]}", f"not writable ({reason})", hint)
 
 
 def _write(root: Path, key: str, build: Callable[[Path], Arrays]) -> Stored:
@@ -114,8 +103,8 @@ def _write(root: Path, key: str, build: Callable[[Path], Arrays]) -> Stored:
             entry.mkdir()
             _save(entry, arrays)
         except OSError as error:
-            hint = "Set CROSSNORM_CACHE to a folder with more room."
-            raise BadInput(f"cache folder {root}", "room for the arrays", str(error), hint) from None
+            hint = "Set CROSSNORM_CACHE to a folder with more space."
+            raise BadInput.because(f"cache folder {root}", f"cannot write the arrays ({error})", hint) from None
         _publish(entry, root, key, aside=Path(part, "broken"))
     found = _read(root, key)
     assert found is not None, f"{root / key} was written and cannot be read"
@@ -136,13 +125,13 @@ def _save(entry: Path, arrays: Arrays) -> None:
 
 def _publish(entry: Path, root: Path, key: str, aside: Path) -> None:
     target = root / key
-    if target.exists() and _read(root, key) is None:  # damaged: move it out of the way
-        with suppress(FileNotFoundError):  # another process has done so
+    if target.exists() and _read(root, key) is None:  # damaged
+        with suppress(FileNotFoundError):  # another process was first
             target.replace(aside)
     try:
         entry.replace(target)
     except OSError:
-        if _read(root, key) is None:  # otherwise another process was first, with the same arrays
+        if _read(root, key) is None:  # else another process was first
             raise
 
 
@@ -150,7 +139,7 @@ def _read(root: Path, key: str) -> Stored | None:
     folder = root / key
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        # "c" rather than "r": private pages, which torch accepts, and which cannot reach the file either.
+        # "c" (copy on write): torch warns about read-only arrays.
         mapped = {field: np.load(folder / f"{field}.npy", mmap_mode="c") for field in _FIELDS}
         classes, vocabulary = tuple(meta["classes"]), tuple(meta.get("vocabulary", ()))
         return Stored(

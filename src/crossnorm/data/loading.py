@@ -1,7 +1,4 @@
-"""Loading a task: catalogue row → source → cache → ``Task``.
-
-The one place that joins the parts of this package; knows nothing of how each of them works.
-"""
+"""Load a task: look up its row, read or build its arrays in the cache, and make a `Task` of them."""
 
 from __future__ import annotations
 
@@ -40,33 +37,32 @@ def load_task(
     cache: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Task:
-    """Load a task of the catalogue; the first time it is generated, downloaded or decoded, later mapped.
+    """Load a task. The first call generates, downloads or decodes its data; later calls map them from the cache.
 
-    The training set is stored in a fixed order that deals the classes in turn, and ``train_examples=N`` is its
-    first N: as balanced over the classes as they allow, the same for every run and seed, and a smaller N is
-    contained in a larger one (``crossnorm.data.balanced_order``). Mean, standard deviation and vocabulary are those of
-    the whole training set, whatever N. A file for language modelling keeps its order: its first nine tenths are for
-    training, the rest for testing, both cut into windows.
+    The training set is stored in a fixed order that cycles through the classes (``crossnorm.data.balanced_order``).
+    ``train_examples=N`` takes the first N: balanced over the classes, the same for every run and seed, and a subset
+    of every larger N. Mean, standard deviation and vocabulary are always those of the whole training set. A file for
+    language modeling keeps its order: the first nine tenths are for training, the rest for testing, both cut into
+    windows.
 
     Args:
         name: See ``list_tasks``.
-        data: What to take in place of a download: a folder or zip file with train/CLASS/* and test/CLASS/* (images;
-            test/ may be called val/),
-            a folder in the data set's usual format (labelled texts), or a file (language, required); required by
-            the task ``folder`` too.
-        train_examples: Number of training examples (windows, for language), 1 to all; default all.
-        encoder: A pretrained model's tokenizer, which encodes the raw texts once in place of words.
-        cache: Cache folder; default ``$CROSSNORM_CACHE``, else the platform's.
+        data: Local data instead of a download: a folder or zip file with train/CLASS/* and test/CLASS/* (images;
+            test/ may be called val/), a folder in the usual format of the data set (labeled texts), or a file
+            (language). Required for language and for the task ``folder``.
+        train_examples: Number of training examples (windows, for language); default: all.
+        encoder: Tokenizer of a pretrained model, which encodes the texts; default: words.
+        cache: Cache folder; default ``$CROSSNORM_CACHE``, else the user's cache folder.
         progress: Called with (images done, images in all) while images are decoded.
 
     Raises:
-        BadInput: An unknown task, a path that does not hold what it should, a failed download,
-            ``train_examples`` out of range.
+        BadInput: Unknown task, ``data`` without the expected files, a failed download, or ``train_examples`` out of
+            range.
     """
     spec = find_task(name)
     path = _data_path(name, spec, data)
     if encoder is not None and spec.text is None:
-        raise BadInput("model.from", f"a checkpoint of crossnorm for {name}, which has no texts", "a model of texts")
+        raise BadInput("model.from", f"a crossnorm checkpoint for {name}, which has no texts", "a text model")
     if spec.crop is not None:
         return photograph_task(name, spec, path, train_examples, None if cache is None else Path(cache))
     key, build = _source(name, spec, path, encoder, progress)
@@ -75,28 +71,25 @@ def load_task(
     task = _task(name, spec, path, entry, train_examples)
     wanted = cache_folder(None if cache is None else Path(cache))
     if entry.root != wanted:
-        task = replace(task, notes=f"{task.notes} {wanted} cannot be written; arrays in {entry.root}.".strip())
+        task = replace(task, notes=f"{task.notes} {wanted} is not writable; arrays in {entry.root}.".strip())
     return task
 
 
 def _data_path(name: str, spec: TaskSpec, data: Path | str | None) -> Path | None:
     if spec.source in ("mnist1d", "digits") and data is not None:
-        hint = "Leave it out, or take the task 'folder' for images of your own."
-        raise BadInput("data", f"no path: the task {name} brings its own data", str(data), hint)
+        hint = "Leave it out, or use the task 'folder' for your own images."
+        raise BadInput("data", f"no path, because the task {name} has its own data", str(data), hint)
     if spec.source == "folder" and data is None:
-        hint = "Give it by --data PATH."
-        raise BadInput("data", "a folder or zip file with train/CLASS/* and test/CLASS/*", "none", hint)
+        raise BadInput("data", "a folder or zip file with train/CLASS/* and test/CLASS/*", "none")
     if spec.kind == "language" and data is None:
-        raise BadInput(
-            "data", f"a file whose {spec.source} the task {name} predicts", "none", "Give it by --data FILE."
-        )
+        raise BadInput("data", f"a file whose {spec.source} the task {name} predicts", "none")
     return None if data is None else Path(data).expanduser()
 
 
 def _source(
     name: str, spec: TaskSpec, path: Path | None, encoder: Encoder | None, progress: Progress | None
 ) -> tuple[str, Callable[[Path], Arrays]]:
-    """The key of the task's cache entry and the function that builds its arrays in a scratch folder."""
+    """The key of the cache entry, and the function that builds the arrays in a scratch folder."""
     if spec.text is not None:
         key, read = text_source(name, spec.text, path, encoder)
         return key, lambda scratch: read()
@@ -118,21 +111,21 @@ def _source(
 
 def _ordered(arrays: Arrays) -> Arrays:
     if arrays.train_inputs.ndim == 1:
-        return arrays  # a stream has no examples to deal
+        return arrays  # a stream of tokens
     order = balanced_order(arrays.train_targets)
     inputs, targets = arrays.train_inputs[order], arrays.train_targets[order]
     return replace(arrays, train_inputs=inputs, train_targets=targets)
 
 
 def _check_shape(name: str, spec: TaskSpec, path: Path | None, entry: Stored) -> None:
-    """Files given in place of a known data set must look like it."""
+    """Check the classes and the image size of local data against those of the task."""
     if path is None or spec.shape is None:
         return
     found = (len(entry.arrays.classes), *entry.arrays.train_inputs.shape[1:])
     expected = (spec.n_classes, *spec.shape)
     if found != expected:
         text = "{} classes of images with (channels, height, width) = ({}, {}, {})"
-        hint = "The task 'folder' takes images of any size and any number of classes."
+        hint = "Use the task 'folder' for other sizes and other classes."
         raise BadInput(f"data {path}", f"{text.format(*expected)} for {name}", text.format(*found), hint)
 
 
@@ -174,11 +167,11 @@ def _task(name: str, spec: TaskSpec, path: Path | None, entry: Stored, train_exa
 
 
 def _digest(entry: Stored, used: int | None) -> str:
-    """Of the arrays as used; those of whole arrays are stored, so that loading need not read them.
+    """Digest of the arrays as used. Digests of whole arrays are stored with them.
 
     Args:
         entry: The whole arrays.
-        used: Examples of the training set, or tokens of its stream; None: all.
+        used: Number of training examples, or tokens of the training stream; None: all.
     """
     digests = dict(entry.digests)
     if used is not None:

@@ -1,7 +1,4 @@
-"""What a task is once it is loaded, and how its inputs become what a model takes.
-
-Knows nothing of where the arrays came from.
-"""
+"""A loaded task, and the conversion of its inputs to a model's inputs."""
 
 from __future__ import annotations
 
@@ -20,16 +17,16 @@ __all__ = ["Split", "Task", "prepare"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
-    """Inputs and targets, memory-mapped: processes that load the same task share the pages.
+    """Inputs and targets, memory-mapped: processes that load the same task share the memory.
 
-    The map is private (copy on write), so nothing done to the tensors reaches the file. Load the task again
-    in another process rather than pickling it: a pickle holds a copy.
+    The map is copy on write: changes to the tensors do not reach the file. Load the task in each process instead of
+    pickling it, since a pickle holds a copy.
 
     Args:
         inputs: uint8 (n, channels, height, width) for images, float32 (n, 1, 1, length) for sequences, word ids
-            int64 (n, words) for text, padded on the right, token ids (n, tokens) of any integer type
-            for language. Photographs give uint8 (rows, 3, size, size) when rows are asked for.
-        targets: int64 (n,), the index of the class; for language the next tokens, like ``inputs``.
+            int64 (n, words) for text, padded on the right, or token ids (n, tokens) of any integer type for language.
+            ``Photographs`` are decoded on indexing, to uint8 (rows, 3, size, size).
+        targets: int64 (n,), class indices; for language the next tokens, like ``inputs``.
     """
 
     inputs: Tensor | Photographs
@@ -39,34 +36,33 @@ class Split:
         return len(self.targets)
 
     def head(self, count: int) -> Split:
-        """Its first ``count`` examples."""
+        """The first ``count`` examples."""
         inputs = self.inputs.head(count) if isinstance(self.inputs, Photographs) else self.inputs[:count]
         return Split(inputs=inputs, targets=self.targets[:count])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
-    """A task in memory.
+    """A loaded task.
 
     Args:
-        name: Its name in the catalogue.
-        kind: ``"image"``, ``"sequence"``, ``"text"`` (labelled) or ``"language"`` (the next token is the target).
-        train: The training split, in an order whose every prefix is balanced over the classes
-            (windows of language stay in the order of the file).
+        name: See `list_tasks`.
+        kind: ``"image"``, ``"sequence"``, ``"text"`` (labeled) or ``"language"`` (the next token is the target).
+        train: The training split. Every prefix is balanced over the classes; language keeps the order of the file.
         test: The test split.
-        n_classes: Number of classes; of tokens for language.
-        classes: Their names, by index.
+        n_classes: Number of classes; for language, of tokens.
+        classes: Names by index.
         mean: Per channel, over the whole training set (pixels scaled to [0, 1]); empty for words and tokens.
         std: Like ``mean``.
         image_size: (height, width); (1, length) for sequences, words and tokens.
         n_channels: Channels of one input; 1 for words and tokens.
-        digest: SHA-256 of the arrays: changes whenever an input or a target does.
-        augmentation: The policy that suits the task, for recipes that leave it to the task.
+        digest: SHA-256 of the arrays.
+        augmentation: The default policy, for recipes with ``augmentation: task``.
         model: Default keywords of ``create_model``, the name included.
-        notes: What a reader of the results should know of the data ("" if nothing).
-        vocabulary: Words (0 unknown, 1 padding), characters (0 unknown) or bytes, by id; empty for numbers and for
-            the ids of a tokenizer of its own.
-        padding: The id that stands for no word.
+        notes: Remarks about the data for readers of the results; may be empty.
+        vocabulary: Words (0 unknown, 1 padding), characters (0 unknown) or bytes, by id; empty for numeric inputs and
+            for the ids of a pretrained tokenizer.
+        padding: The id of padding.
     """
 
     name: str
@@ -88,14 +84,14 @@ class Task:
 
 
 def prepare(inputs: Tensor, task: Task) -> Tensor:
-    """The batch a model takes.
+    """Convert rows of a split to model inputs.
 
-    Images and sequences: (x / 255 - mean) / std per channel, without the 255 for sequences. Words and tokens: their
-    ids, for text without the columns that are padding in every row, which change nothing beyond rounding.
+    Images and sequences: (x / 255 - mean) / std per channel, without the 255 for sequences. Texts and language: the
+    ids; columns of a text batch that are padding in every row are dropped.
 
     Args:
-        inputs: Rows of a split's inputs, (batch, channels, height, width), augmented or not, or ids (batch, words).
-        task: Holds the mean and the standard deviation of the training set.
+        inputs: (batch, channels, height, width), augmented or not, or ids (batch, words).
+        task: Supplies the mean and the standard deviation of the training set.
 
     Returns:
         A new tensor of the same shape, float32 and channels-last in memory, or int64 ids, on the inputs' device.
@@ -108,6 +104,6 @@ def prepare(inputs: Tensor, task: Task) -> Tensor:
     full = 255.0 if inputs.dtype == torch.uint8 else 1.0
     mean = torch.tensor(task.mean, dtype=torch.float64)
     std = torch.tensor(task.std, dtype=torch.float64)
-    # One multiplication and one subtraction: the constants are folded in float64.
+    # One multiplication and one subtraction, with constants computed in float64.
     scale, shift = (x.to(inputs.device, torch.float32).view(-1, 1, 1) for x in ((1 / (full * std)), mean / std))
     return inputs.to(torch.float32, memory_format=torch.channels_last).mul(scale).sub_(shift)

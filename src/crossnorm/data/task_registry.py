@@ -1,7 +1,4 @@
-"""The catalogue of tasks: one row each, plain data.
-
-Knows nothing of arrays, files or torch: listing the tasks must stay instant.
-"""
+"""The table of tasks, as plain data: listing them must not import numpy or torch."""
 
 from __future__ import annotations
 
@@ -19,19 +16,19 @@ Kind = Literal["image", "sequence", "text", "language"]
 
 @dataclass(frozen=True, kw_only=True)
 class TextSpec:
-    """What a task of labelled texts is beyond the rest of its row.
+    """Further fields of a task of labeled texts.
 
     Args:
         format: Of local files, a key of ``crossnorm.data.text.readers.FORMATS``.
-        classes: Their names, by index.
-        seq_len: Words of a text that are read.
-        repository: On the Hugging Face hub.
+        classes: Class names by index.
+        seq_len: Maximum number of words of a text; the rest is dropped.
+        repository: On the Hugging Face Hub.
         subset: Of the repository.
-        text_columns: On the hub; several are joined.
-        label_column: On the hub.
-        test_split: On the hub.
-        min_count: Words that the training set has less often count as unknown.
-        max_words: The most words known.
+        text_columns: On the Hub; several are joined.
+        label_column: On the Hub.
+        test_split: On the Hub.
+        min_count: Rarer words of the training set are unknown words.
+        max_words: Maximum size of the vocabulary.
     """
 
     format: str
@@ -48,12 +45,12 @@ class TextSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class CropSpec:
-    """How photographs become squares.
+    """How photographs are cropped to squares.
 
     Args:
-        size: Side of the square, pixels.
-        scale: Least and largest share of the area that a random crop takes.
-        keep: Share of the shorter side that the centre for testing takes.
+        size: Side of the square in pixels.
+        scale: Smallest and largest area of a random crop, relative to the image.
+        keep: Side of the center crop for testing, relative to the shorter side of the image.
     """
 
     size: int
@@ -63,24 +60,24 @@ class CropSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
-    """One row of the catalogue.
+    """One task.
 
     Args:
-        description: One line for people.
-        source: Who provides the arrays: a package (``mnist1d``, ``digits``), ``torchvision``, ``folder``
-            (class folders named by the user), ``texts`` (files named by the user, else the Hugging Face hub),
-            ``characters`` or ``bytes`` (of a file named by the user).
-        crop: How photographs of any size, too many for memory, are cut; ``None``: images of one size, held in memory.
-        kind: What one example is.
+        description: One line, shown by ``crossnorm list tasks``.
+        source: Of the arrays: a package (``mnist1d``, ``digits``), ``torchvision``, ``folder`` (class folders of the
+            user), ``texts`` (files of the user, else the Hugging Face Hub), ``characters`` or ``bytes`` (of a file of
+            the user).
+        kind: Of one example.
         dataset: The class in ``torchvision.datasets``.
-        shape: (channels, height, width); ``None``: whatever the files hold.
-        n_classes: ``None``: whatever the files hold.
+        shape: (channels, height, width); ``None``: as in the files.
+        n_classes: ``None``: as in the files.
         mean: Per channel, of pixels scaled to [0, 1]; ``None``: measured on the training set.
         std: Like ``mean``.
-        augmentation: The policy that suits the task (a mirrored digit is another digit, a mirrored cat a cat).
-        model: Keywords of ``create_model`` beyond the name, the sizes and the number of classes.
-        text: What labelled texts need besides; ``None`` for any other kind.
-        seq_len: Tokens of one window, for language.
+        augmentation: The default policy.
+        model: Keywords of ``create_model`` besides the name, the sizes and the number of classes.
+        text: Further fields of labeled texts.
+        seq_len: Tokens per window, for language.
+        crop: How photographs are cropped when a batch is read; ``None``: images of one size, held in memory.
     """
 
     description: str
@@ -134,8 +131,8 @@ def _photographs(description: str, source: Literal["torchvision", "folder"], mod
     )
 
 
-_FLOWERS = "102 kinds of flowers, 2040 (train and val) + 6149, random crops of"
-_IMAGENET = "ImageNet's layout, train/CLASS/* and val/CLASS/* (--data DIR), random crops of"
+_FLOWERS = "102 species of flowers, 2040 (train and val) + 6149, random crops of"
+_IMAGENET = "ImageNet's layout, train/CLASS/* and val/CLASS/* (data: DIR), random crops of"
 
 _TASKS: dict[str, TaskSpec] = {
     "mnist1d": TaskSpec(
@@ -147,14 +144,14 @@ _TASKS: dict[str, TaskSpec] = {
         model=_SMALL,
     ),
     "digits": TaskSpec(
-        description="10 handwritten digits, 8 × 8 grey, 1442 + 355, part of scikit-learn (no download)",
+        description="10 handwritten digits, 8 × 8 gray, 1442 + 355, part of scikit-learn (no download)",
         source="digits",
         shape=(1, 8, 8),
         n_classes=10,
         model=_SMALL,
     ),
     "cifar10": TaskSpec(
-        description="10 classes of photographs, 32 × 32 colour, 50000 + 10000",
+        description="10 classes of photographs, 32 × 32 color, 50000 + 10000",
         source="torchvision",
         dataset="CIFAR10",
         augmentation="crop-flip",
@@ -164,7 +161,7 @@ _TASKS: dict[str, TaskSpec] = {
         std=(0.2470, 0.2435, 0.2616),
     ),
     "cifar100": TaskSpec(
-        description="100 classes of photographs, 32 × 32 colour, 50000 + 10000",
+        description="100 classes of photographs, 32 × 32 color, 50000 + 10000",
         source="torchvision",
         dataset="CIFAR100",
         augmentation="crop-flip",
@@ -174,7 +171,7 @@ _TASKS: dict[str, TaskSpec] = {
         std=(0.2673, 0.2564, 0.2762),
     ),
     "mnist": TaskSpec(
-        description="10 handwritten digits, 28 × 28 grey, 60000 + 10000",
+        description="10 handwritten digits, 28 × 28 gray, 60000 + 10000",
         source="torchvision",
         dataset="MNIST",
         shape=(1, 28, 28),
@@ -183,7 +180,7 @@ _TASKS: dict[str, TaskSpec] = {
         std=(0.3081,),
     ),
     "fashion-mnist": TaskSpec(
-        description="10 kinds of clothing, 28 × 28 grey, 60000 + 10000",
+        description="10 types of clothing, 28 × 28 gray, 60000 + 10000",
         source="torchvision",
         dataset="FashionMNIST",
         augmentation="crop-flip",
@@ -193,7 +190,7 @@ _TASKS: dict[str, TaskSpec] = {
         std=(0.3530,),
     ),
     "trec": TaskSpec(
-        description="6 kinds of questions, 5452 + 500 (--data FOLDER, or Hugging Face datasets)",
+        description="6 types of questions, 5452 + 500 (data: FOLDER, or Hugging Face datasets)",
         source="texts",
         kind="text",
         model={"word_embedding_dim": 300, "kernel_size": 3, "dropout": 0.5},
@@ -206,7 +203,7 @@ _TASKS: dict[str, TaskSpec] = {
         ),
     ),
     "ag-news": TaskSpec(
-        description="4 topics of news, 120000 + 7600 (--data FOLDER, or Hugging Face datasets)",
+        description="4 topics of news, 120000 + 7600 (data: FOLDER, or Hugging Face datasets)",
         source="texts",
         kind="text",
         model=_WORDS,
@@ -218,14 +215,14 @@ _TASKS: dict[str, TaskSpec] = {
         ),
     ),
     "imdb": TaskSpec(
-        description="2 opinions on films, 25000 + 25000 (--data FOLDER, or Hugging Face datasets)",
+        description="2 sentiments of film reviews, 25000 + 25000 (data: FOLDER, or Hugging Face datasets)",
         source="texts",
         kind="text",
         model=_WORDS,
         text=TextSpec(format="reviews", classes=("neg", "pos"), seq_len=400, repository="stanfordnlp/imdb"),
     ),
     "sst2": TaskSpec(
-        description="2 opinions in sentences, 67349 + 872 (dev set) (--data FOLDER, or Hugging Face datasets)",
+        description="2 sentiments of sentences, 67349 + 872 (dev set) (data: FOLDER, or Hugging Face datasets)",
         source="texts",
         kind="text",
         model=_WORDS,
@@ -239,7 +236,7 @@ _TASKS: dict[str, TaskSpec] = {
         ),
     ),
     "dbpedia": TaskSpec(
-        description="14 topics of an encyclopedia, 560000 + 70000 (--data FOLDER, or Hugging Face datasets)",
+        description="14 topics of an encyclopedia, 560000 + 70000 (data: FOLDER, or Hugging Face datasets)",
         source="texts",
         kind="text",
         model=_WORDS,
@@ -253,18 +250,18 @@ _TASKS: dict[str, TaskSpec] = {
         ),
     ),
     "shakespeare": TaskSpec(
-        description="next characters of a text file, 128 at a time, the last tenth for testing (--data FILE)",
+        description="next characters of a text file, 128 at a time, the last tenth for testing (data: FILE)",
         source="characters",
         kind="language",
     ),
     "text8": TaskSpec(
-        description="next characters of a text file, 256 at a time, the last tenth for testing (--data FILE)",
+        description="next characters of a text file, 256 at a time, the last tenth for testing (data: FILE)",
         source="characters",
         kind="language",
         seq_len=256,
     ),
     "bytes": TaskSpec(
-        description="next bytes of any file, 128 at a time, the last tenth for testing (--data FILE)",
+        description="next bytes of any file, 128 at a time, the last tenth for testing (data: FILE)",
         source="bytes",
         kind="language",
     ),
@@ -277,7 +274,7 @@ _TASKS: dict[str, TaskSpec] = {
     "imagenet": _photographs(f"{_IMAGENET} 224 pixels", "folder", "cct_14_7x2_224", CropSpec(size=224)),
     "imagenet-384": _photographs(f"{_IMAGENET} 384 pixels", "folder", "cct_14_7x2_384", CropSpec(size=384)),
     "folder": TaskSpec(
-        description="your own images: a folder or zip with train/CLASS/* and test/CLASS/* (--data PATH)",
+        description="your own images: a folder or zip with train/CLASS/* and test/CLASS/* (data: PATH)",
         source="folder",
         augmentation="crop-flip",
     ),
@@ -285,21 +282,25 @@ _TASKS: dict[str, TaskSpec] = {
 
 
 def list_tasks() -> dict[str, str]:
-    """Every task's name with its one-line description."""
+    """The name and the one-line description of every task."""
     return {name: spec.description for name, spec in _TASKS.items()}
 
 
 def find_task(name: str) -> TaskSpec:
-    """The row of the catalogue; an unknown name is ``BadInput`` with the nearest one."""
+    """The row of a task.
+
+    Raises:
+        BadInput: Unknown name.
+    """
     if name not in _TASKS:
         raise unknown_name("task", name, _TASKS)
     return _TASKS[name]
 
 
 def default_model(spec: TaskSpec, shape: tuple[int, int, int], n_classes: int) -> dict[str, object]:
-    """The keywords of ``create_model`` (the name included) that suit the task.
+    """The default keywords of ``create_model``, the name included.
 
-    Where the sizes are the user's, the tokenizer halves the image until about 8 × 8 tokens are left:
+    For the user's own images the tokenizer halves the image until about 8 × 8 tokens are left:
     ``n_conv_layers = max(1, round(log2(longer side / 8)))``.
 
     Args:

@@ -1,4 +1,4 @@
-"""Training: recipes, schedules, the loop over a cohort, evaluation, checkpoints.
+"""Training: recipes, schedules, the training loop, evaluation, checkpoints.
 
-Knows nothing of studies, arms or verdicts: a cohort is a list of members of one seed that see the same batches.
+A cohort is a list of members (runs) of one seed that train on the same batches.
 """

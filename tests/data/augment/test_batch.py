@@ -85,7 +85,7 @@ def one_by_one(policy: str, image: Tensor, draw: object, index: int) -> Tensor:
 
 
 @pytest.mark.parametrize(("policy", "fill"), [("autoaugment", 0), ("randaugment", 128)])
-def test_what_comes_in_from_outside_has_the_documented_grey(policy, fill):
+def test_what_comes_in_from_outside_has_the_documented_gray(policy, fill):
     white = torch.full((499, 1, 16, 16), 255, dtype=torch.uint8)
     shift = list(OPERATIONS).index("TranslateY")
     everywhere = torch.full((2, len(white)), shift)

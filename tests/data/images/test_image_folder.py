@@ -41,12 +41,12 @@ def test_images_and_classes_are_in_the_order_of_names(class_folders, zipped, for
     assert np.array_equal(arrays.test_inputs, np.stack([chw("test", *p, channels=channels) for p in places]))
 
 
-def test_one_colour_image_among_grey_ones_makes_all_rgb(class_folders):
+def test_one_color_image_among_gray_ones_makes_all_rgb(class_folders):
     root = class_folders(channels=1)
-    colour = pixels("train", "ape", 1, (5, 7), 3)
-    Image.fromarray(colour).save(root / "train/ape/1.png")
+    color = pixels("train", "ape", 1, (5, 7), 3)
+    Image.fromarray(color).save(root / "train/ape/1.png")
     arrays = read_class_folders(root)
-    assert np.array_equal(arrays.train_inputs[1], colour.transpose(2, 0, 1))
+    assert np.array_equal(arrays.train_inputs[1], color.transpose(2, 0, 1))
     assert np.array_equal(arrays.train_inputs[0], np.repeat(chw("train", "ape", 0, channels=1), 3, axis=0))
 
 
@@ -119,8 +119,8 @@ def broken(root: Path, what: str) -> None:
 MESSAGES = {
     "text": r"train/ape/list.txt: expected an image, got a file that Pillow cannot read",
     "truncated": r"train/ape/0.png: expected an image, got a file that Pillow cannot read",
-    "size": r"train/ape/1.png: expected 7 × 5 pixels, as train/ape/0.png has, got 5 × 7\. Bring all images",
-    "depth": r"train/ape/1.png: expected 8 bits per channel, grey or colour, got an image of mode I;16",
+    "size": r"train/ape/1.png: expected 7 × 5 pixels like train/ape/0.png, got 5 × 7\. Resize all images",
+    "depth": r"train/ape/1.png: expected 8 bits per channel, gray or color, got an image of mode I;16",
     "stray": r"expected only class folders in test/, got the file test/labels.csv",
     "empty": r"expected at least one image in every class, got nothing in test/cat/",
     "train only": r"expected the same classes in train/ and test/, got 'cat' only in train/ and not in test/",
@@ -149,14 +149,14 @@ def test_paths_that_are_neither_folder_nor_zip(tmp_path):
     with pytest.raises(BadInput, match="got no such file or folder"):
         identity(tmp_path / "absent")
     (tmp_path / "notes.txt").write_text("text")
-    with pytest.raises(BadInput, match=r"notes.txt: .* got a file that is no zip file"):
+    with pytest.raises(BadInput, match=r"notes.txt: .* got a file that is not a zip file"):
         read_class_folders(tmp_path / "notes.txt")
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(BadInput, match="got nothing of the kind"):
+    with pytest.raises(BadInput, match="got none of them"):
         read_class_folders(tmp_path / "nothing")
     with zipfile.ZipFile(tmp_path / "void.zip", "w"):
         pass
-    with pytest.raises(BadInput, match="got nothing of the kind"):
+    with pytest.raises(BadInput, match="got none of them"):
         read_class_folders(tmp_path / "void.zip")
 
 
@@ -188,14 +188,14 @@ def test_identity_changes_with_the_files(class_folders, zipped, form):
 def test_what_cannot_be_read_is_one_message(class_folders, monkeypatch):
     root = class_folders()
     (root / "train/ape/lost.png").symlink_to(root / "nowhere.png")
-    with pytest.raises(BadInput, match=r"expected files and folders that can be read, got .*lost.png"):
+    with pytest.raises(BadInput, match=r"expected readable files and folders, got .*lost.png"):
         identity(root)
 
     def denied(folder: object) -> None:
         raise PermissionError(13, "Permission denied", str(folder))
 
     monkeypatch.setattr(os, "scandir", denied)
-    with pytest.raises(BadInput, match=r"expected files and folders that can be read, got .*Permission denied"):
+    with pytest.raises(BadInput, match=r"expected readable files and folders, got .*Permission denied"):
         identity(root)
 
 

@@ -16,7 +16,7 @@ from torchvision.transforms import functional as F
 
 from crossnorm.data import load_task
 from crossnorm.data.images.lazy_images import Photographs
-from crossnorm.data.images.resized_crops import centre, draw_crops, resized
+from crossnorm.data.images.resized_crops import center, draw_crops, resized
 from crossnorm.data.task_registry import CropSpec
 from crossnorm.errors import BadInput
 from crossnorm.rng import generator
@@ -35,7 +35,7 @@ def photograph(height: int, width: int, seed: int) -> Image.Image:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """train/ and val/ with photographs of many sizes; one is grey."""
+    """train/ and val/ with photographs of many sizes; one is gray."""
     root, seed = tmp_path / "photographs", 0
     for split, classes in COUNTS.items():
         for label, count in classes.items():
@@ -57,11 +57,11 @@ def test_a_crop_is_resized_as_torchvision_does(size):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("keep", [0.875, 0.9, 1.0])
-def test_the_centre_is_cut_as_torchvision_does(size, keep):
+def test_the_center_is_cut_as_torchvision_does(size, keep):
     image = photograph(*size, 2)
     scaled = F.resize(image, int(SPEC.size / keep), InterpolationMode.BICUBIC)
     expected = F.center_crop(scaled, [SPEC.size] * 2)
-    got = centre(image, CropSpec(size=SPEC.size, keep=keep))
+    got = center(image, CropSpec(size=SPEC.size, keep=keep))
     assert np.array_equal(np.asarray(got), np.asarray(expected))
 
 
@@ -94,7 +94,7 @@ def test_an_image_s_crop_does_not_depend_on_the_sizes_of_others():
 def test_batches_hold_the_images_that_were_asked_for(folder):
     files = sorted(map(str, (folder / "train/ape").iterdir()))
     images = Photographs(files=files, archive=None, spec=SPEC)
-    expected = torch.stack([F.pil_to_tensor(centre(Image.open(file), SPEC)) for file in files])
+    expected = torch.stack([F.pil_to_tensor(center(Image.open(file), SPEC)) for file in files])
     assert torch.equal(images[torch.tensor([4, 0, 2])], expected[[4, 0, 2]])
     assert torch.equal(images.head(3)[1:7], expected[1:3])
     assert images.shape == expected.shape
@@ -140,7 +140,7 @@ def test_the_digest_is_that_of_the_files_wherever_they_lie(folder, tmp_path):
 
 
 @pytest.mark.parametrize("augmentation", ["none", "crop-flip", "randaugment"])
-def test_training_sees_crops_and_testing_the_centre(folder, augmentation):
+def test_training_sees_crops_and_testing_the_center(folder, augmentation):
     task = load_task("imagenet", data=folder)
     make = {"seed": 3, "batch_size": 5, "augmentation": augmentation, "device": torch.device("cpu")}
     inputs, targets = train_batch(task, 0, **make)
@@ -149,9 +149,9 @@ def test_training_sees_crops_and_testing_the_centre(folder, augmentation):
     assert torch.equal(inputs, again)
     order = torch.randperm(8, generator=generator(3, "order", 0))[:5]
     assert torch.equal(targets, task.train.targets[order])
-    centres = task.train.inputs[order].float() / 255
-    centres = F.normalize(centres, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    assert torch.allclose(inputs, centres, atol=1e-5) == (augmentation == "none")
+    centers = task.train.inputs[order].float() / 255
+    centers = F.normalize(centers, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    assert torch.allclose(inputs, centers, atol=1e-5) == (augmentation == "none")
     ((seen, _),) = batches_of_the_test_set(task, torch.device("cpu"))
     assert seen.shape == (3, 3, 224, 224)
 
@@ -196,7 +196,5 @@ def test_what_is_wrong_is_named(folder, tmp_path, monkeypatch):
         raise RuntimeError("no network")
 
     monkeypatch.setattr(datasets, "Flowers102", fail)
-    with pytest.raises(
-        BadInput, match=r"task flowers102: expected a download by torchvision, got an error \(no network\)"
-    ):
+    with pytest.raises(BadInput, match=r"task flowers102: the download by torchvision failed \(no network\)"):
         load_task("flowers102", cache=tmp_path / "cache")

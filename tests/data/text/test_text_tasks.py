@@ -1,4 +1,4 @@
-"""Tasks of labelled texts, from files in their usual formats and from the hub's package."""
+"""Tasks of labeled texts, from files in their usual formats and from the hub's package."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ def test_the_vocabulary_and_the_digest_follow_the_files(tmp_path):
     [
         ("trec", "TREC.train", "LOC:city Where ?\nPLACE:city Where ?\n", r"TREC.train, line 2: .*got 'PLACE'"),
         ("trec", "TREC.train", "\n", "at least one example"),
-        ("ag-news", "train.csv", "1,a,b\n5,a,b\n", r"line 2: expected a class of 1, 2, 3, 4, got '5'"),
+        ("ag-news", "train.csv", "1,a,b\n5,a,b\n", r"line 2: expected one of the classes 1, 2, 3, 4, got '5'"),
         ("ag-news", "train.csv", "1\n", "class,title,description"),
         ("sst2", "train.tsv", "sentence\tlabel\nno label\n", r"line 2: expected sentence<tab>label"),
-        ("sst2", "dev.tsv", "sentence\tlabel\nx\t2\n", "a class of 0, 1, got '2'"),
+        ("sst2", "dev.tsv", "sentence\tlabel\nx\t2\n", "one of the classes 0, 1, got '2'"),
     ],
 )
 def test_a_damaged_line_is_named(tmp_path, name, file, content, words):
@@ -125,7 +125,7 @@ def test_a_folder_without_the_files_is_told_which(tmp_path, name):
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_without_the_package_the_way_out_is_told(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(BadInput, match=rf"task {name}: .*crossnorm\[hf\].* Give your copy by --data PATH"):
+    with pytest.raises(BadInput, match=rf"task {name}: .*crossnorm\[hf\].* Or set data to a local copy"):
         load_task(name)
 
 
@@ -169,9 +169,9 @@ def test_a_hub_out_of_reach_or_with_other_classes_is_one_error(monkeypatch):
         raise ConnectionError("no route\nto host")
 
     fake_hub(monkeypatch, offline)
-    with pytest.raises(BadInput, match=r"task imdb: .*an error \(no route to host\)\. Give your copy"):
+    with pytest.raises(BadInput, match=r"task imdb: .*failed \(no route to host\)\. Or set data"):
         load_task("imdb")
     rows = Rows({"text": ["x"], "label": [0]}, "label", ["good", "bad"])
     fake_hub(monkeypatch, lambda *_, **__: {"train": rows, "test": rows})
-    with pytest.raises(BadInput, match="classes good, bad in place of neg, pos"):
+    with pytest.raises(BadInput, match="expected classes neg, pos, got good, bad"):
         load_task("imdb")

@@ -221,7 +221,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_note(tmp_path):
     again = carried_out(tmp_path, interrupted_at(None))
     notes = [event.text for event in again.told if isinstance(event, Note)]
     assert len(notes) == 1
-    assert "goes on from the checkpoint before it" in notes[0]
+    assert "continues from the previous checkpoint" in notes[0]
     whole = carried_out(tmp_path / "whole", interrupted_at(None))
     assert [row["loss"] for row in again.rows] == [row["loss"] for row in whole.rows]
 

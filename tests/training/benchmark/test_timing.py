@@ -1,4 +1,4 @@
-"""Turns, medians and ratios, on a clock that only the jobs move."""
+"""Turns, medians and quartiles, on a clock that only the jobs advance."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import statistics
 
 import pytest
 
-from crossnorm.training.benchmark.timing import Prepared, Spread, ratios, spread, take_turns
+from crossnorm.training.benchmark.timing import Spread, spread, take_turns
 
 
 class Clock:
-    """Stands still unless somebody works."""
+    """Advances only while a job runs."""
 
     def __init__(self):
         self.now, self.log = 0.0, []
@@ -19,7 +19,11 @@ class Clock:
         return self.now
 
     def job(self, name, *seconds):
-        """Takes each of the seconds in turn, the last one from then on."""
+        """A prepared job that takes each of the seconds in turn, and the last one from then on."""
+        work = self.work(name, *seconds)
+        return lambda: work
+
+    def work(self, name, *seconds):
         left = list(seconds)
 
         def work():
@@ -36,17 +40,13 @@ def test_quartiles_are_those_of_the_standard_library():
     assert spread([13.0]) == Spread(median=13.0, low=13.0, high=13.0)
 
 
-def test_ratios_are_taken_within_a_round():
-    assert ratios([2.0, 9.0, 5.0], [4.0, 3.0, 5.0]) == [0.5, 3.0, 1.0]
-
-
 def test_jobs_take_turns_and_every_second_round_goes_backwards():
     clock, turns = Clock(), []
     jobs = {"a": clock.job("a", 2.0), "b": clock.job("b", 3.0), "c": clock.job("c", 5.0)}
-    seconds = take_turns(jobs, 3, clock=clock, told=lambda: turns.append(len(clock.log)))
+    seconds = take_turns(jobs, 3, clock=clock, progress=lambda done, total: turns.append((done, total)))
     assert seconds == {"a": [2.0] * 3, "b": [3.0] * 3, "c": [5.0] * 3}
     assert "".join(clock.log) == "aabbcc" + "abc" + "cba" + "abc"
-    assert len(turns) == (3 + 1) * 3
+    assert turns == [(done, (3 + 1) * 3) for done in range(1, (3 + 1) * 3 + 1)]
 
 
 def test_the_round_before_the_first_does_not_count():
@@ -62,14 +62,14 @@ def test_a_short_job_is_repeated_within_its_turn():
     assert seconds["a"] == pytest.approx([0.03, 0.03])
 
 
-def test_what_is_made_ready_is_not_timed():
+def test_preparation_is_not_timed_and_happens_once_per_turn():
     clock = Clock()
-    ready, work = clock.job("ready", 11.0), clock.job("work", 0.04)
+    prepare, work = clock.work("prepare", 11.0), clock.work("work", 0.04)
 
-    def prepare():
-        ready()
+    def prepared():
+        prepare()
         return work
 
-    seconds = take_turns({"a": Prepared(prepare)}, 2, clock=clock)
+    seconds = take_turns({"a": prepared}, 2, clock=clock)
     assert seconds["a"] == pytest.approx([0.04, 0.04])
-    assert clock.log == ["ready", "work"] * (2 + 2 * 3)
+    assert clock.log == ["prepare", "work", "work"] + 2 * ["prepare", *["work"] * 3]

@@ -6,6 +6,7 @@ import pytest
 
 from crossnorm.errors import BadInput
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoint.file_format import read_state
 from tests.training.training_cases import member
 
 
@@ -20,7 +21,7 @@ def saved(tmp_path):
 
 def test_progress_comes_back(saved):
     fresh = member(seed=1)
-    load_checkpoint(fresh, saved)
+    load_checkpoint(fresh, read_state(saved), "checkpoint")
     assert (fresh.step, fresh.seconds) == (13, 1.5)
 
 
@@ -28,7 +29,7 @@ def test_progress_comes_back(saved):
 def test_a_truncated_file_is_refused(saved, keep):
     saved.write_bytes(saved.read_bytes()[:keep])
     with pytest.raises(BadInput, match="checkpoint"):
-        load_checkpoint(member(), saved)
+        read_state(saved)
 
 
 def test_a_flipped_bit_is_noticed(saved):
@@ -36,7 +37,7 @@ def test_a_flipped_bit_is_noticed(saved):
     data[-5] ^= 1
     saved.write_bytes(data)
     with pytest.raises(BadInput, match="a damaged or foreign file"):
-        load_checkpoint(member(), saved)
+        read_state(saved)
 
 
 def test_nothing_else_is_left_beside_it(saved):

@@ -75,7 +75,7 @@ def test_arrays_and_shared_memory_come_back(tmp_path):
     assert (back["a"] == np.arange(6.0).reshape(3, 2).T).all()
 
 
-def test_an_optimiser_goes_on(tmp_path):
+def test_an_optimizer_goes_on(tmp_path):
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.5, 0.9))
     model(torch.ones(1, 3)).sum().backward()
@@ -95,7 +95,7 @@ def test_an_optimiser_goes_on(tmp_path):
         (torch.ones(2, 2).to_sparse(), "layout torch.sparse_coo"),
         (np.array(["x"]), "an array of <U1"),
         ({(1, 2): 3}, "a key of state"),
-        (torch.nn.Linear(1, 1), "Save what its state_dict() returns"),
+        (torch.nn.Linear(1, 1), "Save its state_dict() instead"),
     ],
 )
 def test_what_cannot_be_stored_is_named(value, words):
@@ -151,8 +151,8 @@ def test_every_damage_is_noticed_and_passed_over(tmp_path, where):
         path.write_bytes(damaged)
         notes = []
         assert read_newest(path, notes.append).about == {"number": 1}
-        assert ["goes on from the checkpoint before it" in note for note in notes] == [True]
+        assert ["continues from the previous checkpoint" in note for note in notes] == [True]
     previous_of(path).write_bytes(whole[:9])
     notes = []
     assert read_newest(path, notes.append) is None
-    assert "starts anew" in notes[1]
+    assert "starts from the beginning" in notes[1]

@@ -14,6 +14,7 @@ from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.rng import addressed, generator
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoint.file_format import read_state
 from crossnorm.training.loop.batches import steps_per_epoch, train_batch
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.recipe.schedules import AlphaSchedule
@@ -66,7 +67,7 @@ def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(task, tmp_path):
     first = member(variant=convex(0.5))
     train_cohort([first], task, seed=0, device=CPU, observer=saving)
     resumed = member(variant=convex(0.5))
-    load_checkpoint(resumed, tmp_path / "checkpoint.safetensors")
+    load_checkpoint(resumed, read_state(tmp_path / "checkpoint.safetensors"), "checkpoint")
     assert resumed.step == 3
     assert train([resumed], task).rows["m"] == whole[2:]
     assert same_bits(weights(resumed), weights(first))
@@ -91,7 +92,7 @@ def test_members_at_different_steps_share_a_cohort(task, tmp_path):
     with pytest.raises(Stop):
         train_cohort([ahead], task, seed=0, device=CPU, observer=Interrupting())
     fresh = arms()
-    load_checkpoint(fresh[1], path)
+    load_checkpoint(fresh[1], read_state(path), "checkpoint")
     train(fresh, task)
     for trained in fresh:
         assert same_bits(weights(trained), weights(whole[trained.name]))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoint.file_format import read_state
 from crossnorm.training.loop.cohort import train_cohort
 from tests.training.training_cases import CPU, Listener, convex, member, same_bits, weights
 
@@ -56,6 +57,6 @@ def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(task, tmp_path):
 
     whole, resumed = (member(variant=convex(0.5), device=CUDA, seed=seed, **FILTERS) for seed in (0, 1))
     train_cohort([whole], task, seed=0, device=CUDA, observer=Saving())
-    load_checkpoint(resumed, tmp_path / "checkpoint.safetensors")
+    load_checkpoint(resumed, read_state(tmp_path / "checkpoint.safetensors"), "checkpoint")
     train([resumed], task)
     assert same_bits(weights(resumed), weights(whole))

@@ -70,5 +70,5 @@ def test_a_recipe_decides_who_is_mirrored_in_training(task, listener):
 
 
 def test_nothing_to_mirror_is_refused(task, listener):
-    with pytest.raises(BadInput, match=r"recipe.flip: expected random where nothing is mirrored"):
+    with pytest.raises(BadInput, match=r"recipe.flip: expected random, because augmentation is none"):
         train_cohort([member(flip="alternating", augmentation="none")], task, seed=0, device=CPU, observer=listener)

@@ -49,12 +49,12 @@ def test_cutmix_equals_a_loop_over_pixels(seed):
     assert torch.equal(images, before)
     again = np.random.default_rng(seed)
     side = np.sqrt(1 - again.beta(1.0, 1.0))
-    centre = np.floor(again.random(2) * [11, 13])
+    center = np.floor(again.random(2) * [11, 13])
     half = np.floor(np.floor(np.array([11, 13]) * side) / 2)
     inside = np.zeros((11, 13), dtype=bool)
     for row in range(11):
         for column in range(13):
-            inside[row, column] = all(centre - half <= [row, column]) and all([row, column] < centre + half)
+            inside[row, column] = all(center - half <= [row, column]) and all([row, column] < center + half)
     for i in range(BATCH):
         wanted = np.where(inside, images[BATCH - 1 - i], images[i])
         np.testing.assert_array_equal(mixed_images[i], wanted)

@@ -13,6 +13,7 @@ from crossnorm.functional import Variant
 from crossnorm.models import create_model
 from crossnorm.rng import addressed
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoint.file_format import read_state
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.loop.run_state import make_member
 from crossnorm.training.recipe.recipes import make_recipe
@@ -167,7 +168,7 @@ def test_a_resumed_run_has_the_same_bits(bert, questions, tmp_path):
         [started(bert, Variant(name="matched", alpha=0.0), "layer")], questions, seed=0, device=CPU, observer=Saving()
     )
     again = started(bert, Variant(name="matched", alpha=0.0), "layer")
-    load_checkpoint(again, tmp_path / "checkpoint.safetensors")
+    load_checkpoint(again, read_state(tmp_path / "checkpoint.safetensors"), "checkpoint")
     assert trained(again, questions) == rows[2:]
     assert same_bits(weights(again), weights(whole))
 

@@ -69,7 +69,7 @@ def test_sd_is_that_of_the_values():
     assert look(None)["sd_attention1"] == pytest.approx(float(np.std(seen[1].detach().numpy(), ddof=1)), rel=1e-5)
 
 
-def test_at_the_usual_initialisation_the_softmax_is_nearly_linear():
+def test_at_the_usual_initialization_the_softmax_is_nearly_linear():
     assert look(None)["r2_attention0"] > 0.9
 
 

@@ -13,9 +13,10 @@ from crossnorm.errors import BadInput
 from crossnorm.models import create_model
 from crossnorm.rng import addressed
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoint.file_format import read_state
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.optim.build_optimizer import make_optimizer
-from crossnorm.training.optim.muon import Muon, orthogonalise
+from crossnorm.training.optim.muon import Muon, orthogonalize
 from crossnorm.training.recipe.recipes import make_recipe
 from tests.training.training_cases import CPU, Listener, member, same_bits, weights
 
@@ -26,7 +27,7 @@ MATRICES = [
 ]
 
 
-def orthogonalised(matrix):
+def orthogonalized(matrix):
     """Five steps of the quintic Newton-Schulz iteration with Muon's published coefficients, in float64."""
     x = matrix.double() / matrix.double().norm()
     x = x.T if len(x) > len(x.T) else x
@@ -52,7 +53,7 @@ def test_blocks_take_orthogonal_steps_and_the_rest_those_of_adamw():
             assert torch.equal(new, other[name]), name
             continue
         # At the first step Nesterov's momentum is a multiple of the gradient, and a multiple changes nothing.
-        step = 0.2 * max(new.shape) ** 0.5 * orthogonalised(new.grad)
+        step = 0.2 * max(new.shape) ** 0.5 * orthogonalized(new.grad)
         moved, expected = new.detach().double() - old[name], -0.01 * (0.5 * old[name].double() + step)
         assert (moved - expected).norm() < 1e-4 * expected.norm(), name
 
@@ -75,7 +76,7 @@ def test_filters_behind_the_first_layer_take_orthogonal_steps_too():
         if name not in filters:
             assert torch.equal(new, plain.get_parameter(name)), name
             continue
-        step = 0.2 * max(old.flatten(1).shape) ** 0.5 * orthogonalised(gradient.flatten(1)).view_as(old)
+        step = 0.2 * max(old.flatten(1).shape) ** 0.5 * orthogonalized(gradient.flatten(1)).view_as(old)
         moved, expected = new.double() - old.double(), -0.01 * (0.5 * old.double() + step)
         assert (moved - expected).norm() < 1e-4 * expected.norm(), name
 
@@ -113,7 +114,7 @@ def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(task, tmp_path, settin
     saving, resuming = Saving(), Listener()
     whole, resumed = member(**settings), member(**settings, seed=1)
     train_cohort([whole], task, seed=0, device=CPU, observer=saving)
-    load_checkpoint(resumed, tmp_path / "checkpoint.safetensors")
+    load_checkpoint(resumed, read_state(tmp_path / "checkpoint.safetensors"), "checkpoint")
     train_cohort([resumed], task, seed=0, device=CPU, observer=resuming)
     assert resuming.rows["m"] == saving.rows["m"][2:]
     assert same_bits(weights(resumed), weights(whole))
@@ -122,13 +123,13 @@ def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(task, tmp_path, settin
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 7), (3, 7, 5), (1, 11, 13)])
-def test_orthogonalised_matrices_are_those_of_the_iteration_one_by_one(shape):
+def test_orthogonalized_matrices_are_those_of_the_iteration_one_by_one(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    found = orthogonalise(matrices)
-    expected = torch.stack([orthogonalised(matrix) for matrix in matrices])
+    found = orthogonalize(matrices)
+    expected = torch.stack([orthogonalized(matrix) for matrix in matrices])
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
     assert torch.linalg.svdvals(found).sub(1).abs().max() < 0.35
-    assert not orthogonalise(torch.zeros(shape)).any()
+    assert not orthogonalize(torch.zeros(shape)).any()
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9")
@@ -170,5 +171,5 @@ def test_a_matrix_without_a_gradient_stays():
 
 def test_a_model_without_blocks_is_named():
     recipe = make_recipe("quick", optimizer="muon")
-    with pytest.raises(BadInput, match="without linear layers in a list of blocks"):
+    with pytest.raises(BadInput, match="no linear layers in a list of blocks"):
         make_optimizer(nn.Linear(3, 5), recipe, CPU)

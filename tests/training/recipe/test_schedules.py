@@ -59,11 +59,11 @@ def test_dose_over_training(kind, fraction, dose):
     ("settings", "words"),
     [
         ({"kind": "quadratic"}, "AlphaSchedule.kind: expected one of"),
-        ({"final": math.inf}, "finite doses"),
+        ({"final": math.inf}, "finite initial and final"),
         ({"start": 0.5, "end": 0.5}, "0 ≤ start < end ≤ 1"),
-        ({"steps": 0}, "AlphaSchedule.steps: expected a whole number from 1"),
-        ({"steps": 2.5}, "AlphaSchedule.steps: expected a whole number from 1, got 2.5"),
-        ({"steps": "3"}, "AlphaSchedule.steps: expected a whole number from 1"),
+        ({"steps": 0}, "AlphaSchedule.steps: expected an integer of at least 1"),
+        ({"steps": 2.5}, "AlphaSchedule.steps: expected an integer of at least 1, got 2.5"),
+        ({"steps": "3"}, "AlphaSchedule.steps: expected an integer of at least 1"),
     ],
 )
 def test_bad_schedules_are_named(settings, words):

@@ -15,6 +15,7 @@ import torch
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoint.file_format import read_state
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.loop.evaluation import evaluate
 from crossnorm.training.runtime.distributed import ALONE, World, check_parts, parts
@@ -86,12 +87,12 @@ def test_a_resumed_average_has_the_bits_of_an_undisturbed_one(task, tmp_path):
 
     listener, whole, resumed = Saving(), member(**settings), member(**settings)
     train_cohort([whole], task, seed=0, device=CPU, observer=listener)
-    load_checkpoint(resumed, path)
+    load_checkpoint(resumed, read_state(path), "checkpoint")
     assert train(resumed, task) == listener.rows["m"][2:]
     assert same_bits(resumed.average.state_dict(), whole.average.state_dict())
     save_checkpoint(member(), path)
     with pytest.raises(BadInput, match="a checkpoint of this model"):
-        load_checkpoint(member(ema=0.9), path)
+        load_checkpoint(member(ema=0.9), read_state(path), "checkpoint")
 
 
 @pytest.mark.parametrize(("changes", "world"), [({"accumulate": 2}, ALONE), ({}, World(0, 2))])
@@ -103,7 +104,7 @@ def test_the_variant_batch_is_refused_in_parts(changes, world):
 
 
 def test_more_parts_than_examples_are_refused(task):
-    with pytest.raises(BadInput, match=r"a batch of 17"):
+    with pytest.raises(BadInput, match=r"at most 17 parts"):
         train_cohort([member(accumulate=18)], task, seed=0, device=CPU, observer=Listener())
 
 

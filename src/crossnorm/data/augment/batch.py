@@ -1,7 +1,4 @@
-"""Augmentation of whole uint8 batches, every image with draws of its own, all from one generator.
-
-Joins the operations with the policies; knows nothing of tasks, seeds and training.
-"""
+"""Augment uint8 batches: every image with its own random parameters, all from one generator."""
 
 from __future__ import annotations
 
@@ -22,32 +19,32 @@ _PADDING = 4
 def augment(
     images: Tensor, policy: str, generator: torch.Generator, *, cropped: bool = False, mirrored: Tensor | None = None
 ) -> Tensor:
-    """A randomly changed copy of a batch of images; the input is never written to.
+    """Return a randomly augmented copy of a batch of images.
 
-    - ``none``: the images themselves; nothing is drawn.
-    - ``crop-flip``: padded by 4 black pixels, cropped back at a random place, mirrored with probability ½.
-    - ``autoaugment``: AutoAugment's CIFAR-10 policy (arXiv 1805.09501; ranges, black fill and nearest neighbour as
-      torchvision's), then ``crop-flip``.
-    - ``randaugment``: RandAugment (arXiv 1909.13719) as timm names it ``rand-m9-mstd0.5-inc1``: two of 15
-      operations, each applied with probability ½ at level N(9, ½²) of 10, fill 128; then ``crop-flip``. Nearest
-      neighbour and whole-pixel shifts, where timm interpolates.
+    - ``none``: returns the images themselves.
+    - ``crop-flip``: pads by 4 black pixels, crops at a random position, mirrors with probability ½.
+    - ``autoaugment``: the CIFAR-10 policy of AutoAugment (arXiv 1805.09501; ranges, black fill and nearest neighbor as
+      in torchvision), then ``crop-flip``.
+    - ``randaugment``: RandAugment (arXiv 1909.13719), ``rand-m9-mstd0.5-inc1`` of timm: two of 15 operations, each
+      applied with probability ½ at level N(9, ½²) of 10, fill 128; then ``crop-flip``. Uses nearest neighbor and
+      shifts by whole pixels, where timm interpolates.
 
-    Images may be grey or not square. On grey ones ``Color`` has nothing to do; ``Equalize`` needs 256 pixels and
-    ``Sharpness`` three rows and columns, and both leave smaller images as they are. The same generator state
-    gives the same bits, on any number of threads.
+    Images may be gray and need not be square. ``Color`` does not change gray images; ``Equalize`` does not change
+    images with fewer than 256 pixels, nor ``Sharpness`` those with fewer than three rows or columns. The result
+    depends on the state of the generator, not on the number of threads.
 
     Args:
         images: uint8 (batch, channels, height, width); 1 or 3 channels for the last two policies.
         policy: One of ``AUGMENTATIONS``.
-        generator: Where every draw comes from; advanced.
-        cropped: The images are random crops already: they are mirrored, not padded and cropped again.
-        mirrored: bool (batch,), the images that are mirrored; None: drawn.
+        generator: Source of all random numbers.
+        cropped: The images are random crops already: only mirror them.
+        mirrored: bool (batch,), the images to mirror; None: drawn.
 
     Returns:
         uint8 (batch, channels, height, width) on the images' device.
 
     Raises:
-        BadInput: An unknown policy; inputs that are not uint8 images.
+        BadInput: Unknown policy, or inputs that are not uint8 images.
     """
     if policy not in AUGMENTATIONS:
         raise unknown_name("augmentation", policy, AUGMENTATIONS)
@@ -72,11 +69,11 @@ def _apply(images: Tensor, policy: Policy, generator: torch.Generator) -> Tensor
 
 
 def _apply_slot(images: Tensor, policy: Policy, draw: Draw, slot: int) -> None:
-    """Each operation on the images that drew it, in place."""
+    """Apply each operation to the images that drew it, in place."""
     operation, level, negative = (
         drawn[slot].to(images.device) for drawn in (draw.operation, draw.level, draw.negative)
     )
-    # Sorted by operation: -1 (nothing) comes first, then a run of rows for each operation.
+    # Sorted by operation: -1 (none) first, then the rows of each operation.
     order = operation.argsort(stable=True)
     counts = torch.bincount(operation + 1, minlength=len(OPERATIONS) + 1).tolist()
     for (name, function), rows in zip(OPERATIONS.items(), torch.split(order, counts)[1:], strict=True):
@@ -86,7 +83,7 @@ def _apply_slot(images: Tensor, policy: Policy, draw: Draw, slot: int) -> None:
 
 
 def _half(count: int, generator: torch.Generator) -> Tensor:
-    """A fair coin for each of so many images: bool (count,)."""
+    """Draw bool (count,), each True with probability ½."""
     return torch.rand(count, generator=generator, device=generator.device) < 0.5
 
 
@@ -98,12 +95,12 @@ def _flip(images: Tensor, generator: torch.Generator, mirrored: Tensor | None) -
 def _crop_flip(images: Tensor, generator: torch.Generator, mirrored: Tensor | None) -> Tensor:
     batch, channels, height, width = images.shape
     device = generator.device
-    places = torch.randint(2 * _PADDING + 1, (2, batch, 1), generator=generator, device=device)
+    offsets = torch.randint(2 * _PADDING + 1, (2, batch, 1), generator=generator, device=device)
     chosen = _half(batch, generator) if mirrored is None else mirrored.to(device)
-    row = places[0] + torch.arange(height, device=device)
-    column = places[1] + torch.arange(width, device=device)
+    row = offsets[0] + torch.arange(height, device=device)
+    column = offsets[1] + torch.arange(width, device=device)
     column = torch.where(chosen[:, None], column.flip(1), column)
-    # One gather crops and mirrors: (batch, height · width) indices into the padded plane.
+    # One gather crops and mirrors: indices (batch, height · width) into the padded plane.
     index = row[:, :, None] * (width + 2 * _PADDING) + column[:, None, :]
     padded = torch.nn.functional.pad(images, [_PADDING] * 4).flatten(2)
     index = index.flatten(1)[:, None].expand(-1, channels, -1).to(images.device)

@@ -1,12 +1,11 @@
-"""Image operations on whole uint8 batches, each image with a parameter of its own.
+"""Image operations on uint8 batches, each image with its own parameter.
 
 The arithmetic is that of Pillow, as ``torchvision.transforms.v2.functional`` applies it to PIL images (nearest
-neighbour for the geometric ones); the tensor forms of torchvision differ from it by one grey level at most on
-all but a few pixels. Results depend neither on the number of threads nor on the other images of the batch.
-Knows nothing of policies and of random numbers.
+neighbor for the geometric operations). The tensor versions of torchvision differ by at most one gray level on all but
+a few pixels. Results depend neither on the number of threads nor on the other images of the batch.
 
-Every operation is f(images, parameter, fill): images uint8 (b, c, h, w), parameter float32 (b,) (ignored where
-there is nothing to set), fill the grey level of what comes in from outside. The result is new.
+Every operation is f(images, parameter, fill): images uint8 (b, c, h, w), parameter float32 (b,), ignored by operations
+without one, fill the gray level of pixels from outside the image. The result is a new tensor.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ Operation = Callable[[Tensor, Tensor, int], Tensor]
 
 
 def _affine(images: Tensor, inverse: tuple[Tensor, ...], fill: int) -> Tensor:
-    """Output pixel (x, y) is input pixel (a x + b y + c, d x + e y + f), pixel centres at half-integers.
+    """Set output pixel (x, y) to input pixel (a x + b y + c, d x + e y + f); pixel centers are at half-integers.
 
     Args:
         images: uint8 (b, c, h, w).
         inverse: a, b, c, d, e, f, each (b,).
-        fill: Grey level of what lies outside.
+        fill: Gray level of pixels outside the image.
     """
     channels, height, width = images.shape[1:]
     a, b, c, d, e, f = (entry.view(-1, 1, 1) for entry in inverse)
@@ -42,31 +41,31 @@ def _affine(images: Tensor, inverse: tuple[Tensor, ...], fill: int) -> Tensor:
 
 
 def shear_x(images: Tensor, slope: Tensor, fill: int) -> Tensor:
-    """Rows slide by slope × their height, the top left corner stays."""
+    """Shift each row horizontally by slope × its y coordinate."""
     one, zero = torch.ones_like(slope), torch.zeros_like(slope)
     return _affine(images, (one, slope, zero, zero, one, zero), fill)
 
 
 def shear_y(images: Tensor, slope: Tensor, fill: int) -> Tensor:
-    """Columns slide by slope × their distance from the left, the top left corner stays."""
+    """Shift each column vertically by slope × its x coordinate."""
     one, zero = torch.ones_like(slope), torch.zeros_like(slope)
     return _affine(images, (one, zero, zero, slope, one, zero), fill)
 
 
 def translate_x(images: Tensor, share: Tensor, fill: int) -> Tensor:
-    """To the right by trunc(share × width) pixels."""
+    """Shift to the right by trunc(share × width) pixels."""
     one, zero = torch.ones_like(share), torch.zeros_like(share)
     return _affine(images, (one, zero, -torch.trunc(share * images.shape[3]), zero, one, zero), fill)
 
 
 def translate_y(images: Tensor, share: Tensor, fill: int) -> Tensor:
-    """Down by trunc(share × height) pixels."""
+    """Shift down by trunc(share × height) pixels."""
     one, zero = torch.ones_like(share), torch.zeros_like(share)
     return _affine(images, (one, zero, zero, zero, one, -torch.trunc(share * images.shape[2])), fill)
 
 
 def rotate(images: Tensor, degrees: Tensor, fill: int) -> Tensor:
-    """Counter-clockwise about the centre."""
+    """Rotate counter-clockwise about the center."""
     middle_x, middle_y = images.shape[3] / 2, images.shape[2] / 2
     angle = degrees * (math.pi / 180)
     cos, sin = torch.cos(angle), torch.sin(angle)
@@ -76,12 +75,12 @@ def rotate(images: Tensor, degrees: Tensor, fill: int) -> Tensor:
 
 
 def _blend(base: Tensor, images: Tensor, factor: Tensor) -> Tensor:
-    """The mix base + factor · (images - base), truncated to uint8; base float32, broadcast."""
+    """Compute base + factor · (images - base), truncated to uint8; base is float32 and broadcast."""
     mixed = (images - base).mul_(factor.view(-1, 1, 1, 1)).add_(base)
     return mixed.clamp_(0, 255).to(torch.uint8)
 
 
-def _grey(images: Tensor) -> Tensor:
+def _gray(images: Tensor) -> Tensor:
     """ITU-R 601-2 luma in 16-bit fixed point, int32 (b, 1, h, w)."""
     if images.shape[1] == 1:
         return images.int()
@@ -95,24 +94,24 @@ def brightness(images: Tensor, factor: Tensor, fill: int) -> Tensor:
 
 
 def color(images: Tensor, factor: Tensor, fill: int) -> Tensor:
-    """Blend with the grey image: 0 gives grey, 1 the image. Grey images stay as they are."""
+    """Blend with the gray image: 0 gives gray, 1 the image. Gray images do not change."""
     if images.shape[1] == 1:
         return images.clone()
-    return _blend(_grey(images).float(), images, factor)
+    return _blend(_gray(images).float(), images, factor)
 
 
 def contrast(images: Tensor, factor: Tensor, fill: int) -> Tensor:
-    """Blend with the mean of the grey image, rounded: 0 gives one grey, 1 the image."""
+    """Blend with the rounded mean of the gray image: 0 gives uniform gray, 1 the image."""
     pixels = images.shape[2] * images.shape[3]
-    total = _grey(images).sum((1, 2, 3), keepdim=True)  # integers: no order of summation
+    total = _gray(images).sum((1, 2, 3), keepdim=True)  # integers: the order of summation does not matter
     mean = (2 * total + pixels) // (2 * pixels)
     return _blend(mean.float(), images, factor)
 
 
 def sharpness(images: Tensor, factor: Tensor, fill: int) -> Tensor:
-    """Blend with the image smoothed by [[1, 1, 1], [1, 5, 1], [1, 1, 1]] / 13; the border stays.
+    """Blend with the image smoothed by [[1, 1, 1], [1, 5, 1], [1, 1, 1]] / 13.
 
-    Images less than three pixels high or wide stay as they are.
+    The border does not change, nor do images less than three pixels high or wide.
     """
     out = images.clone()
     height, width = images.shape[2:]
@@ -142,23 +141,24 @@ def solarize_add(images: Tensor, amount: Tensor, fill: int) -> Tensor:
 
 
 def autocontrast(images: Tensor, parameter: Tensor, fill: int) -> Tensor:
-    """Stretch each channel to 0 … 255; a channel of one value stays."""
+    """Stretch each channel to 0 … 255; a constant channel does not change."""
     low, high = images.flatten(2).aminmax(dim=2, keepdim=True)
     flat = low == high
     low, span = low.masked_fill(flat, 0).float(), (high - low).masked_fill(flat, 255).float()
-    stretched = (images.flatten(2) - low).mul_(255).div_(span)  # exact integers, one rounding: truncates as wanted
+    stretched = (images.flatten(2) - low).mul_(255).div_(span)  # exact integers with a single rounding
     return stretched.to(torch.uint8).view_as(images)
 
 
 def equalize(images: Tensor, parameter: Tensor, fill: int) -> Tensor:
-    """Flatten each channel's histogram, by Pillow's integer rule.
+    """Equalize the histogram of each channel, by Pillow's integer rule.
 
-    With n pixels not of the highest value present and s = ⌊n / 255⌋, value v becomes
-    ⌊(⌊s / 2⌋ + number of pixels below v) / s⌋; where s = 0 (fewer than 256 pixels, for one) the channel stays.
+    Let n be the number of pixels below the largest value present, and s = ⌊n / 255⌋. Value v becomes
+    ⌊(⌊s / 2⌋ + number of pixels below v) / s⌋. If s = 0, for example with fewer than 256 pixels, the channel does not
+    change.
     """
     planes = images.flatten(0, 1).flatten(1)
     offset = 256 * torch.arange(len(planes), device=images.device).view(-1, 1)
-    index = planes.long().add_(offset)  # one histogram of 256 bins after the other
+    index = planes.long().add_(offset)  # one histogram of 256 bins per channel
     histogram = torch.bincount(index.flatten(), minlength=256 * len(planes)).view(-1, 256)
     highest = planes.amax(1, keepdim=True).long()
     step = (planes.shape[1] - histogram.gather(1, highest)) // 255

@@ -1,7 +1,4 @@
-"""Mixup and CutMix of whole batches: every image is mixed with one other, its target with the other's.
-
-Knows nothing of recipes or models; every draw comes from the generator it is given.
-"""
+"""Mixup and CutMix of batches: each image is mixed with another, and its target with the other's target."""
 
 from __future__ import annotations
 
@@ -19,18 +16,18 @@ def mix_batch(
 ) -> tuple[Tensor, Tensor]:
     """Mix a batch with itself in reverse order: x_i with x_(b-1-i), by Mixup or by CutMix.
 
-    One decision, one λ and one box for the whole batch, as Compact Transformers were trained (arXiv 2104.05704).
+    The whole batch has one λ and one box, as in the training of Compact Transformers (arXiv 2104.05704).
     Mixup (arXiv 1710.09412): λ x_i + (1-λ) x_j, λ ~ Beta(a, a). CutMix (arXiv 1905.04899): x_i with a box of x_j
-    of about (1-λ) of the area; λ then becomes the share that was left. Targets: λ y_i + (1-λ) y_j. With both
-    given, each is taken with probability ½.
+    that covers about (1-λ) of the area; λ is then set to the area of x_i that remains. Targets: λ y_i + (1-λ) y_j.
+    If both are on, each is chosen with probability ½.
 
     Args:
-        inputs: (batch, channels, height, width), of any floating type; not written to.
+        inputs: (batch, channels, height, width), any floating type.
         targets: int64 (batch,).
-        n_classes: Width of the mixed targets.
-        mixup: a of Mixup; 0: no Mixup.
-        cutmix: a of CutMix; 0: no CutMix. One of the two is above 0.
-        draws: Advanced by the same number of draws whatever is decided.
+        n_classes: Number of classes.
+        mixup: Parameter a of Mixup; 0: off.
+        cutmix: Parameter a of CutMix; 0: off. At least one of the two is on.
+        draws: Source of all random numbers.
 
     Returns:
         The mixed inputs, and targets of shape (batch, n_classes) whose rows sum to 1.
@@ -38,11 +35,11 @@ def mix_batch(
     assert mixup > 0 or cutmix > 0
     boxed = bool(draws.random() < 0.5) if mixup > 0 and cutmix > 0 else cutmix > 0
     share = float(draws.beta(cutmix, cutmix) if boxed else draws.beta(mixup, mixup))
-    place = draws.random(2)
+    center = draws.random(2)
     others = inputs.flip(0)
     if boxed:
         height, width = inputs.shape[-2:]
-        top, bottom, left, right = cutmix_box(height, width, share, place)
+        top, bottom, left, right = cutmix_box(height, width, share, center)
         mixed = inputs.clone()
         mixed[..., top:bottom, left:right] = others[..., top:bottom, left:right]
         share = 1 - (bottom - top) * (right - left) / (height * width)
@@ -52,18 +49,18 @@ def mix_batch(
     return mixed, soft * share + soft.flip(0) * (1 - share)
 
 
-def cutmix_box(height: int, width: int, share: float, place: np.ndarray) -> tuple[int, int, int, int]:
-    """Rows top … bottom - 1 and columns left … right - 1 of the box, cut off at the image's border.
+def cutmix_box(height: int, width: int, share: float, center: np.ndarray) -> tuple[int, int, int, int]:
+    """The box (top, bottom, left, right) of CutMix, clipped to the image; bottom and right are exclusive.
 
     Args:
         height: Of the image.
         width: Of the image.
-        share: λ: about this share of the image is kept; the box's sides are √(1-λ) of the image's.
-        place: Two uniform numbers in [0, 1): where the box's centre is, in rows and columns.
+        share: λ, the area of the image that is kept; the sides of the box are √(1-λ) times those of the image.
+        center: Center of the box (row, column), relative to the image, in [0, 1).
     """
     side = math.sqrt(1 - share)
     half_height, half_width = int(height * side) // 2, int(width * side) // 2
-    row, column = int(place[0] * height), int(place[1] * width)
+    row, column = int(center[0] * height), int(center[1] * width)
     return (
         max(row - half_height, 0),
         min(row + half_height, height),

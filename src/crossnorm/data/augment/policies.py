@@ -1,7 +1,7 @@
-"""Which operations an image meets and how strongly: AutoAugment and RandAugment as tables.
+"""AutoAugment and RandAugment as tables.
 
-A policy is a way to draw (operation, level, sign) for every image and slot, and a table of ranges that turns a
-level into an operation's parameter. Knows nothing of pixels.
+A policy draws (operation, level, sign) for every image and slot; its table of ranges maps levels to the parameters of
+the operations.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _NONE = -1
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Draw:
-    """What was drawn for n images in consecutive slots.
+    """Random operations for n images in consecutive slots.
 
     Args:
-        operation: int64 (slots, n), index into ``OPERATIONS``; -1: nothing.
+        operation: int64 (slots, n), index into ``OPERATIONS``; -1: none.
         level: float32 (slots, n), 0 … 1.
         negative: bool (slots, n).
     """
@@ -37,14 +37,14 @@ class Draw:
 
 @dataclass(frozen=True)
 class Range:
-    """From level to parameter: around ± (low + (high - low) · level), then rounded.
+    """Map a level to a parameter: around ± (low + (high - low) · level), then rounded.
 
     Args:
         low: At level 0.
         high: At level 1.
-        signed: Whether a drawn sign counts.
+        signed: Apply the drawn sign.
         around: Added after the sign.
-        rounded: ``torch.round``, ``torch.ceil`` …; ``None``: as it is.
+        rounded: ``torch.round`` or ``torch.ceil``; ``None``: not rounded.
     """
 
     low: float = 0.0
@@ -54,7 +54,7 @@ class Range:
     rounded: Callable[[Tensor], Tensor] | None = None
 
     def __call__(self, level: Tensor, negative: Tensor) -> Tensor:
-        """Parameters of the same shape as the level (0 … 1) and the drawn signs."""
+        """Parameters, of the same shape as the levels (0 … 1) and the signs."""
         value = self.low + (self.high - self.low) * level
         if self.signed:
             value = torch.where(negative, -value, value)
@@ -64,12 +64,12 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """A named policy.
+    """An augmentation policy.
 
     Args:
         draw: (number of images, generator) → ``Draw``.
-        ranges: Operation's name → range of its parameter.
-        fill: Grey level of what the geometric operations bring in.
+        ranges: Name of the operation → range of its parameter.
+        fill: Gray level of pixels from outside the image.
     """
 
     draw: Callable[[int, torch.Generator], Draw]
@@ -106,7 +106,7 @@ _CIFAR10 = (
     ("TranslateY", 0.7, 9, "AutoContrast", 0.9, 1),
 )
 
-# Ranges as torchvision's AutoAugment has them, ten levels from low to high.
+# Ranges of torchvision's AutoAugment, ten levels from low to high.
 _AUTOAUGMENT_RANGES = {
     "ShearX": Range(0, 0.3, signed=True),
     "ShearY": Range(0, 0.3, signed=True),
@@ -124,7 +124,7 @@ _AUTOAUGMENT_RANGES = {
     "Invert": Range(),
 }
 
-# The "increasing" set: a higher level is a stronger change, for every operation.
+# The "increasing" ranges of timm: a higher level is a stronger change for every operation.
 _RANDAUGMENT_RANGES = {
     **_AUTOAUGMENT_RANGES,
     "TranslateX": Range(0, 0.45, signed=True),
@@ -136,19 +136,19 @@ _RANDAUGMENT_RANGES = {
 
 
 def _draw_autoaugment(n: int, generator: torch.Generator) -> Draw:
-    """One of the 25 sub-policies per image; each of its two operations with its own probability and a sign."""
+    """Draw one of the 25 sub-policies per image, and apply each of its two operations with its probability."""
     rows = torch.randint(len(_CIFAR10), (n,), generator=generator, device=generator.device)
-    chance, negative = _uniform(n, generator), _uniform(n, generator) < 0.5
+    uniform, negative = _uniform(n, generator), _uniform(n, generator) < 0.5
     first, second = [row[:3] for row in _CIFAR10], [row[3:] for row in _CIFAR10]
     operation = _table([[_NAMES.index(name) for name, _, _ in slot] for slot in (first, second)], generator)
-    probability = _table([[chance for _, chance, _ in slot] for slot in (first, second)], generator)
+    probability = _table([[p for _, p, _ in slot] for slot in (first, second)], generator)
     level = _table([[level / 9 for _, _, level in slot] for slot in (first, second)], generator)
-    applied = chance < probability[:, rows]
+    applied = uniform < probability[:, rows]
     return Draw(operation=operation[:, rows].where(applied, _NONE), level=level[:, rows], negative=negative)
 
 
 def _draw_randaugment(n: int, generator: torch.Generator) -> Draw:
-    """Twice one of the 15 operations, with replacement, applied with probability ½; level N(9, ½²) / 10 in [0, 1]."""
+    """Draw two of the 15 operations with replacement, each applied with probability ½ at level N(9, ½²) / 10."""
     device = generator.device
     known = _table([_NAMES.index(name) for name in _RANDAUGMENT_RANGES], generator)
     operation = known[torch.randint(len(known), (2, n), generator=generator, device=device)]

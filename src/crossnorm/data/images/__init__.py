@@ -1,4 +1,4 @@
-"""Images from class folders or zip files: listed, decoded, and cut to size.
+"""Images from class folders or zip files: listing, decoding, cropping.
 
-The images that libraries bring along are in ``data.builtin_datasets``.
+Data sets of installed libraries are in ``data.builtin_datasets``.
 """

@@ -1,6 +1,6 @@
-"""Class folders, train/CLASS/* and test/CLASS/*, plain or in a zip file: which files belong to which class.
+"""List the files of class folders, train/CLASS/* and test/CLASS/*, in a folder or a zip file.
 
-Knows nothing of pixels. Hidden files are skipped; nothing else is left out silently.
+Hidden files are skipped; any other file that does not fit is an error.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ __all__ = ["SPLITS", "ClassFolders", "class_folders", "identity"]
 SPLITS = ("train", "test")
 
 _LAYOUT = "a folder or zip file that holds train/CLASS/* and test/CLASS/*"
-_TESTS = ("test", "val")  # what the second split is called, the first one found counting
-_DEBRIS = ("Thumbs.db", "desktop.ini", "__MACOSX")
+_TEST_NAMES = ("test", "val")  # of the test split; the first that exists is used
+_SYSTEM_FILES = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassFolders:
-    """What lies in the class folders of both splits, while they are open.
+    """The open class folders of both splits.
 
     Args:
         path: The folder or zip file.
-        classes: Their names, in order.
-        names: Split → its images, class by class, within a class in the order of their names.
-        labels: Split → the class of each, an index.
-        read: The bytes behind a name.
-        place: Where a name lies on the disk, or what it is called in the zip file.
-        about: What changes when those bytes may have: the size, in a zip file the checksum too.
+        classes: Class names, in order.
+        names: Split → image names, sorted by class and name.
+        labels: Split → class index of each image.
+        read: Returns the bytes of a name.
+        location: Returns the path of a name on disk or in the zip file.
+        version: Returns the size of a file, in a zip file also its checksum: changes when the bytes change.
     """
 
     path: Path
@@ -46,26 +46,26 @@ class ClassFolders:
     names: Mapping[str, tuple[str, ...]]
     labels: Mapping[str, npt.NDArray[np.int64]]
     read: Callable[[str], bytes]
-    place: Callable[[str], str]
-    about: Callable[[str], str]
+    location: Callable[[str], str]
+    version: Callable[[str], str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Files:
-    """The entries below train/ and test/: name → where to read it; folders end with a slash."""
+    """The entries below train/ and test/: name → location. Names of folders end with a slash."""
 
     path: Path
     entries: dict[str, str]
     read: Callable[[str], bytes]
-    about: Callable[[str], str]
+    version: Callable[[str], str]
 
 
 @contextmanager
 def class_folders(path: Path) -> Iterator[ClassFolders]:
-    """Open the class folders at or one folder below ``path``; the second split may be called val/ too.
+    """Open the class folders in ``path`` or one folder below it; test/ may be called val/.
 
     Raises:
-        BadInput: No such layout, classes that differ between train and test or are empty.
+        BadInput: Another layout, different classes in train and test, or an empty class.
     """
     with _opened(path) as files:
         members = {split: _members(files, split) for split in SPLITS}
@@ -79,24 +79,24 @@ def class_folders(path: Path) -> Iterator[ClassFolders]:
                 for split in SPLITS
             },
             read=lambda name: files.read(files.entries[name]),
-            place=lambda name: files.entries[name],
-            about=lambda name: files.about(files.entries[name]),
+            location=lambda name: files.entries[name],
+            version=lambda name: files.version(files.entries[name]),
         )
 
 
 def identity(path: Path) -> list[str]:
-    """What changes when the images may have: the path with its files' names, sizes and times.
+    """The path, and a digest of the names, sizes and modification times of its files.
 
     Args:
         path: The folder or zip file.
 
     Raises:
-        BadInput: There is no such path, or it or something in it cannot be read.
+        BadInput: The path does not exist, or cannot be read.
     """
     try:
         return _identity(path)
     except OSError as error:
-        raise BadInput(f"data {path}", "files and folders that can be read", str(error)) from None
+        raise BadInput(f"data {path}", "readable files and folders", str(error)) from None
 
 
 def _identity(path: Path) -> list[str]:
@@ -117,7 +117,7 @@ def _opened(path: Path) -> Iterator[_Files]:
             path=path,
             entries=_folder_entries(path),
             read=lambda name: Path(name).read_bytes(),
-            about=lambda name: f"{Path(name).stat().st_size}",
+            version=lambda name: f"{Path(name).stat().st_size}",
         )
         return
     if not path.exists():
@@ -125,42 +125,42 @@ def _opened(path: Path) -> Iterator[_Files]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
-        found = f"a file that is no zip file ({type(error).__name__})"
+        found = f"a file that is not a zip file ({type(error).__name__})"
         raise BadInput(f"data {path}", _LAYOUT, found) from None
 
-    def about(name: str) -> str:
+    def version(name: str) -> str:
         member = archive.getinfo(name)
         return f"{member.file_size} {member.CRC:08x}"
 
     with archive:
-        yield _Files(path=path, entries=_zip_entries(path, archive.namelist()), read=archive.read, about=about)
+        yield _Files(path=path, entries=_zip_entries(path, archive.namelist()), read=archive.read, version=version)
 
 
-def _second(tops: Collection[str]) -> str | None:
-    """What the second split is called among these folders; None where one of the two is missing."""
-    return next((name for name in _TESTS if name in tops), None) if SPLITS[0] in tops else None
+def _test_name(tops: Collection[str]) -> str | None:
+    """The name of the test split among these folders; None if either split is missing."""
+    return next((name for name in _TEST_NAMES if name in tops), None) if SPLITS[0] in tops else None
 
 
 def _split_root(path: Path) -> tuple[Path, str]:
-    """The folder that holds the splits, and what the second is called."""
+    """The folder that holds the splits, and the name of the test split."""
     if not path.exists():
         raise BadInput(f"data {path}", _LAYOUT, "no such file or folder")
     inner = sorted(child for child in path.iterdir() if child.is_dir())
     for root in (path, *inner):
-        second = _second([child.name for child in root.iterdir() if child.is_dir()])
+        second = _test_name([child.name for child in root.iterdir() if child.is_dir()])
         if second is not None:
             return root, second
     raise _no_splits(path, [child.name + "/" for child in inner])
 
 
 def _folder_entries(path: Path) -> dict[str, str]:
-    def stop(error: OSError) -> None:  # os.walk would pass over it in silence
+    def fail(error: OSError) -> None:  # by default os.walk ignores errors
         raise error
 
     root, second = _split_root(path)
     entries = {}
     for split, top in zip(SPLITS, (SPLITS[0], second), strict=True):
-        for folder, folders, files in os.walk(root / top, onerror=stop, followlinks=True):
+        for folder, folders, files in os.walk(root / top, onerror=fail, followlinks=True):
             below = PurePosixPath(split, Path(folder).relative_to(root / top).as_posix())
             entries.update({f"{below / name}/": os.path.join(folder, name) for name in folders})  # noqa: PTH118
             entries.update({str(below / name): os.path.join(folder, name) for name in files})  # noqa: PTH118
@@ -172,7 +172,7 @@ def _zip_entries(path: Path, names: list[str]) -> dict[str, str]:
     tops = {name.split("/")[0] for name in entries}
     for top in ("", *(f"{top}/" for top in sorted(tops))):
         below = {name[len(top) :]: raw for name, raw in entries.items() if name.startswith(top)}
-        second = _second({name.split("/")[0] for name in below if "/" in name})
+        second = _test_name({name.split("/")[0] for name in below if "/" in name})
         if second is not None:
             splits = {SPLITS[0]: SPLITS[0], second: SPLITS[1]}
             found = ((name.partition("/"), raw) for name, raw in below.items())
@@ -182,18 +182,18 @@ def _zip_entries(path: Path, names: list[str]) -> dict[str, str]:
 
 def _visible(entries: dict[str, str]) -> dict[str, str]:
     def hidden(name: str) -> bool:
-        return any(part.startswith(".") or part in _DEBRIS for part in name.split("/"))
+        return any(part.startswith(".") or part in _SYSTEM_FILES for part in name.split("/"))
 
     return {name: raw for name, raw in entries.items() if not hidden(name)}
 
 
 def _no_splits(path: Path, found: list[str]) -> BadInput:
-    shown = ", ".join(found[:5]) + (" …" if len(found) > 5 else "") if found else "nothing of the kind"
+    shown = ", ".join(found[:5]) + (" …" if len(found) > 5 else "") if found else "none of them"
     return BadInput(f"data {path}", _LAYOUT, shown)
 
 
 def _members(files: _Files, split: str) -> dict[str, list[str]]:
-    """Class → its files, in the order of their names."""
+    """Class → names of its files, sorted."""
     members: dict[str, list[str]] = {}
     for name in sorted(files.entries):
         parts = PurePosixPath(name).parts
@@ -211,10 +211,10 @@ def _classes(files: _Files, members: dict[str, dict[str, list[str]]]) -> list[st
     where = f"data {files.path}"
     train, test = (members[split] for split in SPLITS)
     for split, other in ((train, test), (test, train)):
-        lost = sorted(split.keys() - other.keys())
-        if lost:
+        missing = sorted(split.keys() - other.keys())
+        if missing:
             names = "train/ and not in test/" if split is train else "test/ and not in train/"
-            raise BadInput(where, "the same classes in train/ and test/", f"{lost[0]!r} only in {names}")
+            raise BadInput(where, "the same classes in train/ and test/", f"{missing[0]!r} only in {names}")
     for name in SPLITS:
         empty = [label for label, inside in members[name].items() if not inside]
         if empty:

@@ -1,7 +1,4 @@
-"""Images of one size in class folders, decoded into arrays.
-
-Knows nothing of tasks and caches: a path goes in, arrays or one clear error come out. Nothing is resized.
-"""
+"""Decode images of one size in class folders into arrays. Nothing is resized."""
 
 from __future__ import annotations
 
@@ -24,18 +21,18 @@ Progress = Callable[[int, int], object]
 
 
 def read_class_folders(path: Path, progress: Progress | None = None) -> Arrays:
-    """Decode every image below ``path``, in a few threads.
+    """Decode every image below ``path``, in several threads.
 
-    Classes are numbered in the order of their names; within a class images are in the order of theirs.
-    Grey images stay one channel if all are grey, else everything becomes RGB (a transparency channel is dropped).
+    Classes and the images of a class are sorted by name. If all images are gray they have one channel, else all become
+    RGB; transparency is dropped.
 
     Args:
-        path: A folder or zip file with train/ and test/ at the top or one folder down.
-        progress: Called now and then with (images done, images in all).
+        path: A folder or zip file with train/ and test/ at the top or one folder below.
+        progress: Called with (images done, images in all) after every 100 images.
 
     Raises:
-        BadInput: No such layout, classes that differ between train and test or are empty, a file that is not an
-            image, images of different sizes.
+        BadInput: Another layout, different classes in train and test, an empty class, a file that is not an image, or
+            images of different sizes.
     """
     with class_folders(path) as files:
         images = _decode(files, [name for split in SPLITS for name in files.names[split]], progress)
@@ -57,16 +54,16 @@ def _decode(files: ClassFolders, names: list[str], progress: Progress | None) ->
         pixels = _pixels(files, names[index])
         if pixels.shape[1:] != shape:
             raise _other_size(files, names[0], shape, names[index], pixels.shape[1:])
-        images[index] = pixels  # grey spreads over the three channels
+        images[index] = pixels  # gray is broadcast over the three channels
         return len(pixels) == 3
 
-    colour = False
+    color = False
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for done, coloured in enumerate(pool.map(fill, range(len(names))), start=1):
-            colour |= coloured
+        for done, colored in enumerate(pool.map(fill, range(len(names))), start=1):
+            color |= colored
             if progress is not None and (done % 100 == 0 or done == len(names)):
                 progress(done, len(names))
-    return images if colour else np.ascontiguousarray(images[:, :1])
+    return images if color else np.ascontiguousarray(images[:, :1])
 
 
 def _pixels(files: ClassFolders, name: str) -> npt.NDArray[np.uint8]:
@@ -79,7 +76,7 @@ def _pixels(files: ClassFolders, name: str) -> npt.NDArray[np.uint8]:
 def _other_size(files: ClassFolders, first: str, size: tuple[int, ...], name: str, other: tuple[int, ...]) -> BadInput:
     return BadInput(
         f"data {files.path}: {name}",
-        f"{size[1]} × {size[0]} pixels, as {first} has",
+        f"{size[1]} × {size[0]} pixels like {first}",
         f"{other[1]} × {other[0]}",
-        "Bring all images to one size first; crossnorm does not resize, since how to is part of the experiment.",
+        "Resize all images to one size first.",
     )

@@ -1,4 +1,4 @@
-"""Tasks of photographs: which files, in which order, with which digest. Nothing is decoded or cached here."""
+"""Tasks of photographs that are decoded when a batch is read: their files, order and digest."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["check_count", "photograph_task"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Listing:
-    """Files and labels of both splits; ``about`` names each file and changes when its bytes may have."""
+    """Files and labels of both splits; ``versions`` has the name and the size (in a zip also the checksum) of each."""
 
     files: Mapping[str, tuple[str, ...]]
     labels: Mapping[str, npt.NDArray[np.int64]]
-    about: Mapping[str, tuple[str, ...]]
+    versions: Mapping[str, tuple[str, ...]]
     classes: tuple[str, ...]
     archive: Path | None = None
 
@@ -37,26 +37,25 @@ class _Listing:
 def photograph_task(
     name: str, spec: TaskSpec, path: Path | None, train_examples: int | None, cache: Path | None
 ) -> Task:
-    """The task whose photographs are the files below ``path``, or those that torchvision downloads.
+    """The task of the photographs below ``path``, or of a torchvision download.
 
-    The digest covers names, sizes and labels, in a zip file checksums too; it does not read the photographs.
+    The digest covers names, sizes and labels, and in a zip file checksums. It does not read the photographs.
 
     Args:
-        name: The task's name.
+        name: Of the task.
         spec: Its row, with ``crop``.
         path: A folder or zip file of class folders; None: a download, kept in the cache folder.
         train_examples: Number of training examples, balanced over the classes; None: all.
         cache: See ``cache_folder``.
 
     Raises:
-        BadInput: What the layout or the download refuses, another number of classes than the task has,
-            ``train_examples`` out of range.
+        BadInput: Another layout, a failed download, a wrong number of classes, or ``train_examples`` out of range.
     """
     assert spec.crop is not None
     assert spec.shape is not None
     found = _downloaded(name, spec, cache) if path is None else _listed(path)
     if spec.n_classes is not None and len(found.classes) != spec.n_classes:
-        hint = "The task 'folder' takes images of one size and any number of classes."
+        hint = "Use the task 'folder' for images of one size and any number of classes."
         raise BadInput(f"data {path}", f"{spec.n_classes} classes for {name}", f"{len(found.classes)}", hint)
     count = check_count(train_examples, len(found.files["train"]))
     order = {"train": balanced_order(found.labels["train"])[:count], "test": np.arange(len(found.files["test"]))}
@@ -89,10 +88,11 @@ def photograph_task(
 
 def _listed(path: Path) -> _Listing:
     with class_folders(path) as folders:
+        names = folders.names
         return _Listing(
-            files={part: tuple(map(folders.place, folders.names[part])) for part in SPLITS},
+            files={part: tuple(map(folders.location, names[part])) for part in SPLITS},
             labels=folders.labels,
-            about={part: tuple(f"{name} {folders.about(name)}" for name in folders.names[part]) for part in SPLITS},
+            versions={part: tuple(f"{name} {folders.version(name)}" for name in names[part]) for part in SPLITS},
             classes=folders.classes,
             archive=None if path.is_dir() else path,
         )
@@ -106,15 +106,11 @@ def _downloaded(name: str, spec: TaskSpec, cache: Path | None) -> _Listing:
     return _Listing(
         files=files,
         labels={part: np.array([label for _, label in pairs[part]], dtype=np.int64) for part in SPLITS},
-        about={
+        versions={
             part: tuple(f"{Path(file).name} {Path(file).stat().st_size}" for file in files[part]) for part in SPLITS
         },
         classes=tuple(str(label) for label in sorted({label for _, label in pairs["train"]})),
     )
-
-
-def _about(file: str) -> str:
-    return f"{Path(file).name} {Path(file).stat().st_size}"
 
 
 def _digest(found: _Listing, order: Mapping[str, npt.NDArray[np.int64]]) -> str:
@@ -122,13 +118,17 @@ def _digest(found: _Listing, order: Mapping[str, npt.NDArray[np.int64]]) -> str:
     for part in SPLITS:
         for i in order[part]:
             digest.update(
-                f"{part}\0{found.about[part][i]}\0{found.labels[part][i]}\n".encode("utf-8", "surrogateescape")
+                f"{part}\0{found.versions[part][i]}\0{found.labels[part][i]}\n".encode("utf-8", "surrogateescape")
             )
     return digest.hexdigest()
 
 
 def check_count(train_examples: int | None, available: int) -> int:
-    """How many training examples are used; ``BadInput`` where there are not so many."""
+    """The number of training examples to use.
+
+    Raises:
+        BadInput: Not a whole number from 1 to the number of available examples.
+    """
     if train_examples is None:
         return available
     whole = isinstance(train_examples, int) and not isinstance(train_examples, bool)

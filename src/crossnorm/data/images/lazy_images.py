@@ -1,7 +1,6 @@
-"""Photographs of any size, decoded when a batch asks for them: random crops for training, the centre for testing.
+"""Photographs of any size, decoded when a batch is read: random crops for training, center crops for testing.
 
-A data set that does not fit into memory is a list of files; nothing is kept between batches. Knows nothing of tasks
-and policies.
+For data sets that do not fit into memory; nothing is kept between batches.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from crossnorm.data.images.decode import decoded
-from crossnorm.data.images.resized_crops import centre, draw_crops, resized
+from crossnorm.data.images.resized_crops import center, draw_crops, resized
 from crossnorm.data.task_registry import CropSpec
 
 if TYPE_CHECKING:
@@ -30,12 +29,12 @@ __all__ = ["Photographs"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Photographs:
-    """Image files as batches uint8 (rows, 3, size, size), grey ones spread over the three channels.
+    """Image files that are read as batches uint8 (rows, 3, size, size); gray images get three channels.
 
     Args:
-        files: Their names on the disk, or in the archive.
-        archive: The zip file they are in; None: plain files.
-        spec: How they are cut.
+        files: Paths on disk, or names in the archive.
+        archive: The zip file; None: plain files.
+        spec: Of the crops.
     """
 
     files: Sequence[str]
@@ -47,29 +46,29 @@ class Photographs:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(images, channels, height, width) of all of them together."""
+        """(images, channels, height, width)."""
         return len(self), 3, self.spec.size, self.spec.size
 
     def head(self, count: int) -> Photographs:
-        """The first ``count`` of them."""
+        """The first ``count`` photographs."""
         return replace(self, files=self.files[:count])
 
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
-        """The middle of each image, as a test set is looked at."""
+        """The center crop of each image, for testing."""
         images = self._images(rows)
-        return _batch(_together(lambda image: centre(image, self.spec), images))
+        return _batch(_map(lambda image: center(image, self.spec), images))
 
     def crops(self, rows: Tensor | slice, generator: torch.Generator) -> Tensor:
-        """A random crop of each image, as training looks at it; every draw from the generator."""
+        """A random crop of each image, for training."""
         images = self._images(rows)
         sizes = torch.tensor([(image.height, image.width) for image in images])
-        places = draw_crops(sizes, self.spec.scale, generator).tolist()
-        cut = [(image, tuple(place)) for image, place in zip(images, places, strict=True)]
-        return _batch(_together(lambda pair: resized(pair[0], pair[1], self.spec.size), cut))
+        crops = draw_crops(sizes, self.spec.scale, generator).tolist()
+        pairs = [(image, tuple(crop)) for image, crop in zip(images, crops, strict=True)]
+        return _batch(_map(lambda pair: resized(pair[0], pair[1], self.spec.size), pairs))
 
     def _images(self, rows: Tensor | slice) -> list[Image]:
         indices = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
-        return _together(self._image, [self.files[i] for i in indices])
+        return _map(self._image, [self.files[i] for i in indices])
 
     def _image(self, file: str) -> Image:
         if self._open is None:
@@ -82,8 +81,8 @@ class Photographs:
         return None if self.archive is None else zipfile.ZipFile(self.archive)
 
 
-def _together(function: Callable[..., Image], items: Iterable[object]) -> list[Image]:
-    """``function`` of every item, in as many threads as torch has in this process: Pillow's work needs no lock."""
+def _map(function: Callable[..., Image], items: Iterable[object]) -> list[Image]:
+    """Map in as many threads as torch uses; Pillow releases the GIL."""
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return list(pool.map(function, items))
 

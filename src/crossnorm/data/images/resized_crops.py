@@ -1,6 +1,6 @@
-"""Where a photograph is cut and to what size: random crops for training, the centre for testing.
+"""Crop and resize photographs: random crops for training, center crops for testing.
 
-Knows nothing of files. Cutting and resizing are Pillow's, as torchvision applies them to Pillow images.
+Crops and resizing are Pillow's, as torchvision applies them to Pillow images.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from crossnorm.data.task_registry import CropSpec
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["centre", "draw_crops", "resized"]
+__all__ = ["center", "draw_crops", "resized"]
 
 _ATTEMPTS = 10
 _LOG_RATIO = (math.log(3 / 4), math.log(4 / 3))
 
 
 def draw_crops(sizes: Tensor, scale: tuple[float, float], generator: torch.Generator) -> Tensor:
-    """A random crop for each image, distributed as torchvision's RandomResizedCrop.
+    """Draw a crop for each image, distributed as in torchvision's RandomResizedCrop.
 
-    The share of the area is uniform in ``scale``, the logarithm of width / height uniform in ± log(4/3); the first of
-    ten attempts that fits the image is taken at a uniform place, else the largest central crop of an allowed shape.
+    The relative area is uniform in ``scale``, log(width / height) is uniform in ± log(4/3). The first of ten attempts
+    that fits into the image is placed uniformly; if none fits, the largest central crop of an allowed ratio is used.
 
     Args:
         sizes: int64 (images, 2), heights and widths.
-        scale: Least and largest share of the area.
-        generator: Where every draw comes from; advanced by the same amount whatever the sizes.
+        scale: Smallest and largest relative area.
+        generator: Source of all random numbers; the number of draws does not depend on the sizes.
 
     Returns:
         int64 (images, 4): top, left, height, width.
@@ -51,7 +51,7 @@ def draw_crops(sizes: Tensor, scale: tuple[float, float], generator: torch.Gener
 
 
 def _central(sizes: Tensor) -> Tensor:
-    """The largest central crops whose width / height lies between 3/4 and 4/3: (images, 4)."""
+    """The largest central crops (images, 4) whose width / height is between 3/4 and 4/3."""
     full_height, full_width = sizes.unbind(1)
     height = torch.minimum(full_height, torch.round(full_width / (3 / 4)).long())
     width = torch.minimum(full_width, torch.round(full_height * (4 / 3)).long())
@@ -59,7 +59,7 @@ def _central(sizes: Tensor) -> Tensor:
 
 
 def resized(image: Image, crop: tuple[int, int, int, int], size: int) -> Image:
-    """The crop (top, left, height, width) of an image, resized to a square of ``size`` pixels (bicubic)."""
+    """Crop (top, left, height, width), resized to ``size`` × ``size`` pixels (bicubic)."""
     from PIL import Image
 
     top, left, height, width = crop
@@ -67,8 +67,8 @@ def resized(image: Image, crop: tuple[int, int, int, int], size: int) -> Image:
     return part.resize((size, size), Image.Resampling.BICUBIC)
 
 
-def centre(image: Image, spec: CropSpec) -> Image:
-    """The middle square: the shorter side resized to size / keep (bicubic), then ``size`` pixels a side cut out."""
+def center(image: Image, spec: CropSpec) -> Image:
+    """Center crop: resize the shorter side to size / keep (bicubic), then crop ``size`` × ``size`` pixels."""
     from PIL import Image
 
     short = math.floor(spec.size / spec.keep)

@@ -1,4 +1,4 @@
-"""Texts: labelled sentences for classification, and streams of tokens for language models.
+"""Labeled texts for classification, and token streams for language modeling.
 
 Tokenizers of pretrained models are in ``adapters.hf_text_classifier``.
 """

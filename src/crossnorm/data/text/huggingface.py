@@ -1,7 +1,4 @@
-"""Labelled texts through Hugging Face datasets, the optional package.
-
-Knows the columns of a data set by what the catalogue says; knows nothing of words and caches.
-"""
+"""Labeled texts from the Hugging Face Hub, by the optional package datasets."""
 
 from __future__ import annotations
 
@@ -16,42 +13,41 @@ __all__ = ["hub_texts"]
 
 
 def hub_texts(name: str, spec: TextSpec) -> Texts:
-    """Download the data set, or take it from the package's own cache.
+    """Download a data set, or read it from the cache of the package datasets.
 
     Args:
-        name: The task's name, for the error.
-        spec: Repository, columns and splits.
+        name: Of the task, for errors.
+        spec: Supplies repository, columns and splits.
 
     Raises:
-        BadInput: The package is not installed, there is no connection, or the data set is not what the task expects.
+        BadInput: The package is not installed, the download failed, or the data set has other columns or classes.
     """
-    hint = f"Give your copy by --data PATH, a folder with {FORMATS[spec.format].layout}."
+    hint = f"Or set data to a local copy: a folder with {FORMATS[spec.format].layout}."
     try:
         import datasets
     except ImportError:
-        raise BadInput(
-            f"task {name}", "the package datasets (pip install 'crossnorm[hf]') or local files", "neither", hint
-        ) from None
+        reason = "needs the package datasets (pip install 'crossnorm[hf]')"
+        raise BadInput.because(f"task {name}", reason, hint) from None
     try:
-        # The Parquet copy that the hub keeps of every data set: no code of the data set is run.
+        # The Hub's Parquet copy of the data set: no code of the data set is executed.
         loaded = datasets.load_dataset(spec.repository, spec.subset, revision="refs/convert/parquet")
         found = {split: loaded[of_hub] for split, of_hub in (("train", "train"), ("test", spec.test_split))}
         return {split: _examples(rows, spec) for split, rows in found.items()}
-    except Exception as error:  # the package lets errors of several libraries through
+    except Exception as error:  # of several libraries
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        expected = f"{spec.repository} from the Hugging Face hub"
-        raise BadInput(f"task {name}", expected, f"an error ({reason})", hint) from None
+        problem = f"loading {spec.repository} from the Hugging Face Hub failed ({reason})"
+        raise BadInput.because(f"task {name}", problem, hint) from None
 
 
 def _examples(rows: Any, spec: TextSpec) -> list[tuple[int, str]]:
-    places = _places(rows.features[spec.label_column].names, spec.classes)
+    indices = _class_indices(rows.features[spec.label_column].names, spec.classes)
     parts = zip(*(rows[column] for column in spec.text_columns), strict=True)
     texts = [" ".join(part).replace("<br />", " ").replace("\\", " ") for part in parts]
-    return [(places[label], text) for label, text in zip(rows[spec.label_column], texts, strict=True)]
+    return [(indices[label], text) for label, text in zip(rows[spec.label_column], texts, strict=True)]
 
 
-def _places(names: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """The hub's class numbers in the catalogue's order."""
+def _class_indices(names: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """The index in ``classes`` of each class of the Hub."""
     if sorted(names) != sorted(classes):
-        raise ValueError(f"classes {', '.join(names)} in place of {', '.join(classes)}")
+        raise ValueError(f"expected classes {', '.join(classes)}, got {', '.join(names)}")
     return [classes.index(label) for label in names]

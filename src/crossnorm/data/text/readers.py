@@ -1,7 +1,4 @@
-"""Labelled texts in the formats in which the known data sets are handed around.
-
-A folder goes in, (class, text) pairs or one clear error come out. Knows nothing of words and caches.
-"""
+"""Read labeled texts in the file formats of the known data sets."""
 
 from __future__ import annotations
 
@@ -27,12 +24,12 @@ Texts = dict[str, list[Example]]
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """How one data set lies on disk.
+    """The file format of a data set.
 
     Args:
-        layout: The files, for people.
-        names: Of each split: patterns of the file or files, the first that matches counts.
-        read: From one file and the names of the classes to its examples.
+        layout: The files, for messages.
+        names: Patterns of the files of each split; the first that matches is used.
+        read: (file, class names) → examples.
     """
 
     layout: str
@@ -44,11 +41,11 @@ def find_files(path: Path, kind: str) -> dict[str, list[Path]]:
     """The files of each split, sorted.
 
     Args:
-        path: The folder, or the one that holds nothing else.
+        path: The folder, or its parent.
         kind: A key of `FORMATS`.
 
     Raises:
-        BadInput: They are not there.
+        BadInput: A file is missing.
     """
     layout = FORMATS[kind]
     try:
@@ -68,7 +65,7 @@ def _first_match(root: Path, patterns: tuple[str, ...]) -> list[Path]:
 
 
 def files_identity(files: Sequence[Path]) -> str:
-    """A hash of what changes when the files may have: their paths, sizes and times."""
+    """A digest of the paths, sizes and modification times of files."""
     digest = sha256()
     for file in files:
         about = file.stat()
@@ -80,7 +77,7 @@ def read_texts(files: dict[str, list[Path]], kind: str, classes: Sequence[str]) 
     """Every example of the files that `find_files` found.
 
     Raises:
-        BadInput: A line that the format does not have, a class that the data set has not, a split without examples.
+        BadInput: A line in another format, an unknown class, or a split without examples.
     """
     texts = {split: [e for file in files[split] for e in FORMATS[kind].read(file, classes)] for split in SPLITS}
     for split, examples in texts.items():
@@ -90,16 +87,16 @@ def read_texts(files: dict[str, list[Path]], kind: str, classes: Sequence[str]) 
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
-    """A whole text file, its line ends turned into line feeds.
+    """The content of a text file, with line feeds as line ends.
 
     Raises:
-        BadInput: It cannot be read, or is not text.
+        BadInput: The file cannot be read or decoded.
     """
     try:
         return path.read_text(encoding=encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise BadInput(
-            f"data {path}", f"a text file in {encoding.upper()}", f"byte {error.start} that is none"
+            f"data {path}", f"a text file in {encoding.upper()}", f"an invalid byte at position {error.start}"
         ) from None
     except OSError as error:
         raise BadInput(f"data {path}", "a text file", error.strerror or str(error)) from None
@@ -114,7 +111,7 @@ def _trec(path: Path, classes: Sequence[str]) -> Iterator[Example]:
 
 
 def _table(path: Path, classes: Sequence[str]) -> Iterator[Example]:
-    """``class,title,description`` with classes from 1, quoted as CSV; a line of headings is passed over."""
+    """``class,title,description`` with classes from 1, quoted as CSV; a header line is skipped."""
     rows = csv.reader(io.StringIO(read_text(path), newline=""))
     numbers = [str(index) for index in range(1, len(classes) + 1)]
     try:
@@ -123,19 +120,19 @@ def _table(path: Path, classes: Sequence[str]) -> Iterator[Example]:
                 continue
             if len(row) < 2:
                 raise BadInput(f"data {path}, line {rows.line_num}", "class,title,description", ",".join(row)[:60])
-            # A backslash stands for a line break in the published files.
+            # In the published files a backslash stands for a line break.
             yield _class(path, rows.line_num, row[0].strip(), numbers), " ".join(row[1:]).replace("\\", " ")
     except csv.Error as error:
         raise BadInput(f"data {path}, line {rows.line_num}", "a table in CSV", str(error)) from None
 
 
 def _review(path: Path, classes: Sequence[str]) -> Iterator[Example]:
-    """One review per file, in the folder of its class."""
+    """One review per file; the folder is its class."""
     yield classes.index(path.parent.name), read_text(path).replace("<br />", " ")
 
 
 def _sentences(path: Path, classes: Sequence[str]) -> Iterator[Example]:
-    """``sentence<tab>label`` below a line of headings, labels from 0, no quoting."""
+    """``sentence<tab>label`` below a header line, labels from 0, not quoted."""
     numbers = [str(index) for index in range(len(classes))]
     for number, line in enumerate(read_text(path).split("\n")[1:], start=2):
         if line.strip():
@@ -147,7 +144,7 @@ def _sentences(path: Path, classes: Sequence[str]) -> Iterator[Example]:
 
 def _class(path: Path, line: int, label: str, known: Sequence[str]) -> int:
     if label not in known:
-        raise BadInput(f"data {path}, line {line}", f"a class of {', '.join(known)}", repr(label[:60]))
+        raise BadInput(f"data {path}, line {line}", f"one of the classes {', '.join(known)}", repr(label[:60]))
     return known.index(label)
 
 

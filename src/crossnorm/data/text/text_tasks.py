@@ -1,7 +1,4 @@
-"""Words and tokens as tasks: where their arrays come from, and what a task of them is.
-
-Joins readers, hub and vocabulary for `load_task`; knows nothing of the cache's files.
-"""
+"""The arrays and the default model of tasks of labeled texts and of language."""
 
 from __future__ import annotations
 
@@ -27,11 +24,11 @@ _TOKENIZER = 1  # of `split_words` and the readers; part of every key
 
 
 class Encoder(Protocol):
-    """A pretrained model's own tokenizer, in place of words."""
+    """The tokenizer of a pretrained model."""
 
     @property
     def identity(self) -> str:
-        """Changes whenever the ids of a text may."""
+        """Names the tokenizer and its settings: equal identities give equal ids."""
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Ids (texts, tokens), padded on the right with `crossnorm.adapters.hf_text_classifier.NO_TOKEN`."""
@@ -40,16 +37,16 @@ class Encoder(Protocol):
 def text_source(
     name: str, spec: TextSpec, path: Path | None, encoder: Encoder | None = None
 ) -> tuple[str, Callable[[], Arrays]]:
-    """The key of a task of labelled texts in the cache, and the function that builds its arrays.
+    """The cache key of labeled texts, and the function that builds their arrays.
 
     Args:
-        name: The task's name.
+        name: Of the task.
         spec: Its row.
-        path: A folder in the data set's usual format; None: the Hugging Face hub.
-        encoder: Turns raw texts into ids; None: words, known by the training set.
+        path: A folder in the usual format of the data set; None: the Hugging Face Hub.
+        encoder: Tokenizer of a pretrained model; None: the words of the training set.
 
     Raises:
-        BadInput: The folder is not what it should be; when called, whatever reading or downloading refuses.
+        BadInput: A file is missing. The function raises it when reading or downloading fails.
     """
     about: dict[str, object] = {"tokenizer": _TOKENIZER, "sizes": [spec.seq_len, spec.min_count, spec.max_words]}
     if encoder is not None:
@@ -87,10 +84,10 @@ def _text_arrays(texts: Texts, spec: TextSpec, encoder: Encoder | None) -> Array
 
 
 def stream_source(name: str, spec: TaskSpec, path: Path) -> tuple[str, Callable[[], Arrays]]:
-    """The key of a stream of characters or bytes in the cache, and the function that builds it.
+    """The cache key of a stream of characters or bytes, and the function that builds it.
 
     Raises:
-        BadInput: No such file, or one too short to hold a window of its test part; when called, no text.
+        BadInput: Not a file. The function raises it if the file is too short for one test window, or not text.
     """
     least = 10 * (spec.seq_len + 1)
     if not path.is_file():
@@ -108,10 +105,7 @@ def stream_source(name: str, spec: TaskSpec, path: Path) -> tuple[str, Callable[
 
 
 def text_model(spec: TaskSpec, arrays: Arrays) -> dict[str, object]:
-    """The keywords of `create_model` (the name included) that suit a task of words or tokens.
-
-    None of them suits a pretrained model's own tokens, which have no vocabulary here.
-    """
+    """The default keywords of `create_model`, the name included; empty for the ids of a pretrained tokenizer."""
     if not arrays.vocabulary:
         return {}
     sizes = {"vocab_size": len(arrays.vocabulary)}

@@ -1,7 +1,4 @@
-"""Language modelling: a text file as a stream of characters or bytes, and the windows it is read in.
-
-Knows nothing of tasks and caches.
-"""
+"""Language modeling: a file as a stream of characters or bytes, and its windows."""
 
 from __future__ import annotations
 
@@ -19,29 +16,29 @@ from crossnorm.errors import BadInput
 __all__ = ["read_bytes", "read_characters", "windows"]
 
 _UNKNOWN = "<unk>"
-_NO_TARGETS = np.zeros(0, dtype=np.int64)  # the next tokens are in the stream itself
+_NO_TARGETS = np.zeros(0, dtype=np.int64)  # targets are the next tokens of the stream
 
 
 def read_characters(path: Path) -> Arrays:
-    """The characters of a UTF-8 file; the last tenth of them is the test set.
+    """The characters of a UTF-8 file; the last tenth is the test set.
 
-    Id 0 stands for characters that the training part lacks; those it has follow in the order of their code points.
+    Id 0 is an unknown character. The characters of the training set follow, sorted by code point.
 
     Raises:
-        BadInput: No text file.
+        BadInput: The file cannot be read or decoded.
     """
     points = np.frombuffer(read_text(path).encode("utf-32-le"), dtype=np.uint32)
-    train, test = _parted(points)
+    train, test = _split(points)
     known = np.unique(train)
     streams = []
     for part in (train, test):
-        place = np.searchsorted(known, part).clip(max=max(0, len(known) - 1))
-        streams.append(np.where(known[place] == part, place + 1, 0) if len(known) else place)
+        index = np.searchsorted(known, part).clip(max=max(0, len(known) - 1))
+        streams.append(np.where(known[index] == part, index + 1, 0) if len(known) else index)
     return _arrays(streams, (_UNKNOWN, *map(chr, known.tolist())))
 
 
 def read_bytes(path: Path) -> Arrays:
-    """The bytes of any file; the last tenth of them is the test set. Every byte is its own id.
+    """The bytes of a file; the last tenth is the test set. The id of a byte is its value.
 
     Raises:
         BadInput: The file cannot be read.
@@ -50,10 +47,10 @@ def read_bytes(path: Path) -> Arrays:
         stream = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise BadInput(f"data {path}", "a file", error.strerror or str(error)) from None
-    return _arrays(list(_parted(stream)), tuple(map(chr, range(256))))
+    return _arrays(list(_split(stream)), tuple(map(chr, range(256))))
 
 
-def _parted(stream: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
+def _split(stream: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
     cut = len(stream) - len(stream) // 10
     return stream[:cut], stream[cut:]
 
@@ -72,10 +69,9 @@ def _arrays(streams: list[npt.NDArray[np.generic]], vocabulary: tuple[str, ...])
 
 
 def windows(stream: npt.NDArray[np.generic], seq_len: int) -> Split:
-    """Consecutive windows of a stream and, as targets, the token after each token: views, nothing is copied.
+    """Consecutive windows of a stream; the target of each token is the next token. Both are views of the stream.
 
-    Window i holds the tokens i·L … i·L + L - 1 and its targets are the tokens i·L + 1 … i·L + L, L the length; what is
-    left over at the end is not used.
+    With length L, window i has the tokens i·L … i·L + L - 1 and the targets i·L + 1 … i·L + L. A remainder is dropped.
 
     Args:
         stream: (tokens,).

@@ -1,7 +1,4 @@
-"""Words: how a text is cut into them, which of them are known, and the ids they become.
-
-Knows nothing of files, tasks and torch.
-"""
+"""Split texts into words, build a vocabulary, and encode words as ids."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ _WORD = re.compile(r"'\w+|\w+|[^\w\s]")
 def split_words(text: str) -> list[str]:
     """The lower-cased words of a text.
 
-    A word is a run of letters, digits and underscores, with an apostrophe in front where there is one; every other
-    visible character is a word by itself.
+    A word is a run of letters, digits and underscores, with a preceding apostrophe if there is one. Every other visible
+    character is a word.
 
     Example:
         >>> split_words("What's 3.5 % of it?")
@@ -33,14 +30,12 @@ def split_words(text: str) -> list[str]:
 
 
 def build_vocabulary(texts: Iterable[str], *, min_count: int = 1, max_words: int = 100_000) -> tuple[str, ...]:
-    """The words known, by id: 0 stands for unknown words, 1 for padding, then the most frequent word first.
-
-    Words of one frequency stand in alphabetical order, so the ids depend on the texts alone.
+    """The vocabulary by id: 0 unknown, 1 padding, then words by decreasing frequency, ties in alphabetical order.
 
     Args:
-        texts: The training set's, and nothing else.
-        min_count: Rarer words are left out: they train the unknown word's vector.
-        max_words: The most words kept, the two special ones included.
+        texts: Of the training set only.
+        min_count: Rarer words are unknown words.
+        max_words: Maximum size, the two special words included.
     """
     counts = Counter(word for text in texts for word in split_words(text))
     ranked = sorted((-count, word) for word, count in counts.items() if count >= min_count)
@@ -48,10 +43,10 @@ def build_vocabulary(texts: Iterable[str], *, min_count: int = 1, max_words: int
 
 
 def encode(texts: Sequence[str], vocabulary: Sequence[str], seq_len: int) -> npt.NDArray[np.int64]:
-    """Ids (n, seq_len), padded on the right; words beyond seq_len are dropped, a text without any is one unknown word.
+    """Ids (n, seq_len), padded on the right; longer texts are truncated, an empty text becomes one unknown word.
 
     Args:
-        texts: n of them.
+        texts: n texts.
         vocabulary: From `build_vocabulary`.
         seq_len: Words per row.
     """

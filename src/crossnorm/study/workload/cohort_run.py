@@ -16,7 +16,7 @@ from crossnorm.study.spec.plan import Cohort, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.workload.build_model import build_member
 from crossnorm.study.workload.pretrained import keep_model
-from crossnorm.training.checkpoint.checkpoints import put_back, save_checkpoint
+from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
 from crossnorm.training.loop.cohort import Observer, train_cohort
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.loop.run_state import Member
@@ -63,7 +63,7 @@ def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device,
     member, state = fresh(), own.read_checkpoint(note)
     if state is not None:
         try:
-            put_back(member, state, str(own.checkpoint))
+            load_checkpoint(member, state, str(own.checkpoint))
         except BadInput as error:
             note(f"{error} The run starts from the beginning.")
             member = fresh()

@@ -1,4 +1,4 @@
-"""How fast this machine trains: throughput, overhead of the variants, repeated timings.
+"""Training and evaluation speed on this machine, and the overhead of each variant, on random data.
 
 Longer comparisons are scripts in benchmarks/.
 """

@@ -1,7 +1,4 @@
-"""Tasks of random inputs and targets: nothing can be learned from them, and nothing is read or downloaded.
-
-For measuring how long a model takes. Knows the sizes of a model; knows nothing of time.
-"""
+"""Tasks of random inputs and targets, for measuring speed without a data set."""
 
 from __future__ import annotations
 
@@ -19,53 +16,48 @@ __all__ = ["noise_task"]
 
 
 def noise_task(config: Config, *, train: int, test: int) -> Task:
-    """A task of the kind and the sizes that a model of this configuration takes.
+    """A task of random data in the kind and the sizes that a model takes.
 
     Args:
-        config: Images are uniform uint8 of its `img_size`; words and tokens uniform ids, `seq_len` of them, no padding
-            among the words.
-        train: Training examples.
-        test: Test examples.
+        config: Of the model. Images are uniform uint8 of `img_size`; texts and token sequences are uniform ids of
+            length `seq_len`, texts without padding.
+        train: Number of training examples.
+        test: Number of test examples.
     """
-    about = _about(config) | {"train": _split(config, train, "train"), "test": _split(config, test, "test")}
-    return Task(name="noise", digest="noise", model={}, notes="Random numbers.", **about)
+    fields = _fields(config) | {"train": _split(config, train, "train"), "test": _split(config, test, "test")}
+    return Task(name="noise", digest="noise", model={}, notes="Random numbers.", **fields)
 
 
-def _about(config: Config) -> dict[str, Any]:
-    """The fields of a task that follow from what it is made of."""
-    classes = config.num_classes if isinstance(config, ImageConfig | TextConfig) else _vocabulary(config)
-    names = {"n_classes": classes, "classes": tuple(map(str, range(classes)))}
+def _fields(config: Config) -> dict[str, Any]:
+    """The fields of the task that follow from the model's configuration."""
     if isinstance(config, ImageConfig):
         channels = config.n_input_channels
-        moments = {"mean": (0.5,) * channels, "std": (12**-0.5,) * channels}  # of the uniform distribution
-        about = {"kind": "image", "image_size": config.size, "n_channels": channels, "augmentation": "crop-flip"}
-        return {**names, **moments, **about}
-    kind = "text" if isinstance(config, TextConfig) else "language"
-    about = {"kind": kind, "image_size": (1, _seq_len(config)), "n_channels": 1, "augmentation": "none"}
-    return {**names, "mean": (), "std": (), **about}
+        moments = {"mean": (0.5,) * channels, "std": (12**-0.5,) * channels}  # of the uniform distribution on [0, 1]
+        sizes = {"image_size": config.size, "n_channels": channels, "augmentation": "crop-flip", **moments}
+        return {"kind": "image", **_classes(config.num_classes), **sizes}
+    assert isinstance(config, TextConfig | LanguageConfig)
+    sizes = {"image_size": (1, config.seq_len), "n_channels": 1, "augmentation": "none", "mean": (), "std": ()}
+    if isinstance(config, TextConfig):
+        return {"kind": "text", **_classes(config.num_classes), **sizes}
+    return {"kind": "language", **_classes(config.vocab_size), **sizes}
+
+
+def _classes(count: int) -> dict[str, Any]:
+    return {"n_classes": count, "classes": tuple(map(str, range(count)))}
 
 
 def _split(config: Config, count: int, name: str) -> Split:
     draws = generator(0, f"noise/{name}")
 
-    def ids(below: int, *shape: int) -> Tensor:
+    def uniform(below: int, *shape: int) -> Tensor:
         return torch.randint(below, (count, *shape), generator=draws)
 
     if isinstance(config, ImageConfig):
-        inputs = ids(256, config.n_input_channels, *config.size).to(torch.uint8)
-        return Split(inputs=inputs, targets=ids(config.num_classes))
+        inputs = uniform(256, config.n_input_channels, *config.size).to(torch.uint8)
+        return Split(inputs=inputs, targets=uniform(config.num_classes))
     if isinstance(config, TextConfig):
-        words = ids(config.vocab_size - 1, config.seq_len)
-        return Split(inputs=words + (words >= PADDING), targets=ids(config.num_classes))
-    tokens = _vocabulary(config), _seq_len(config)
-    return Split(inputs=ids(*tokens), targets=ids(*tokens))
-
-
-def _vocabulary(config: Config) -> int:
-    assert isinstance(config, TextConfig | LanguageConfig)
-    return config.vocab_size
-
-
-def _seq_len(config: Config) -> int:
-    assert isinstance(config, TextConfig | LanguageConfig)
-    return config.seq_len
+        words = uniform(config.vocab_size - 1, config.seq_len)
+        return Split(inputs=words + (words >= PADDING), targets=uniform(config.num_classes))
+    assert isinstance(config, LanguageConfig)
+    tokens = config.vocab_size, config.seq_len
+    return Split(inputs=uniform(*tokens), targets=uniform(*tokens))

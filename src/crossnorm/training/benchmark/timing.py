@@ -1,50 +1,41 @@
-"""Times of several jobs that take turns, and what is said of them: medians and quartiles, ratios within a round.
+"""Time several jobs in turns, and summarize the times by median and quartiles.
 
-A machine is faster in one minute than in the next. Jobs that take turns meet the same minutes, and a ratio taken within
-a round keeps what they have in common out. Knows nothing of what a job does.
+The speed of a machine drifts. Jobs that take turns share the drift, and a ratio taken within a round cancels it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-__all__ = ["Clock", "Job", "Prepared", "Spread", "clock_of", "ratios", "spread", "take_turns"]
+__all__ = ["Clock", "Prepare", "Spread", "clock_of", "spread", "take_turns"]
 
-_LEAST_SECONDS = 0.1
-"""What one turn takes at least: shorter jobs are repeated within it."""
+_MIN_SECONDS = 0.1  # of a turn: a shorter job is repeated within it
+_MAX_REPETITIONS = 1000
 
-_MOST_TIMES = 1000
-
-Job = Callable[[], object]
 Clock = Callable[[], float]
-"""Gives the present time in seconds."""
+"""Returns the current time in seconds."""
 
+Prepare = Callable[[], Callable[[], object]]
+"""Prepares a turn, which is not timed, and returns the job, which is."""
 
-@dataclass(frozen=True)
-class Prepared:
-    """A job that needs something made ready each time, which is not timed.
-
-    Attributes:
-        prepare: Gives back the job.
-    """
-
-    prepare: Callable[[], Job]
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The middle of repeated measurements.
+    """Median and quartiles of repeated measurements.
 
     Attributes:
-        median: Half of them are below.
-        low: First quartile.
-        high: Third quartile.
+        median: The median.
+        low: The first quartile.
+        high: The third quartile.
     """
 
     median: float
@@ -52,77 +43,64 @@ class Spread:
     high: float
 
 
+def spread(values: Sequence[float]) -> Spread:
+    """Median and quartiles, linearly interpolated, of at least one value."""
+    low, median, high = np.percentile(values, [25, 50, 75]).tolist()
+    return Spread(median=median, low=low, high=high)
+
+
 def clock_of(device: torch.device) -> Clock:
-    """Seconds that are read once the device has done all it was told to do."""
+    """A wall clock that is read after the device has finished all queued work."""
     if device.type == "cpu":
         return perf_counter
-    wait = torch.cuda.synchronize if device.type == "cuda" else torch.mps.synchronize
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else torch.mps.synchronize
 
     def clock() -> float:
-        wait()
+        synchronize()
         return perf_counter()
 
     return clock
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Median and quartiles, interpolated linearly, of at least one value."""
-    low, median, high = np.percentile(values, [25, 50, 75]).tolist()
-    return Spread(median=median, low=low, high=high)
-
-
-def ratios(of: Sequence[float], to: Sequence[float]) -> list[float]:
-    """``of`` over ``to``, round by round."""
-    return [a / b for a, b in zip(of, to, strict=True)]
-
-
 def take_turns(
-    jobs: Mapping[str, Job | Prepared],
+    jobs: Mapping[Key, Prepare],
     repeats: int,
     *,
     clock: Clock = perf_counter,
-    told: Callable[[], object] = lambda: None,
-) -> dict[str, list[float]]:
-    """Seconds of each job in each round; a round before the first is not counted.
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> dict[Key, list[float]]:
+    """Seconds per execution of each job in each round, after one warm-up round.
 
-    Every second round goes backwards, so that a machine that slowly changes favours nobody.
+    Every second round runs in reverse order, so that a linear drift favors no job.
 
     Args:
-        jobs: By name.
-        repeats: Rounds that count.
-        clock: Seconds; see `clock_of`.
-        told: Called after every turn, ``(repeats + 1) * len(jobs)`` times.
+        jobs: By any key.
+        repeats: Number of rounds.
+        clock: See `clock_of`.
+        progress: Called with (turns done, turns in all) after every turn; the warm-up counts as a round.
     """
-    times: dict[str, int] = {}
-    for name, job in jobs.items():
-        times[name] = _times(job, clock)
-        told()
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    total = (repeats + 1) * len(jobs)
+    repetitions: dict[Key, int] = {}
+    for key, prepare in jobs.items():
+        repetitions[key] = _repetitions(prepare(), clock)
+        progress(len(repetitions), total)
+    seconds: dict[Key, list[float]] = {key: [] for key in jobs}
     for turn in range(repeats):
-        for name in list(jobs) if turn % 2 == 0 else reversed(list(jobs)):
-            seconds[name].append(_timed(jobs[name], times[name], clock))
-            told()
+        for done, key in enumerate(list(jobs) if turn % 2 == 0 else reversed(list(jobs)), start=1):
+            seconds[key].append(_timed(jobs[key](), repetitions[key], clock))
+            progress((turn + 1) * len(jobs) + done, total)
     return seconds
 
 
-def _times(job: Job | Prepared, clock: Clock) -> int:
-    """How often the job fits into a turn, found after it has run once to warm up."""
+def _repetitions(job: Callable[[], object], clock: Clock) -> int:
+    """Executions that fill a turn, from the second of two executions."""
     _timed(job, 1, clock)
     seconds = _timed(job, 1, clock)
-    return min(_MOST_TIMES, max(1, math.ceil(_LEAST_SECONDS / seconds))) if seconds > 0 else _MOST_TIMES
+    return min(_MAX_REPETITIONS, max(1, math.ceil(_MIN_SECONDS / seconds))) if seconds > 0 else _MAX_REPETITIONS
 
 
-def _timed(job: Job | Prepared, times: int, clock: Clock) -> float:
-    """Seconds of the job once."""
-    if isinstance(job, Prepared):
-        return sum(_once(job.prepare(), clock) for _ in range(times)) / times
+def _timed(job: Callable[[], object], repetitions: int, clock: Clock) -> float:
     started = clock()
-    for _ in range(times):
+    for _ in range(repetitions):
         job()
-    return (clock() - started) / times
-
-
-def _once(job: Job, clock: Clock) -> float:
-    started = clock()
-    job()
-    return clock() - started
+    return (clock() - started) / repetitions

@@ -1,4 +1,4 @@
-"""Resume points: nested state as tensors and JSON, and the file format. Nothing is pickled.
+"""Checkpoints: nested state as tensors and JSON, and the file format. Nothing is pickled.
 
-Where a study keeps them is in ``study.storage``.
+Their location in a study's folder is set in ``study.storage``.
 """

@@ -1,8 +1,4 @@
-"""Checkpoints of a member: its model, optimiser and progress as one state.
-
-Knows what of a member must be kept and how it is put back; how states become files is `statefile`'s matter, which
-file, and when, the store's.
-"""
+"""Save and load the checkpoint of a member: model, optimizer and progress."""
 
 from __future__ import annotations
 
@@ -13,21 +9,21 @@ import torch
 from torch import Tensor
 
 from crossnorm.errors import BadInput
-from crossnorm.training.checkpoint.file_format import State, read_state, write_state
+from crossnorm.training.checkpoint.file_format import State, write_state
 from crossnorm.training.loop.run_state import Member
 
-__all__ = ["load_checkpoint", "put_back", "save_checkpoint"]
+__all__ = ["load_checkpoint", "save_checkpoint"]
 
 _FORMAT = "crossnorm-checkpoint-2"
 
 
 def save_checkpoint(member: Member, path: Path, curve: object = None) -> None:
-    """Write model, optimiser and progress of a member; the file before it is kept beside it.
+    """Write model, optimizer and progress of a member; the previous checkpoint is kept.
 
     Args:
         member: Between two steps.
-        path: Where to.
-        curve: The seal of the learning curve so far, for whoever keeps one.
+        path: Of the file.
+        curve: JSON value that identifies the learning curve up to this step.
     """
     tensors = {f"model.{key}": value for key, value in member.model.state_dict().items()}
     if member.average is not None:
@@ -39,32 +35,23 @@ def save_checkpoint(member: Member, path: Path, curve: object = None) -> None:
     write_state(path, State(about, tensors))
 
 
-def load_checkpoint(member: Member, path: Path) -> None:
-    """Put a fresh member where the file says it stood.
-
-    Raises:
-        BadInput: The file is damaged, of another format, or of another model.
-    """
-    put_back(member, read_state(path), str(path))
-
-
-def put_back(member: Member, state: State, source: str) -> None:
-    """Put a fresh member where the state says it stood.
+def load_checkpoint(member: Member, state: State, source: str) -> None:
+    """Restore a new member to the step of a checkpoint.
 
     Args:
         member: Of the same model and recipe.
-        state: What `save_checkpoint` wrote.
+        state: Written by `save_checkpoint`, read by `read_state`.
         source: Names the file in errors.
 
     Raises:
-        BadInput: A state of another format or of another model; the member is then of no use any more.
+        BadInput: The checkpoint has another format or belongs to another model. The member is then unusable.
     """
     if state.about.get("format") != _FORMAT:
         raise BadInput(source, f"a file of the format {_FORMAT}", str(state.about.get("format")))
     try:
-        member.model.load_state_dict(_below(state.tensors, "model."))
+        member.model.load_state_dict(_without_prefix(state.tensors, "model."))
         if member.average is not None:
-            member.average.load_state_dict(_below(state.tensors, "average."))
+            member.average.load_state_dict(_without_prefix(state.tensors, "average."))
     except RuntimeError as error:
         raise BadInput(source, "a checkpoint of this model", str(error)) from None
     groups = member.optimizer.state_dict()["param_groups"]
@@ -72,18 +59,18 @@ def put_back(member: Member, state: State, source: str) -> None:
     member.step, member.seconds = state.about["step"], state.about["seconds"]
 
 
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _optimizer_state(tensors: Mapping[str, Tensor], member: Member) -> dict[int, dict[str, Tensor]]:
-    """The optimiser's tensors, each laid out like its parameter: a fused step goes by memory, not by index."""
+    """The state by parameter number, in the memory layout of the parameter, which fused optimizers require."""
     parameters = [p for group in member.optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, index, key = name.split(".", 2)
             like = parameters[int(index)]
-            laid = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-            states.setdefault(int(index), {})[key] = laid.detach()
+            copy = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            states.setdefault(int(index), {})[key] = copy.detach()
     return states

@@ -1,7 +1,6 @@
-"""A resume point as a file: tensors in safetensors, the rest as JSON in its metadata; nothing is ever unpickled.
+"""Checkpoint files: tensors in safetensors, everything else as JSON in the metadata. Nothing is pickled.
 
-Written whole or not at all, with a checksum over all that is read back, and with the one before it kept beside it.
-Knows nothing of what the tensors are.
+Files are written atomically and have a checksum of their content; the previous file is kept.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ __all__ = ["State", "previous_of", "read_newest", "read_state", "remove_state", 
 
 @dataclass(frozen=True)
 class State:
-    """What a file holds.
+    """Content of a file.
 
     Attributes:
-        about: Plain JSON values.
+        about: JSON values.
         tensors: By name, on the CPU.
     """
 
@@ -39,16 +38,16 @@ class State:
 
 
 def previous_of(path: Path) -> Path:
-    """Where the file stands that was the newest before this one."""
+    """The path of the previous file."""
     return path.with_suffix(f".previous{path.suffix}")
 
 
 def write_state(path: Path, state: State) -> None:
-    """Put a new file in the place of the old one, which is kept as the previous one.
+    """Write a file; an existing one is kept as the previous file.
 
-    At every instant a whole file stands under one of the two names.
+    At any time at least one of the two files is complete.
     """
-    tensors = _apart(state.tensors)
+    tensors = _unshared(state.tensors)
     about = json.dumps(state.about, sort_keys=True)
     content = save(tensors, {"crossnorm": about, "digest": _digest(about, tensors)})
     with atomic_path(path, path.with_suffix(".new")) as temporary:
@@ -58,10 +57,10 @@ def write_state(path: Path, state: State) -> None:
 
 
 def read_state(path: Path) -> State:
-    """What the file holds.
+    """Read a file of `write_state`.
 
     Raises:
-        BadInput: It is damaged, or nothing that `write_state` wrote.
+        BadInput: The file is damaged or has another format.
     """
     try:
         with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
@@ -80,12 +79,12 @@ def read_state(path: Path) -> State:
 def read_newest(
     path: Path, note: Callable[[str], None], fits: Callable[[State], bool] = lambda state: True
 ) -> State | None:
-    """The newest intact state of the two that are kept; None if there is none.
+    """The newest intact state of the two files; None if there is none.
 
     Args:
-        path: The newest file's name.
-        note: Told of every damaged file that is passed over, and what happens instead.
-        fits: Whether what lies beside the file is what the state goes on from.
+        path: Of the newest file.
+        note: Called with a message for every damaged file that is skipped.
+        fits: Whether the learning curve on disk matches the state.
     """
     files = [file for file in (path, previous_of(path)) if file.exists()]
     for file, before in zip_longest(files, files[1:]):
@@ -93,32 +92,33 @@ def read_newest(
             state = read_state(file)
             if fits(state):
                 return state
-            raise BadInput(str(file), "the learning curve that leads up to it", "a damaged one")
+            raise BadInput.because(str(file), "the learning curve does not match the checkpoint")
         except BadInput as error:
-            note(f"{error} The run {'starts anew' if before is None else 'goes on from the checkpoint before it'}.")
+            action = "starts from the beginning" if before is None else "continues from the previous checkpoint"
+            note(f"{error} The run {action}.")
     return None
 
 
 def remove_state(path: Path) -> None:
-    """Remove the file, the one before it, and what an interrupted write left."""
+    """Remove the file, the previous one, and an incomplete one."""
     for file in (previous_of(path), path, path.with_suffix(".new")):
         file.unlink(missing_ok=True)
 
 
-def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, each in memory of its own: tied weights are written twice."""
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, none sharing memory, as safetensors requires: tied weights are written twice."""
     seen: set[int] = set()
     found = {}
     for name, tensor in tensors.items():
         plain = tensor.detach().cpu().contiguous()
-        place = plain.untyped_storage().data_ptr()
-        found[name] = plain.clone() if place in seen else plain
-        seen.add(place)
+        address = plain.untyped_storage().data_ptr()
+        found[name] = plain.clone() if address in seen else plain
+        seen.add(address)
     return found
 
 
 def _digest(about: str, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the JSON and over names, types, shapes and bytes, so that a flipped bit is noticed."""
+    """SHA-256 of the JSON and of the names, types, shapes and bytes of the tensors."""
     digest = hashlib.sha256(about.encode())
     for name in sorted(tensors):
         tensor = tensors[name]

@@ -1,7 +1,7 @@
-"""Nested Python state as tensors and plain JSON, and back: what `run.save` takes.
+"""Convert nested Python state, the argument of `run.save`, to tensors and JSON, and back.
 
-Dicts, lists, tuples, numbers, text, None, torch tensors and numpy arrays. Everything else is refused by name: what is
-read back later must never be able to run code. Knows nothing of files.
+Supports dicts, lists, tuples, numbers, text, None, torch tensors and numpy arrays. Anything else is an error, so that
+loading never executes code.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ __all__ = ["flatten", "restore"]
 
 _PLAIN = (type(None), bool, int, str)
 _ADVICE = {
-    True: "Save what its state_dict() returns.",
-    False: "Dicts, lists, tuples, numbers, text, None, tensors and arrays can be stored.",
+    True: "Save its state_dict() instead.",
+    False: "Supported are dicts, lists, tuples, numbers, text, None, tensors and arrays.",
 }
 
 
 def flatten(value: object, name: str = "state", prefix: str = "") -> tuple[Any, dict[str, Tensor]]:
-    """The value's shape as JSON, and its tensors by the names that stand in it.
+    """The structure of a value as JSON, and its tensors by the names used there.
 
     Args:
         value: Nested dicts (keys: text, numbers, None), lists and tuples of numbers, text, None, tensors, arrays.
-        name: What the value is called in errors.
-        prefix: Begins the tensors' names, where several values share a file.
+        name: Of the value, for errors.
+        prefix: Of the tensor names, if several values share a file.
 
     Raises:
-        BadInput: Something that cannot be stored; the name says where in the value it is.
+        BadInput: An unsupported type; the message contains its path in the value.
     """
     tensors: dict[str, Tensor] = {}
-    shape = _flat(value, name, tensors, prefix)
-    return shape, tensors
+    structure = _flat(value, name, tensors, prefix)
+    return structure, tensors
 
 
-def restore(shape: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """The value that `flatten` took apart."""
-    kind, content = next(iter(shape.items())) if isinstance(shape, dict) else ("plain", shape)
+def restore(structure: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The inverse of `flatten`."""
+    kind, content = next(iter(structure.items())) if isinstance(structure, dict) else ("plain", structure)
     if kind == "float":
         return float(content)
     if kind == "tensor":
@@ -63,7 +63,7 @@ def _flat(value: object, name: str, tensors: dict[str, Tensor], prefix: str) -> 
     if type(value) in _PLAIN:
         return value
     if type(value) is float:
-        return {"float": repr(value)}  # JSON knows neither nan nor infinity
+        return {"float": repr(value)}  # JSON has neither nan nor infinity
     if isinstance(value, dict):
         return {
             "dict": [[_key(key, name), _flat(item, f"{name}[{key!r}]", tensors, prefix)] for key, item in value.items()]
@@ -72,9 +72,9 @@ def _flat(value: object, name: str, tensors: dict[str, Tensor], prefix: str) -> 
         items: Sequence[object] = value  # type: ignore[assignment]
         return {type(value).__name__: [_flat(item, f"{name}[{i}]", tensors, prefix) for i, item in enumerate(items)]}
     kind, tensor = _tensor(value, name)
-    place = f"{prefix}{len(tensors)}"
-    tensors[place] = tensor
-    return {kind: place}
+    key = f"{prefix}{len(tensors)}"
+    tensors[key] = tensor
+    return {kind: key}
 
 
 def _key(key: object, name: str) -> Any:
@@ -92,10 +92,10 @@ def _tensor(value: object, name: str) -> tuple[str, Tensor]:
         except TypeError:
             pass
     advice = _ADVICE[hasattr(value, "state_dict")]
-    raise BadInput(name, "something that can be stored without pickle", _what(value), advice)
+    raise BadInput(name, "a value that can be stored without pickle", _description(value), advice)
 
 
-def _what(value: object) -> str:
+def _description(value: object) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of layout {value.layout}"
     if isinstance(value, np.ndarray):

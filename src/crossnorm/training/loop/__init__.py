@@ -1,4 +1,4 @@
-"""The training loop: runs of one seed in lock step, their batches, losses, diagnostics and evaluation.
+"""The training loop of a cohort: batches, losses, steps, evaluation and site diagnostics.
 
 The settings of a run are in ``training.recipe``.
 """

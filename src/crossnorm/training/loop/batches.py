@@ -1,7 +1,4 @@
-"""The stream of batches of a seed: order and augmentation, each at its own address.
-
-Every member of a cohort, and every run of the seed anywhere, sees this stream. Knows nothing of models.
-"""
+"""Training and test batches. Every run of a seed trains on the same stream of batches."""
 
 from __future__ import annotations
 
@@ -16,32 +13,33 @@ from crossnorm.rng import generator
 
 __all__ = ["steps_per_epoch", "test_batches", "train_batch"]
 
-_TEST_BATCH = 128  # adds 24 MiB to a worker's peak, where 500 added 150
-_TEST_TOKENS = 64_000  # words or tokens at a time, which bounds the memory of long texts
-_TEST_PIXELS = 6_400_000  # the same for large images
+# Limits of a test batch.
+_TEST_EXAMPLES = 128  # adds 24 MiB to the peak memory of a worker; 500 add 150 MiB
+_TEST_TOKENS = 64_000
+_TEST_PIXELS = 6_400_000
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
-    """Full batches in one pass; a training set smaller than one batch is one batch."""
+    """Number of full batches in an epoch; a training set smaller than a batch is one batch."""
     return max(1, len(split) // batch_size)
 
 
 def train_batch(
     task: Task, step: int, *, seed: int, batch_size: int, augmentation: str, device: torch.device, flip: str = "random"
 ) -> tuple[Tensor, Tensor]:
-    """The batch of a step, a function of (seed, step) alone: inputs as `prepare` makes them, and targets int64.
+    """Inputs (see `prepare`) and int64 targets of a step; they depend on (seed, step) only.
 
     Inputs are (b, c, h, w) float32 with targets (b,), word ids (b, n) with targets (b,), or tokens (b, n) with targets
     (b, n).
 
     Args:
-        task: Its training set.
+        task: Supplies the training set.
         step: From 0.
-        seed: Of the stream.
-        batch_size: Examples a step.
-        augmentation: A policy of `crossnorm.data.AUGMENTATIONS`.
-        device: Where the batch is needed.
-        flip: The recipe's: which images the policy mirrors.
+        seed: Of the run.
+        batch_size: Examples per step.
+        augmentation: A policy of `crossnorm.data.augment.batch.AUGMENTATIONS`.
+        device: Of the returned tensors.
+        flip: "random" or "alternating", see `Recipe`.
     """
     epoch, position = divmod(step, steps_per_epoch(task.train, batch_size))
     order = torch.randperm(len(task.train), generator=generator(seed, "order", epoch))
@@ -57,16 +55,16 @@ def train_batch(
 
 
 def _alternating(rows: Tensor, examples: int, seed: int, epoch: int) -> Tensor:
-    """Which rows are mirrored in an epoch: one draw an example at (seed, "flip"), turned over with every epoch."""
-    at_first = torch.rand(examples, generator=generator(seed, "flip")) < 0.5
-    return at_first[rows] ^ bool(epoch % 2)
+    """The rows to mirror in an epoch: drawn once per example at (seed, "flip"), inverted in every second epoch."""
+    first = torch.rand(examples, generator=generator(seed, "flip")) < 0.5
+    return first[rows] ^ bool(epoch % 2)
 
 
 def test_batches(task: Task, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """The test set in its own order, in large batches."""
+    """The test set in batches, in its own order."""
     shape = task.test.inputs.shape
     most = _TEST_TOKENS // shape[1] if len(shape) == 2 else _TEST_PIXELS // (shape[2] * shape[3])
-    size = max(1, min(_TEST_BATCH, most))
+    size = max(1, min(_TEST_EXAMPLES, most))
     for first in range(0, len(task.test), size):
         rows = slice(first, first + size)
         yield prepare(task.test.inputs[rows].to(device), task), task.test.targets[rows].to(device, torch.int64)

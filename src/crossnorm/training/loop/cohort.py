@@ -1,7 +1,7 @@
-"""The training loop: the members of a cohort in lock step over one stream of batches.
+"""The training loop: the members of a cohort train in lock step on one stream of batches.
 
-Every member's bits are those it has alone: batches come from (seed, step), dropout from (seed, stream, step), and no
-member's arithmetic touches another's. A member that fails leaves; the others go on. Knows nothing of files.
+Each member has the same bits as when it trains alone: batches are drawn at (seed, step), dropout at
+(seed, stream, step), and members share no arithmetic. A member that fails is dropped; the others continue.
 """
 
 from __future__ import annotations
@@ -32,47 +32,46 @@ from crossnorm.training.runtime.distributed import ALONE, World, check_parts
 
 __all__ = ["Observer", "augmentation_of", "check_mixing", "mixed", "train_cohort"]
 
-# Test examples on which the sites are looked at.
-_PROBE = 64
+_PROBE = 64  # test examples for the site diagnostics
 
 Row = dict[str, float | int | None]
 
 
 class Observer(Protocol):
-    """Who listens to a cohort: a store, a progress bar, a test."""
+    """Callbacks of a cohort."""
 
     def evaluated(self, member: Member, row: Row) -> None:
-        """A member was evaluated; `row` is the line of its learning curve. Its state may be saved now."""
+        """A member was evaluated; `row` is the new row of its learning curve. The member may be saved now."""
 
     def failed(self, member: Member) -> None:
-        """A member has left for the reason `member.failure`."""
+        """A member failed and is dropped; the reason is `member.failure`."""
 
     def stepped(self, members: int) -> None:
-        """So many members have made one step."""
+        """This many members made one step."""
 
 
 def augmentation_of(task: Task, recipe: Recipe) -> str:
     """The augmentation policy of a recipe on a task.
 
     Raises:
-        BadInput: An image policy for a task that has no images, or a way to mirror where nothing is mirrored.
+        BadInput: An image policy for a task without images, or `flip` without augmentation.
     """
     policy = task.augmentation if recipe.augmentation == "task" else recipe.augmentation
     if policy != "none" and task.kind != "image":
-        hint = "Set augmentation to none in the recipe."
+        hint = "Set it to none."
         raise BadInput("recipe.augmentation", f"'task' or 'none' for {task.name}, which has no images", policy, hint)
     if policy == "none" and recipe.flip != "random":
-        raise BadInput("recipe.flip", "random where nothing is mirrored (augmentation none)", recipe.flip)
+        raise BadInput("recipe.flip", "random, because augmentation is none", recipe.flip)
     return policy
 
 
 def check_mixing(task: Task, recipe: Recipe) -> None:
-    """Refuse Mixup and CutMix where there is nothing to mix.
+    """Check that the task supports the recipe's Mixup and CutMix.
 
     Raises:
-        BadInput: CutMix for anything but images, Mixup for words.
+        BadInput: CutMix without images, or Mixup for texts or language.
     """
-    hint = "Set it to 0 in the recipe."
+    hint = "Set it to 0."
     if recipe.mixup and task.kind in ("text", "language"):
         raise BadInput("recipe.mixup", f"0 for {task.name}, whose inputs are words", recipe.mixup, hint)
     if recipe.cutmix and task.kind != "image":
@@ -82,7 +81,7 @@ def check_mixing(task: Task, recipe: Recipe) -> None:
 def mixed(
     inputs: Tensor, targets: Tensor, task: Task, recipe: Recipe, *, seed: int, step: int, epoch: int
 ) -> tuple[Tensor, Tensor]:
-    """The batch after Mixup or CutMix as the recipe wants it, drawn at (seed, "mix", step)."""
+    """The batch after the recipe's Mixup or CutMix, drawn at (seed, "mix", step)."""
     if not (recipe.mixup or recipe.cutmix) or (recipe.mix_epochs is not None and epoch >= recipe.mix_epochs):
         return inputs, targets
     draws = np.random.default_rng(address(seed, "mix", step))
@@ -98,21 +97,22 @@ def train_cohort(
     observer: Observer,
     world: World = ALONE,
 ) -> None:
-    """Train every member to its end, evaluating before training and after every epoch.
+    """Train every member to the last step, with an evaluation before training and after every epoch.
 
-    Members may stand at different steps (after a resume): each joins when the stream reaches its own.
+    After a resume members may be at different steps; each joins when the stream reaches its step.
 
     Args:
-        members: Of one seed, alike in `batch_size`, `epochs`, `augmentation`, `flip`, `mixup`, `cutmix` and
+        members: Of one seed, with equal `batch_size`, `epochs`, `augmentation`, `flip`, `mixup`, `cutmix` and
             `mix_epochs`.
-        task: What they learn.
-        seed: Addresses the stream.
-        device: Where the members' models are.
-        observer: Is told of every evaluation, failure and step.
-        world: The processes that share every step; each makes the same calls and evaluates for itself.
+        task: To train on.
+        seed: Of the members.
+        device: Of the members' models.
+        observer: Called after every evaluation, failure and step.
+        world: The processes that share every step; each makes the same calls and evaluates separately.
 
     Raises:
-        BadInput: An augmentation that the task has no use for, or the variant `batch` in parts.
+        BadInput: The task does not support the recipe's augmentation or mixing, or the variant `batch` with a batch
+            in parts.
     """
     recipe = members[0].recipe
     per_epoch = steps_per_epoch(task.train, recipe.batch_size)
@@ -156,15 +156,15 @@ def _evaluate_all(
         member.set_alpha(total)
     try:
         results = evaluate(members, task, device)
-        sites = [_look(member, task, device) for member in members]
+        sites = [_diagnose(member, task, device) for member in members]
     except Exception as error:
         if len(members) == 1:
             _crash(members[0], error, observer)
-        else:  # one of them has failed: each on its own, so that the others go on
+        else:  # one has failed: evaluate them one by one
             for member in members:
                 _evaluate_all([member], task, per_epoch, total, device, observer)
         return
-    for member, metrics, seen in zip(members, results, sites, strict=True):
+    for member, metrics, diagnostics in zip(members, results, sites, strict=True):
         alpha = member.alpha_columns()
         row: Row = {
             "step": member.step,
@@ -175,7 +175,7 @@ def _evaluate_all(
             "train_loss": member.take_train_loss(),
             **metrics,
             **alpha,
-            **seen,
+            **diagnostics,
         }
         if member.average is not None:
             row["averaged"] = True
@@ -187,8 +187,8 @@ def _evaluate_all(
             observer.failed(member)
 
 
-def _look(member: Member, task: Task, device: torch.device) -> dict[str, float]:
-    """What happens at the member's sites on the first test examples."""
+def _diagnose(member: Member, task: Task, device: torch.device) -> dict[str, float]:
+    """The site diagnostics of a member on the first test examples."""
     started = time.perf_counter()
     inputs = next(test_batches(task, device))[0][:_PROBE]
     with autocast(member.recipe, device):

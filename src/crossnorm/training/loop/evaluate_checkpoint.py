@@ -1,7 +1,4 @@
-"""One model on one test set in detail: loss, top-1, top-5 and who is taken for whom.
-
-Knows nothing of files and figures.
-"""
+"""Evaluate one model in detail: loss, top-1 and top-5 accuracy, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -21,15 +18,15 @@ __all__ = ["Assessment", "assess"]
 
 @dataclass(frozen=True, kw_only=True)
 class Assessment:
-    """A model on a test set.
+    """Results of a model on a test set.
 
     Attributes:
         examples: Size of the test set.
         loss: Mean cross-entropy in nats.
-        top1: Share of examples whose class has the largest logit.
-        top5: Share of examples whose class is among the five largest; None with fewer than six classes.
+        top1: Accuracy, 0 to 1.
+        top5: Top-5 accuracy, 0 to 1; None with fewer than six classes.
         classes: Names by index.
-        confusion: Counts; row: the true class, column: the class with the largest logit.
+        confusion: Counts by true class (row) and predicted class (column).
     """
 
     examples: int
@@ -42,10 +39,10 @@ class Assessment:
 
 @torch.inference_mode()
 def assess(model: nn.Module, task: Task, device: torch.device) -> Assessment:
-    """Evaluate a model in float32; it is left in evaluation mode.
+    """Evaluate a model in float32. The model is left in evaluation mode.
 
     Raises:
-        BadInput: The model does not take the task's inputs, or has another number of classes.
+        BadInput: The model does not support the inputs of the task, or has another number of classes.
     """
     model = model.to(device).eval()
     n = task.n_classes
@@ -57,7 +54,7 @@ def assess(model: nn.Module, task: Task, device: torch.device) -> Assessment:
         loss += F.cross_entropy(logits, targets, reduction="sum").cpu().double()
         ranked = logits.topk(min(5, n)).indices
         hits += (ranked == targets[:, None]).any(1).sum().cpu()
-        confusion += _counts(targets, ranked[:, 0], n)
+        confusion += _confusion(targets, ranked[:, 0], n)
     examples = len(task.test)
     return Assessment(
         examples=examples,
@@ -69,8 +66,8 @@ def assess(model: nn.Module, task: Task, device: torch.device) -> Assessment:
     )
 
 
-def _counts(targets: Tensor, guesses: Tensor, n: int) -> Tensor:
-    return torch.bincount((targets * n + guesses).cpu(), minlength=n * n).view(n, n)
+def _confusion(targets: Tensor, predictions: Tensor, n: int) -> Tensor:
+    return torch.bincount((targets * n + predictions).cpu(), minlength=n * n).view(n, n)
 
 
 def _logits(model: nn.Module, inputs: Tensor, task: Task) -> Tensor:
@@ -78,8 +75,8 @@ def _logits(model: nn.Module, inputs: Tensor, task: Task) -> Tensor:
         logits: Tensor = logits_of(model, inputs).float()
     except (RuntimeError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
-        hint = "The checkpoint may be that of a model for another task."
-        raise BadInput(f"task {task.name}", "inputs that the checkpoint's model takes", reason, hint) from None
+        hint = "The checkpoint may be of a model for another task."
+        raise BadInput.because(f"task {task.name}", f"the model does not support its inputs ({reason})", hint) from None
     if logits.shape[-1] != task.n_classes:
-        raise BadInput(f"task {task.name}", f"{logits.shape[-1]} classes, as the checkpoint has", task.n_classes)
+        raise BadInput(f"task {task.name}", f"{logits.shape[-1]} classes, as in the checkpoint", task.n_classes)
     return logits

@@ -1,7 +1,4 @@
-"""Test metrics of models that share their test batches.
-
-Knows nothing of training: one pass over the test set, nothing selected.
-"""
+"""Test metrics of the members of a cohort, in one pass over the test set."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ __all__ = ["evaluate"]
 
 @torch.inference_mode()
 def evaluate(members: Sequence[Member], task: Task, device: torch.device) -> list[dict[str, float]]:
-    """`test_loss` (mean cross-entropy in nats, no smoothing) and `test_accuracy` (share, 0 to 1) of each member.
+    """`test_loss` (mean cross-entropy in nats, without label smoothing) and `test_accuracy` (0 to 1) of each member.
 
     Means are over examples, for language over tokens.
     """
@@ -34,9 +31,9 @@ def evaluate(members: Sequence[Member], task: Task, device: torch.device) -> lis
             started = time.perf_counter()
             with autocast(member.recipe, device):
                 logits = logits_of(member.evaluated_model, inputs)
-            loss, right = scores_of(logits.float(), targets)
+            loss, correct = scores_of(logits.float(), targets)
             losses[i] += loss.cpu().double()
-            hits[i] += right.cpu()
+            hits[i] += correct.cpu()
             member.seconds += time.perf_counter() - started
     n = task.test.targets.numel()
     return [

@@ -1,7 +1,4 @@
-"""What is asked of a model: its logits on a batch, the loss, and what counts in a test.
-
-One place for every kind of task: classes of images, sequences and texts, and the next token of a language. Knows
-nothing of optimisers or of where batches come from.
+"""Logits, loss and test scores, for classification and for language modeling.
 
 Axes: b batch, n tokens, c classes (for language, the vocabulary).
 """
@@ -18,11 +15,11 @@ __all__ = ["logits_of", "loss_of", "scores_of"]
 
 
 def logits_of(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Logits (b, c), or (b, n, c) of a language model; a text model is told which words are real.
+    """Logits (b, c), or (b, n, c) of a language model; text models also get the mask of real words.
 
     Args:
-        model: Of any task, wrapped for several processes or not.
-        inputs: What `crossnorm.data.prepare` returns.
+        model: May be wrapped, for example in `DistributedDataParallel`.
+        inputs: From `crossnorm.data.prepare`.
     """
     if isinstance(getattr(model, "module", model), TextTransformer):
         return model(inputs, inputs != PADDING)  # type: ignore[no-any-return]
@@ -34,8 +31,8 @@ def loss_of(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0, reduc
 
     Args:
         logits: (b, c) or (b, n, c).
-        targets: (b,) or (b, n) class or token ids; (b, c) shares of the classes.
-        label_smoothing: Share of the target spread over all classes.
+        targets: Class or token ids (b,) or (b, n), or class probabilities (b, c).
+        label_smoothing: As in `torch.nn.functional.cross_entropy`.
         reduction: "mean" or "sum", over examples or tokens.
     """
     if logits.ndim == 3:
@@ -44,5 +41,5 @@ def loss_of(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0, reduc
 
 
 def scores_of(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The summed cross-entropy, and how many examples or tokens have their target on top."""
+    """The summed cross-entropy, and the number of correct predictions."""
     return loss_of(logits, targets, reduction="sum"), (logits.argmax(-1) == targets).sum()

@@ -1,7 +1,4 @@
-"""A member of a cohort: one model with its optimiser and its dose, and one step of it.
-
-Knows nothing of the other members or of where batches come from.
-"""
+"""A member of a cohort: one run in training, with its model, optimizer and dose."""
 
 from __future__ import annotations
 
@@ -33,20 +30,20 @@ class Member:
     """One run in training.
 
     Attributes:
-        name: Names the run to whoever listens.
-        model: On the device it trains on.
-        optimizer: Over the model's parameters.
+        name: For observers.
+        model: On its device.
+        optimizer: Of the model's parameters.
+        recipe: `batch_size`, `epochs` and `augmentation` are equal within a cohort.
         average: The model with the moving average of the weights; None without `recipe.ema`.
-        recipe: Its own; `batch_size`, `epochs` and `augmentation` are the same for the whole cohort.
         schedule: α over training; None: α stays as it is in the model.
-        nuisance: 0, or a number that gives dropout a stream of its own while all else stays paired.
+        nuisance: 0, or the number of a separate dropout stream; everything else stays paired.
         handle: Reads and sets α of the model; None: no variant.
-        average_handle: Likewise, of `average`.
-        step: Steps done.
-        seconds: Time spent on its own steps and evaluations.
+        average_handle: Like `handle`, of `average`.
+        step: Number of steps done.
+        seconds: Time of its steps and evaluations.
         failure: Why it left the cohort, diverged or crashed; None while it trains.
-        loss_sum: Sum of the training losses since the last evaluation, kept on the device.
-        loss_steps: Number of those steps.
+        loss_sum: Sum of the training losses since the last evaluation, on the device.
+        loss_steps: Number of those losses.
     """
 
     name: str
@@ -66,14 +63,14 @@ class Member:
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """What is tested and kept: the average where there is one, else the model."""
+        """The average if there is one, else the model: it is evaluated and saved."""
         return self.model if self.average is None else self.average
 
     def alpha_columns(self) -> dict[str, float]:
-        """α in force, as columns of the learning curve.
+        """The current α, as columns of the learning curve.
 
-        ``alpha``, and of a learned α, whose mean that is, also its mean, least and largest value over sites and heads,
-        and the mean over the heads of each site.
+        ``alpha``; for a learned α its mean over sites and heads, also its minimum and maximum, and its mean over the
+        heads of each site.
         """
         if self.handle is None:
             return {"alpha": 0.0}
@@ -104,16 +101,16 @@ class Member:
         steps_per_epoch: int,
         world: World = ALONE,
     ) -> None:
-        """One optimisation step on a batch that is already on the device.
+        """One training step on a batch that is already on the device.
 
-        The loss is added up without being read, so that nothing waits for the device.
+        The loss is summed on the device and not read, to avoid a synchronization.
 
         Args:
-            inputs: The whole batch, also where several processes share it.
+            inputs: The whole batch, also if several processes share it.
             targets: Classes (b,), or their probabilities (b, classes).
-            seed: Addresses dropout.
-            total_steps: Steps of the whole training.
-            steps_per_epoch: Steps of one pass.
+            seed: Of the run, for dropout.
+            total_steps: Of the whole training.
+            steps_per_epoch: Of one epoch.
             world: The processes that share the step.
         """
         started = time.perf_counter()
@@ -131,9 +128,13 @@ class Member:
         self.seconds += time.perf_counter() - started
 
     def loss(self, inputs: Tensor, targets: Tensor, *, seed: int, part: int = 0) -> Tensor:
-        """The mean training loss of a batch, or of a numbered part of one, dropout drawn at (seed, its stream, step).
+        """The mean training loss of a batch, or of a part of it; dropout is drawn at (seed, stream, step).
 
-        Arguments as in `train_step`.
+        Args:
+            inputs: See `train_step`.
+            targets: See `train_step`.
+            seed: See `train_step`.
+            part: Number of the part, which has its own dropout stream.
         """
         stream = f"dropout/{self.nuisance}" if self.nuisance else "dropout"
         with addressed(seed, stream_of(stream, part), self.step), autocast(self.recipe, inputs.device):
@@ -141,26 +142,26 @@ class Member:
         return loss_of(logits, targets, self.recipe.label_smoothing)
 
     def update(self) -> None:
-        """Clip the gradients, make the optimiser's step, and let the moving average follow."""
+        """Clip the gradients, make a step of the optimizer, and update the moving average."""
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
         self._update_average()
 
     def _backward(self, inputs: Tensor, targets: Tensor, seed: int, world: World) -> Tensor:
-        """Gradients of the batch's mean loss, part by part; gives back that loss."""
+        """Compute the gradients of the mean loss of the batch, part by part; returns that loss."""
         total = torch.zeros((), device=inputs.device)
         accumulate = self.recipe.accumulate
-        for (number, part), (_, wanted) in zip(
+        for (number, part), (_, part_targets) in zip(
             parts(inputs, accumulate, world), parts(targets, accumulate, world), strict=True
         ):
-            weighted = self.loss(part, wanted, seed=seed, part=number) * (len(part) / len(inputs))
+            weighted = self.loss(part, part_targets, seed=seed, part=number) * (len(part) / len(inputs))
             weighted.backward()  # type: ignore[no-untyped-call]
             total += weighted.detach()
         return average_gradients(self.model.parameters(), total, world)
 
     def _update_average(self) -> None:
-        """Average ← decay · average + (1 - decay) · weights, of what is trained; the rest never changes."""
+        """Average ← decay · average + (1 - decay) · weights, for the trained parameters."""
         if self.average is None:
             return
         assert self.recipe.ema is not None
@@ -170,7 +171,7 @@ class Member:
         update([kept.data for kept, _ in trained], [new.data for _, new in trained], self.step)
 
     def take_train_loss(self) -> float | None:
-        """Mean training loss since the last call; None if no step was made."""
+        """Mean training loss since the last call; None if there was no step."""
         if not self.loss_steps:
             return None
         mean = float(self.loss_sum) / self.loss_steps
@@ -188,21 +189,21 @@ def make_member(
     nuisance: int = 0,
     alpha_lr: float | None = None,
 ) -> Member:
-    """A member at step 0, its model moved to the device, with the optimiser that the recipe wants.
+    """A member at step 0, with its model on the device and the optimizer of its recipe.
 
-    Filters and images lie channels-last: on a CPU a step of CCT-2/3x2 then takes a third less.
+    The memory format is channels-last, which makes a step of CCT-2/3x2 on a CPU a third faster.
 
     Args:
-        name: See `Member`, as of the rest.
-        model: With its variant in place.
-        recipe: Its own.
-        device: Where it trains.
-        schedule: α over training.
-        nuisance: Number of its own dropout stream.
-        alpha_lr: Peak learning rate of a learned α; None: the optimizer's default.
+        name: For observers.
+        model: With its variant.
+        recipe: Of the run.
+        device: To train on.
+        schedule: See `Member`.
+        nuisance: See `Member`.
+        alpha_lr: Peak learning rate of a learned α; None: `ALPHA_LR`.
 
     Raises:
-        BadInput: An optimiser that this torch or this model has no use for.
+        BadInput: The optimizer does not support this model.
     """
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     handle = find_handle(model)

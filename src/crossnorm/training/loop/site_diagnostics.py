@@ -1,7 +1,4 @@
-"""What a variant does at each site of a model: whether it could matter at all.
-
-Looks at the values V of a fixed probe batch; draws nothing and changes nothing. Knows nothing of training.
-"""
+"""Diagnostics of a variant at each site, computed from the values V of a probe batch."""
 
 from __future__ import annotations
 
@@ -21,12 +18,13 @@ __all__ = ["linear_fit", "site_diagnostics", "site_names"]
 
 @torch.inference_mode()
 def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[str, float]:
-    """Per site the sd of V, the share of the mixed part, and R² of S(V) on V, under ``<what>_<site>``.
+    """``sd_SITE``, ``share_SITE`` and ``r2_SITE`` for the sites ``attention0``, ``attention1`` … and ``pool``.
 
-    Sites are ``attention0``, ``attention1`` … and ``pool``; those of a converted model at α = 0 are the library's own
-    and not seen. `sd`: standard deviation of V. `share`: see
-    `crossnorm.functional.mixed_share`; 0 says that the variant did nothing. `r2`: see `linear_fit`; near 1, S(V) is
-    a linear map of V and tells the model little that is new.
+    - `sd`: standard deviation of V.
+    - `share`: see `crossnorm.functional.mixed_share`; 0 means that the variant has no effect.
+    - `r2`: R² of S(V) on V, see `linear_fit`. Near 1, S(V) is nearly a linear map of V.
+
+    A converted model at α = 0 calls the original function, which is not observed.
 
     Args:
         model: In evaluation mode.
@@ -40,13 +38,13 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
     ) -> None:
         site = next(names, None)
         if site is None:
-            return  # layers that share their weights: only the first pass is looked at
+            return  # layers that share weights: only the first pass is recorded
         found[f"sd_{site}"] = float(value.float().std())
         share = mixed_share(weights, value, visible, mixing, alpha)
         if share is not None:
             found[f"share_{site}"] = share
         temperature = 1.0 if mixing is None else mixing.temperature
-        wide = value.float()  # of a half-precision S(V) of small V the rounding would be what is not linear
+        wide = value.float()  # in half precision, rounding would dominate the nonlinear part
         found[f"r2_{site}"] = linear_fit(
             wide, softmax_over_tokens(wide * temperature, Visibility(keys=visible.to_any()))
         )
@@ -57,20 +55,20 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
 
 
 def site_names(model: nn.Module) -> dict[str, str]:
-    """Path → ``attention0`` … or ``pool``: every site of crossnorm's models; of other models those converted."""
+    """Module path → ``attention0`` … or ``pool``, for every site of a crossnorm model or of a converted model."""
     paths = [site.path for site in own_sites(model)] or list(site_alphas(model))
     return {path: "pool" if "pool" in path else f"attention{i}" for i, path in enumerate(paths)}
 
 
 def linear_fit(x: Tensor, y: Tensor) -> float:
-    """R² of y on x over the tokens, per example and channel, pooled: Σ cov² / var(x) over Σ var(y); 1 if y is constant.
+    """R² of y on x over the tokens, pooled over examples and channels: Σ cov² / var(x) over Σ var(y); 1 for constant y.
 
     Args:
         x: (…, tokens, dim).
         y: Of the same shape.
     """
     x, y = (t.double() - t.double().mean(-2, keepdim=True) for t in (x, y))
-    mean = partial(torch.sum, dim=-2)
-    explained = mean(x * y).square() / mean(x * x).clamp(min=1e-300)
-    total = float(mean(y * y).sum())
-    return float(explained.sum()) / total if total > 0 else 1.0
+    total = partial(torch.sum, dim=-2)
+    explained = total(x * y).square() / total(x * x).clamp(min=1e-300)
+    variance = float(total(y * y).sum())
+    return float(explained.sum()) / variance if variance > 0 else 1.0

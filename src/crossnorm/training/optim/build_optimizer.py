@@ -1,7 +1,4 @@
-"""The optimiser of a recipe over a model's parameters: AdamW, or Muon and AdamW side by side.
-
-Knows which parameters are treated alike; knows nothing of steps, schedules and files.
-"""
+"""Build the optimizer of a recipe: AdamW, or Muon combined with AdamW."""
 
 from __future__ import annotations
 
@@ -19,19 +16,17 @@ from crossnorm.training.recipe.recipes import Recipe
 __all__ = ["ALPHA_LR", "Joint", "make_optimizer"]
 
 ALPHA_LR = 0.01
-"""Peak learning rate of a learned dose, unless an arm says otherwise."""
+"""Default peak learning rate of a learned dose."""
 
-# Positions and class tokens are tables, not matrices: like biases and norms they are not decayed.
+# Without weight decay, like biases and norms.
 _NOT_DECAYED = ("positional_emb", "class_emb")
 
 
 class Joint:
-    """Several optimisers of one model as one: groups, steps and states in a row.
-
-    Has what training and checkpoints use of `torch.optim.Optimizer`, under the same names.
+    """Several optimizers of one model, with the part of the interface of `torch.optim.Optimizer` that training uses.
 
     Args:
-        optimizers: Over parameters of their own, in an order that stays.
+        optimizers: Over disjoint parameters, in a fixed order.
     """
 
     def __init__(self, *optimizers: Optimizer) -> None:
@@ -39,21 +34,21 @@ class Joint:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of all, each the optimiser's own: what is set in it is in force."""
+        """The groups of all optimizers, as references."""
         return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget every gradient."""
+        """Reset every gradient."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none)
 
     def step(self) -> None:
-        """A step of each."""
+        """One step of every optimizer."""
         for optimizer in self.optimizers:
             optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """As torch's, the parameters numbered through."""
+        """As in torch, with parameters numbered across the optimizers."""
         states: dict[int, Any] = {}
         groups: list[dict[str, Any]] = []
         first = 0
@@ -65,7 +60,7 @@ class Joint:
         return {"state": states, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Put every optimiser where `state_dict` says it stood."""
+        """Restore every optimizer."""
         groups = iter(state_dict["param_groups"])
         for optimizer in self.optimizers:
             own = [next(groups) for _ in optimizer.param_groups]
@@ -82,28 +77,28 @@ def make_optimizer(
     doses: Sequence[nn.Parameter] = (),
     alpha_lr: float | None = None,
 ) -> Optimizer | Joint:
-    """The recipe's optimiser over what is trained of a model.
+    """The optimizer of a recipe over the trainable parameters of a model.
 
     Args:
         model: On its device.
         recipe: Supplies `optimizer`, `lr`, `weight_decay` and `beta2`.
-        device: Where the model is.
-        doses: Learned doses, which meet no weight decay and have a rate of their own.
+        device: Of the model.
+        doses: Learned doses, which have no weight decay and their own learning rate.
         alpha_lr: Peak learning rate of the doses; None: `ALPHA_LR`.
 
     Raises:
-        BadInput: Muon where the model has no blocks of matrices.
+        BadInput: Muon for a model without linear layers in a list of blocks.
     """
     matrices = [] if recipe.optimizer == "adamw" else _matrices(model, recipe)
     if recipe.optimizer == "muon-filters":
         matrices += _inner_filters(model)
-    apart = {id(p) for p in (*doses, *matrices)}
-    named = [(key, p) for key, p in model.named_parameters() if p.requires_grad and id(p) not in apart]
-    kept = [p for key, p in named if p.ndim < 2 or key.endswith(_NOT_DECAYED)]
+    excluded = {id(p) for p in (*doses, *matrices)}
+    named = [(key, p) for key, p in model.named_parameters() if p.requires_grad and id(p) not in excluded]
+    plain = [p for key, p in named if p.ndim < 2 or key.endswith(_NOT_DECAYED)]
     decayed = [p for key, p in named if not (p.ndim < 2 or key.endswith(_NOT_DECAYED))]
     groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
+        {"params": plain, "weight_decay": 0.0},
     ]
     if doses:
         groups.append({"params": list(doses), "weight_decay": 0.0, "scale": (alpha_lr or ALPHA_LR) / recipe.lr})
@@ -114,7 +109,7 @@ def make_optimizer(
 
 
 def _matrices(model: nn.Module, recipe: Recipe) -> list[Tensor]:
-    """The weights of the linear layers in the model's lists of blocks; not embeddings, filters, pooling and head.
+    """The weights of the linear layers in the model's lists of blocks: no embeddings, filters, pooling or head.
 
     Raises:
         BadInput: There are none.
@@ -123,12 +118,12 @@ def _matrices(model: nn.Module, recipe: Recipe) -> list[Tensor]:
     linear = {id(m): m for blocks in lists for m in blocks.modules() if isinstance(m, nn.Linear)}  # lists may nest
     found = [layer.weight for layer in linear.values() if layer.weight.requires_grad]
     if not found:
-        expected = "adamw for a model without linear layers in a list of blocks"
+        expected = "adamw, because the model has no linear layers in a list of blocks"
         raise BadInput("recipe.optimizer", expected, recipe.optimizer)
     return found
 
 
 def _inner_filters(model: nn.Module) -> list[Tensor]:
-    """The filters of every convolution but the first, which sees the inputs; in a model of one or none, nothing."""
+    """The filters of every convolution but the first."""
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     return [layer.weight for layer in convolutions[1:] if layer.weight.requires_grad]

@@ -1,8 +1,7 @@
-"""Muon: momentum whose steps are made orthogonal, for matrices and filters of one model.
+"""Muon: momentum with orthogonalized steps, for matrices and filters.
 
-`torch.optim.Muon` iterates in bfloat16 whatever the device: a processor without that type emulates it, and a step of
-CCT-2/3x2 then takes 1.6 times as long. Here the type is the parameters', float32, whatever that of the step's products,
-and matrices of one shape go together. Knows nothing of models and recipes.
+Unlike `torch.optim.Muon`, which iterates in bfloat16, this iterates in the dtype of the parameters and batches matrices
+of one shape. On a processor without native bfloat16, torch's version makes a step of CCT-2/3x2 1.6 times as long.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ __all__ = ["Muon"]
 
 _MOMENTUM = 0.95
 _ITERATIONS = 5
-# Of the quintic polynomial a x + b x³ + c x⁵, which takes singular values to about 1 (K. Jordan, "Muon", 2024).
+# Of the polynomial a x + b x³ + c x⁵, whose iteration maps singular values close to 1 (K. Jordan, "Muon", 2024).
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _EPS = 1e-7
 
@@ -25,8 +24,8 @@ _EPS = 1e-7
 class Muon(Optimizer):
     """W ← (1 - lr·wd) W - lr·0.2·√max(rows, columns)·O(U), U the Nesterov momentum of the gradients, decay 0.95.
 
-    O is `orthogonalise`; the factor makes a step as large as one of AdamW (arXiv 2502.16982, section 2.2), so that one
-    rate serves both. The filters of a convolution are one matrix, a row for each.
+    O is `orthogonalize`. The factor gives steps the size of AdamW's (arXiv 2502.16982, section 2.2), so that both can
+    use one learning rate. The filters of a convolution form one matrix, with a row per filter.
 
     Args:
         params: Matrices, and filters (filters, channels, height, width).
@@ -39,14 +38,14 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """A step of every matrix that has a gradient; a closure is not called."""
+        """Update every parameter that has a gradient; the closure is ignored."""
         for group in self.param_groups:
             alike: dict[object, list[Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     alike.setdefault((parameter.shape, parameter.dtype, parameter.device), []).append(parameter)
             for parameters in alike.values():
-                updates = orthogonalise(torch.stack([self._momentum(p).flatten(1) for p in parameters]))
+                updates = orthogonalize(torch.stack([self._momentum(p).flatten(1) for p in parameters]))
                 rate = group["lr"]
                 torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
                 size = 0.2 * max(updates.shape[1:]) ** 0.5
@@ -62,14 +61,14 @@ class Muon(Optimizer):
         return grad.lerp(average, _MOMENTUM)
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
-    """About U Vᵀ of the singular value decomposition U Σ Vᵀ of each matrix, by five Newton-Schulz iterations.
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """Approximate U Vᵀ of the singular value decomposition U Σ Vᵀ of each matrix by five Newton-Schulz iterations.
 
     Args:
         matrices: (count, rows, columns).
 
     Returns:
-        (count, rows, columns), singular values 0.7 to 1.2 but where they were next to nothing; zeros stay zeros.
+        (count, rows, columns), with singular values from 0.7 to 1.2 unless they were close to 0; zeros stay zeros.
     """
     rows, columns = matrices.shape[-2:]
     x = matrices.transpose(-2, -1) if rows > columns else matrices

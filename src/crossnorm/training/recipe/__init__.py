@@ -1,4 +1,4 @@
-"""Recipes, that is all settings of training, and the schedules of learning rate and α.
+"""Recipes (all settings of training), and the schedules of the learning rate and of α.
 
 The optimizers are in ``training.optim``.
 """

@@ -1,7 +1,4 @@
-"""Recipes: every setting of training that is not the model or the data.
-
-One table of named recipes; a study may change any field. Knows nothing of models or of how a field is carried out.
-"""
+"""Recipes: every setting of training besides the model and the data. A study may change any field."""
 
 from __future__ import annotations
 
@@ -20,33 +17,30 @@ class Recipe(BaseModel):
     """How a model is trained.
 
     Attributes:
-        name: The named recipe it started from.
-        epochs: Passes over the training set; the last, smaller batch of a pass is left out.
-        batch_size: Examples a step.
-        optimizer: "adamw"; or "muon": Muon with momentum 0.95 for the matrices of the blocks, its steps as large as
-            AdamW's would be (arXiv 2502.16982), so that `lr` and `weight_decay` serve both, and AdamW for all else;
-            or "muon-filters": Muon also for the filters of every Conv2d but the model's first, a row for each filter;
-            where there is one convolution it is "muon" itself.
+        name: Name of the recipe before changes.
+        epochs: Passes over the training set; an incomplete last batch is dropped.
+        batch_size: Examples per step.
+        optimizer: "adamw"; "muon": Muon with momentum 0.95 for the matrices of the blocks and AdamW for the rest, with
+            steps of equal size (arXiv 2502.16982), so that `lr` and `weight_decay` apply to both; or "muon-filters":
+            Muon also for the filters of every Conv2d but the first.
         lr: Peak learning rate.
-        lr_schedule: How the learning rate falls after the warm-up: "cosine" (half a wave) or "linear".
+        lr_schedule: Decay of the learning rate after the warm-up: "cosine" (half a period) or "linear".
         min_lr: Learning rate at the last step.
-        warmup_lr: Learning rate from which the warm-up rises, one rise before the first step.
-        warmup_epochs: Epochs of linear warm-up (a fraction is allowed); the fall from `lr` to `min_lr` follows.
+        warmup_lr: Learning rate at the start of the warm-up, one increment before the first step.
+        warmup_epochs: Epochs of linear warm-up, may be fractional.
         weight_decay: Decoupled weight decay of matrices and filters; biases, norms and positions have none.
-        beta2: Second-moment decay of AdamW (the first is 0.9).
-        label_smoothing: Share of the target spread over all classes; the test loss is without it.
-        augmentation: A policy of `crossnorm.data.AUGMENTATIONS`, or "task": what suits the task.
-        flip: Which images the policy mirrors: "random", each with probability ½ in every epoch; or "alternating", a
-            random half in the first epoch, the others in the second, and so on (arXiv 2404.00498): two epochs in a row
-            see both forms of every image.
-        mixup: Parameter of Mixup's Beta distribution; 0: none. One draw a batch.
-        cutmix: Parameter of CutMix's Beta distribution; 0: none. With both, each batch gets one of the two.
-        mix_epochs: Mixup and CutMix act in the first so many epochs; null: in all.
-        clip_norm: Largest norm of the gradient; null: no clipping.
-        ema: Decay of an exponential moving average of the weights, which then is what is evaluated and kept;
-            null: none.
-        accumulate: Micro-batches that a batch is cut into, one after the other; the step is that of the whole batch.
-        precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes with it natively.
+        beta2: Decay of AdamW's second moment (0.9 for the first).
+        label_smoothing: Of the training loss; the test loss has none.
+        augmentation: "none", "crop-flip", "autoaugment", "randaugment", or "task": the default of the task.
+        flip: Which images the augmentation mirrors: "random", each with probability ½ in every epoch; or "alternating",
+            a random half in the first epoch, the other half in the second, and so on (arXiv 2404.00498).
+        mixup: Parameter of Mixup's Beta distribution; 0: off. One draw per batch.
+        cutmix: Parameter of CutMix's Beta distribution; 0: off. If both are on, each batch gets one of the two.
+        mix_epochs: Number of epochs with Mixup and CutMix, from the first; null: all.
+        clip_norm: Maximum norm of the gradient; null: no clipping.
+        ema: Decay of an exponential moving average of the weights, which is then evaluated and saved; null: off.
+        accumulate: Number of micro-batches per batch; the step is that of the whole batch.
+        precision: "fp32", "bf16" (autocast), or "auto": bf16 if the device supports it natively.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -126,17 +120,17 @@ RECIPES: dict[str, Recipe] = {
 `paper`: Compact Transformers' simple training script (arXiv 2104.05704). `paper-long`: their configuration
 cct_7-3x1_cifar10_300epochs, without its random resized crops and its ten epochs of cooldown. `finetune`: their
 configuration cct_14-7x2_imagenet384 (from weights trained at 224), without random resized crops, random erasing and
-cooldown. `quick`, `finetune-text` (pretrained Transformers of texts) and `anneal` (a trained compact model goes on,
-while α rises): ours.
+cooldown. crossnorm's own: `quick`, `finetune-text` (pretrained text Transformers), and `anneal` (further training of a
+compact model while α rises).
 """
 
 
 def default_recipe(model: Mapping[str, Any]) -> str:
-    """The recipe where none is named: `quick`, or a gentler one for a model that was trained before.
+    """The name of the default recipe: `quick`, or a gentler one for a pretrained model.
 
     Args:
-        model: As a study has it: keywords of `create_model`, or `from`, a checkpoint of crossnorm (`anneal`) or a
-            pretrained model of another library (`finetune-text`).
+        model: The `model` field of a study: keywords of `create_model`, or `from`, a crossnorm checkpoint (`anneal`) or
+            a pretrained model of another library (`finetune-text`).
     """
     source = model.get("from")
     if source is None:
@@ -151,10 +145,10 @@ def _is_own_folder(source: object) -> bool:
 
 
 def make_recipe(name: str = "quick", **changes: object) -> Recipe:
-    """The named recipe with some fields changed.
+    """A named recipe with some fields changed.
 
     Raises:
-        BadInput: An unknown recipe or field, or a value out of its range.
+        BadInput: Unknown recipe or field, or a value out of range.
     """
     if not isinstance(name, str) or name not in RECIPES:  # a study file may hold anything
         raise unknown_name("recipe", name, RECIPES)

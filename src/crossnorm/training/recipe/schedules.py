@@ -1,7 +1,4 @@
-"""Schedules over training: the learning rate by step, the dose α by fraction of training.
-
-Pure functions of where training stands. Knows nothing of optimisers or models.
-"""
+"""Schedules: the learning rate as a function of the step, α as a function of the fraction of training."""
 
 from __future__ import annotations
 
@@ -18,37 +15,36 @@ KINDS = ("constant", "linear", "cosine", "steps")
 
 
 def learning_rate(step: int, total_steps: int, steps_per_epoch: int, recipe: Recipe) -> float:
-    """Linear warm-up to `lr`, then half a cosine or a line to `min_lr` at the last step.
+    """Linear warm-up to `lr`, then half a cosine period or a line to `min_lr` at the last step.
 
     Args:
         step: 0 … total_steps - 1.
-        total_steps: Steps of the whole training.
-        steps_per_epoch: Steps of one pass.
+        total_steps: Of the whole training.
+        steps_per_epoch: Of one epoch.
         recipe: Supplies `lr`, `lr_schedule`, `min_lr`, `warmup_lr` and `warmup_epochs`.
     """
     warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total_steps - 1)
     if step < warmup:
         return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * (step + 1) / (warmup + 1)
-    done = (step - warmup) / max(1, total_steps - 1 - warmup)
-    left = 1 - done if recipe.lr_schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    progress = (step - warmup) / max(1, total_steps - 1 - warmup)
+    left = 1 - progress if recipe.lr_schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
     return recipe.min_lr + (recipe.lr - recipe.min_lr) * left
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlphaSchedule:
-    """The dose as a function of the fraction of training that is done: from `initial` to `final`.
+    """α as a function of the fraction of training: from `initial` to `final`.
 
     Attributes:
-        kind: "constant" (`final` throughout), "linear", "cosine" (half a wave, flat at both ends), or "steps"
-            (`steps` equal rises).
+        kind: "constant" (always `final`), "linear", "cosine" (half a period), or "steps" (`steps` equal increments).
         final: α from `end` on.
-        initial: α up to `start`.
-        start: Fraction of training, 0 to 1, at which the rise begins.
-        end: Fraction of training, at most 1, at which it is over.
-        steps: Number of rises of the kind "steps".
+        initial: α until `start`.
+        start: Fraction of training, 0 to 1, at which α starts to change.
+        end: Fraction of training, at most 1, at which α reaches `final`.
+        steps: Number of increments of the kind "steps".
 
     Raises:
-        BadInput: An unknown kind, a number that is not finite, or fractions out of order.
+        BadInput: Unknown kind, a value that is not finite, or fractions out of order.
 
     Example:
         >>> AlphaSchedule(kind="linear", final=1.0, end=0.5).at(0.25)
@@ -66,19 +62,19 @@ class AlphaSchedule:
         if self.kind not in KINDS:
             raise unknown_name("AlphaSchedule.kind", self.kind, KINDS)
         if not all(map(math.isfinite, (self.final, self.initial))):
-            raise BadInput("AlphaSchedule", "finite doses", (self.initial, self.final))
+            raise BadInput("AlphaSchedule", "finite initial and final", (self.initial, self.final))
         if not 0 <= self.start < self.end <= 1:
             raise BadInput("AlphaSchedule", "0 ≤ start < end ≤ 1", (self.start, self.end))
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise BadInput("AlphaSchedule.steps", "a whole number from 1", self.steps)
+            raise BadInput("AlphaSchedule.steps", "an integer of at least 1", self.steps)
 
     def at(self, fraction: float) -> float:
-        """α when `fraction` (0 to 1) of training is done."""
+        """α at a fraction (0 to 1) of training."""
         if self.kind == "constant":
             return self.final
         done = min(max((fraction - self.start) / (self.end - self.start), 0.0), 1.0)
         if self.kind == "cosine":
             done = 0.5 * (1 - math.cos(math.pi * done))
         elif self.kind == "steps":
-            done = math.floor(done * self.steps + 1e-9) / self.steps  # a rise is due where rounding falls just short
+            done = math.floor(done * self.steps + 1e-9) / self.steps  # tolerance for rounding
         return self.initial + (self.final - self.initial) * done

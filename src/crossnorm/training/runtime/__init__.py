@@ -1,4 +1,4 @@
-"""What depends on the machine: devices, process memory, distributed training, global random state.
+"""The machine: devices, process memory, distributed training, global random state.
 
-The addressed random numbers are in ``crossnorm.rng``.
+Addressed random numbers are in ``crossnorm.rng``.
 """

@@ -1,8 +1,4 @@
-"""Which device and which number format a run uses on this machine.
-
-Measured on x86 processors and, for CUDA, on one H200; the rules for MPS follow its documentation and are not measured.
-Knows nothing of models.
-"""
+"""Choose the device and the precision of a run. Tested on x86 processors and on CUDA; MPS is untested."""
 
 from __future__ import annotations
 
@@ -13,34 +9,32 @@ import torch
 from crossnorm.errors import BadInput
 from crossnorm.training.recipe.recipes import Recipe
 
-__all__ = ["DEVICES", "autocast", "pick_device", "precision"]
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
+__all__ = ["autocast", "pick_device", "precision"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The torch device of that name; "auto" prefers CUDA, then MPS, then the CPU.
+    """The torch device of a name; "auto" is CUDA if available, else MPS, else the CPU.
 
     Raises:
-        BadInput: An unknown name, or a device that this machine has not.
+        BadInput: Unknown name, or a device that is not available.
     """
-    have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return torch.device(next(d for d in ("cuda", "mps", "cpu") if have[d]))
-    if not have.get(name, False):
-        present = ", ".join(d for d in have if have[d])
-        raise BadInput("--device", f"auto or a device of this machine ({present})", repr(name))
+        return torch.device(next(d for d in ("cuda", "mps", "cpu") if available[d]))
+    if not available.get(name, False):
+        names = ", ".join(d for d in available if available[d])
+        raise BadInput("device", f"auto or a device of this machine ({names})", repr(name))
     return torch.device(name)
 
 
 def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
-    """The type of a step's matrix products: bf16 if the recipe or, for "auto", the device asks for it, else float32."""
+    """The dtype of matrix products: bfloat16 for "bf16", or "auto" on a device with native support; else float32."""
     wanted = recipe.precision == "bf16" or (recipe.precision == "auto" and _native_bf16(device.type))
     return torch.bfloat16 if wanted else torch.float32
 
 
 def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """The autocast context of a step, on where its `precision` is bf16."""
+    """The autocast context of a step, enabled if its `precision` is bfloat16."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision(recipe, device) is torch.bfloat16)
 
 

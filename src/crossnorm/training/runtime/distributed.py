@@ -1,7 +1,7 @@
-"""A batch in parts: shares of several processes, micro-batches of one, and the average of their gradients.
+"""Batches in parts: micro-batches, and data parallelism over several processes.
 
-Started by torch's own launcher (``torchrun``), every process holds the whole run, makes the same batch and computes
-its share of it. Knows nothing of what a loss is or of where batches come from.
+Started by ``torchrun``, every process has the whole model, makes the same batch and computes its part of it; gradients
+are averaged.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ __all__ = ["ALONE", "World", "average_gradients", "check_parts", "joined", "part
 
 @dataclass(frozen=True)
 class World:
-    """The processes that share one run: this one's rank, and how many there are."""
+    """The rank of this process, and the number of processes that share the run."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and prints."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait for all processes."""
         if self.size > 1:
             dist.barrier()
 
@@ -45,16 +45,19 @@ ALONE = World()
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
-    """The world that ``torchrun`` started this process in, and this process's device; without it, `ALONE`.
+    """The world of this process and its device, as set by ``torchrun``; without it, `ALONE`.
 
-    Processes talk over gloo on the CPU and NCCL on CUDA, one GPU each.
+    Uses gloo on the CPU, and NCCL on CUDA with one GPU per process.
+
+    Raises:
+        BadInput: Several processes on a device other than the CPU or CUDA.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ALONE, device
         return
     if device.type not in ("cpu", "cuda"):
-        raise BadInput("--device", "cpu or cuda with several processes", device.type)
+        raise BadInput("device", "cpu or cuda with several processes", device.type)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
@@ -66,52 +69,52 @@ def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
 
 
 def check_parts(model: nn.Module, recipe: Recipe, world: World = ALONE, examples: int | None = None) -> None:
-    """Refuse what would not be the same computation once a batch is cut into parts.
+    """Check that a batch in parts gives the same computation.
 
     Args:
         model: With its variant.
         recipe: Supplies `accumulate` and `batch_size`.
         world: The processes.
-        examples: Size of the training set, if smaller than a batch.
+        examples: Size of the training set.
 
     Raises:
-        BadInput: The variant `batch`, or fewer examples in a batch than parts.
+        BadInput: The variant `batch`, or fewer examples than parts in a batch.
     """
     count = world.size * recipe.accumulate
     if count == 1:
         return
     split = f"{world.size} processes × {recipe.accumulate} micro-batches"
     if any(alpha.mixing.name == "batch" for alpha in site_alphas(model).values()):
-        hint = "The variant batch normalises over the whole batch, which no part of it sees."
+        hint = "It normalizes over the whole batch."
         raise BadInput("variant batch", "one process and recipe.accumulate 1", split, hint)
     size = recipe.batch_size if examples is None else min(recipe.batch_size, examples)
     if size < count:
-        raise BadInput("recipe.accumulate", f"at most one part per example of a batch of {size}", split)
+        raise BadInput("recipe.accumulate", f"at most {size} parts, the examples of a batch", split)
 
 
 def parts(batch: Tensor, accumulate: int, world: World) -> list[tuple[int, Tensor]]:
-    """This process's micro-batches with their numbers: the batch is cut into ``world.size * accumulate`` parts.
+    """The micro-batches of this process with their numbers, of ``world.size * accumulate`` parts of the batch.
 
-    A part's number does not depend on which process has it, so that 2 processes compute what 1 process computes
-    with twice the micro-batches, dropout included.
+    The number of a part does not depend on the process: two processes compute the same as one process with twice as
+    many micro-batches, dropout included.
     """
-    cut = torch.tensor_split(batch, world.size * accumulate)
+    pieces = torch.tensor_split(batch, world.size * accumulate)
     first = world.rank * accumulate
-    return list(enumerate(cut))[first : first + accumulate]
+    return list(enumerate(pieces))[first : first + accumulate]
 
 
 def stream_of(stream: str, part: int) -> str:
-    """The stream of random numbers of a part; the first part has the plain one."""
+    """The random stream of a part; the first part has the plain name."""
     return f"{stream}/part{part}" if part else stream
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], loss: Tensor, world: World) -> Tensor:
-    """Add up gradients and loss over the processes, each already weighted by its share of the batch.
+    """Sum gradients and loss over the processes; both are already weighted by the size of the part.
 
     Args:
-        parameters: Their gradients are replaced; the same ones have a gradient in every process.
-        loss: This process's weighted loss, a scalar.
-        world: The processes; alone, nothing is done.
+        parameters: Their gradients are replaced. The same parameters must have gradients in every process.
+        loss: Weighted loss of this process, a scalar.
+        world: The processes.
 
     Returns:
         The loss of the whole batch.

@@ -1,7 +1,4 @@
-"""What a process that only trains does with freed memory, and the most that it ever held.
-
-Knows nothing of models. Freed memory: measured with glibc (Linux); elsewhere nothing happens.
-"""
+"""Memory settings of a training process, and its peak memory."""
 
 from __future__ import annotations
 
@@ -16,28 +13,28 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 
 def hold_memory() -> None:
-    """Keep freed memory for the next step instead of giving it back to the system.
+    """Let malloc keep freed memory for the next step, instead of returning it to the system (glibc only).
 
-    A step frees large activations that the next step asks for again; by default each of them is mapped anew and its
-    pages are zeroed at first touch (10 900 page faults a step of CCT-2/3x2 at batch 128, an eighth of its time). The
-    peak stays as it is. Only for processes of one's own: it holds for the whole process until it ends.
+    Each step frees and allocates the same large activations. By default their pages are mapped and zeroed again: 10 900
+    page faults per step of CCT-2/3x2 at batch 128, an eighth of its time. The peak memory does not change. The setting
+    applies to the whole process until it ends.
     """
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # no C library by that name, or another than glibc
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def forgo_triton() -> None:
-    """Keep torch from loading triton, which every optimiser asks for, in a process that computes on a CPU.
+    """Keep torch from importing triton, a GPU compiler of 76 MiB that every optimizer imports.
 
-    76 MiB of a compiler for GPUs. Only for processes of one's own, and before the first optimiser is made.
+    For processes that train on a CPU; call it before the first optimizer is created. Applies to the whole process.
     """
-    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]  # documented: an import of it then fails
+    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]  # makes its import fail
 
 
 def peak_memory() -> int | None:
-    """The most memory this process ever had resident, in bytes; None where the system does not tell."""
+    """Peak resident memory of this process in bytes; None if the system does not report it."""
     try:
         import resource
     except ImportError:

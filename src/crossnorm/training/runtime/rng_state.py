@@ -1,7 +1,6 @@
-"""The global generators of python, numpy and torch: seeded together, read and put back together.
+"""Seed, save and restore the global random generators of Python, numpy and torch.
 
-For training that is not crossnorm's own and draws from them; crossnorm's own draws are addressed and need none of
-this. Knows nothing of runs.
+For users' training functions; crossnorm's own random numbers are addressed (``crossnorm.rng``).
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ __all__ = ["generators_now", "seed_generators", "set_generators"]
 
 
 def seed_generators(seed: int) -> None:
-    """Seed python, numpy and torch, each from its own stream of the seed."""
+    """Seed Python, numpy and torch, each from its own stream of the seed."""
     random.seed(address(seed, "python"))
     np.random.seed(address(seed, "numpy") % 2**32)
     torch.manual_seed(address(seed, "torch"))
 
 
 def generators_now() -> dict[str, Any]:
-    """Where they stand: plain values, tensors and arrays; CUDA's current device too once it is in use."""
+    """The states of the generators, including the current CUDA device once CUDA is in use."""
     state = {"python": random.getstate(), "numpy": np.random.get_state(legacy=True), "torch": torch.get_rng_state()}
     if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         state["cuda"] = torch.cuda.get_rng_state()
@@ -33,7 +32,7 @@ def generators_now() -> dict[str, Any]:
 
 
 def set_generators(state: dict[str, Any]) -> None:
-    """Put them back where `generators_now` found them."""
+    """Restore the states returned by `generators_now`."""
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
