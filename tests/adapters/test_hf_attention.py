@@ -11,6 +11,7 @@ import torch
 
 import crossnorm
 from crossnorm import Variant, convert
+from crossnorm.adapters import Handle
 from crossnorm.adapters.hf_config import configured
 from crossnorm.errors import BadInput
 from crossnorm.models.site_alpha import SiteAlpha
@@ -116,6 +117,18 @@ def test_models_that_share_a_configuration_do_not_disturb_each_other():
     assert torch.equal(hidden(other, True), before)
     handle.restore()
     assert model.config._attn_implementation == "sdpa"
+
+
+def test_a_handle_found_on_a_wrapper_restores_the_model_inside():
+    inner = bert().eval()
+    before = hidden(inner, True)
+    wrapper = torch.nn.Sequential(inner)
+    convert(inner, "convex")
+    handle = Handle(wrapper)
+    assert handle.sites[0].startswith("0.")
+    handle.restore()
+    assert inner.config._attn_implementation == "sdpa"
+    assert torch.equal(hidden(inner, True), before)
 
 
 @pytest.mark.parametrize(("implementation", "is_causal"), [("eager", False), ("sdpa", True)])
