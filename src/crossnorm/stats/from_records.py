@@ -58,16 +58,12 @@ def table_from_records(records: Iterable[Mapping[str, object]], *, baseline: str
     seeds = sorted({seed for _, seed in rows.runs})
     steps = sorted(set().union(*rows.runs.values()))
     shape = (len(names), len(seeds), len(steps))
-    place = (
-        {name: i for i, name in enumerate(names)},
-        {s: i for i, s in enumerate(seeds)},
-        {s: i for i, s in enumerate(steps)},
-    )
+    of_arm, of_seed, of_step = ({key: i for i, key in enumerate(axis)} for axis in (names, seeds, steps))
     metrics: dict[str, Floats] = {}
     for metric, cells in rows.values.items():
         metrics[metric] = np.full(shape, np.nan)
         for (arm, seed, step), value in cells.items():
-            metrics[metric][place[0][arm], place[1][seed], place[2][step]] = value
+            metrics[metric][of_arm[arm], of_seed[seed], of_step[step]] = value
     status = np.array([[_status(rows, arm, seed) for seed in seeds] for arm in names])
     arms = _arms(rows, names)
     return Table(arms=arms, seeds=tuple(seeds), steps=tuple(steps), metrics=metrics, status=status)
@@ -134,8 +130,8 @@ def _baseline_first(rows: _Rows, baseline: str | None) -> list[str]:
     names = list(rows.about)
     if baseline is not None and baseline not in names:
         raise BadInput("baseline", "one of " + ", ".join(names), baseline)
-    undosed = [name for name in names if _dose(rows, name) == 0]
-    first = baseline or ("baseline" if "baseline" in names else (undosed or names)[0])
+    zero = [name for name in names if _dose(rows, name) == 0]
+    first = baseline or ("baseline" if "baseline" in names else (zero or names)[0])
     return [first, *(name for name in names if name != first)]
 
 

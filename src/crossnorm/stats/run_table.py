@@ -30,7 +30,7 @@ class ArmInfo:
         variant: The variant it belongs to; None: a free-form arm, which is part of no trend.
         alpha: Its dose; None: none.
         site: Where the variant acts; None: not given.
-        control: Name of the arm it is compared with beside the baseline; None: the baseline alone.
+        control: Name of the arm it is compared with in addition to the baseline; None: only the baseline.
     """
 
     name: str

@@ -86,12 +86,12 @@ def _claim(claim: Claim) -> str:
 
 def _effect(claim: Claim) -> str:
     interval, reference = claim.interval, claim.reference
-    beside = f"{_difference(claim)} that of {reference}"
+    difference = f"{_difference(claim)} that of {reference}"
     outcome = "undecided" if claim.obstacle else judge(interval, _per_unit(claim))
     if outcome == "undecided":
         reason = claim.obstacle or _open_reason(interval)
-        beside = f"{_difference(claim, judged=False)} that of {reference}"
-        return f"Undecided: {reason}; {_subject(claim)} is estimated {beside} ({_interval(claim)})"
+        difference = f"{_difference(claim, judged=False)} that of {reference}"
+        return f"Undecided: {reason}; {_subject(claim)} is estimated {difference} ({_interval(claim)})"
     if outcome == "same":
         margin = number(claim.rule.margin or 0.0)
         same = f"{_cause(claim)} leaves the {claim.metric} of {claim.subject} the same as that of {reference}"
@@ -102,7 +102,7 @@ def _effect(claim: Claim) -> str:
     makes = f"{_cause(claim)} makes the {claim.metric} of {claim.subject}"
     if claim.doses is None:
         makes = f"The {claim.metric} of {claim.subject} is"
-    return f"{makes} {beside} ({_interval(claim)})"
+    return f"{makes} {difference} ({_interval(claim)})"
 
 
 def _too_few(claim: Claim) -> str:

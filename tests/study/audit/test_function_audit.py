@@ -109,5 +109,5 @@ def test_the_summary_says_what_a_function_cannot_have():
         return " ".join(console.file.getvalue().split())
 
     assert "bit-identical at all 3 evaluations; in another value, clock at step 3 was 1 and is 2" in shown("m:train")
-    assert "A/A arms are those on other seeds" in shown("m:train")
+    assert "arms of a function use other seeds" in shown("m:train")
     assert "A function" not in shown(None)

@@ -256,7 +256,8 @@ def _forest(axes: Axes, arms: Sequence[Series], verdict: Verdict) -> None:
 
 def _footnote(verdict: Verdict) -> str:
     margin = f" Shaded: the margin of ± {verdict.margin:.3g}." if verdict.margin else ""
-    return f"Thin lines: individual seeds. Markers: means. {interval_note(verdict)}.{margin}{_primary(verdict)}"
+    seeds = "Thin lines" if any(row.alpha for row in verdict.arms[1:]) else "Ticks"
+    return f"{seeds}: individual seeds. Markers: means. {interval_note(verdict)}.{margin}{_primary(verdict)}"
 
 
 def _primary(verdict: Verdict) -> str:

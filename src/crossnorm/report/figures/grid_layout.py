@@ -67,11 +67,11 @@ def blank(
     small = text_size - 1.5
     note = textwrap.wrap(footnote.replace(" %", "\u00a0%"), int((width - 2 * _EDGE) * 72 / (0.56 * small)))
     foot = (1.3 * small * len(note)) / 72 + 0.1 + scale * _TICKS
-    beside = (len(title) * 1.3 + len(study)) * 0.62 * text_size / 72 < width - 4 * _EDGE
-    head = (1 if beside else 2) * 1.6 * text_size / 72 + _EDGE
+    one_line = (len(title) * 1.3 + len(study)) * 0.62 * text_size / 72 < width - 4 * _EDGE
+    head = (1 if one_line else 2) * 1.6 * text_size / 72 + _EDGE
     figure = Figure(figsize=(width, head + scale * sum(layout.gaps) + sum(layout.heights) + foot))
     _write(figure, _EDGE, _EDGE, title[:1].upper() + title[1:], weight="bold", size=text_size + 1.5)
-    if beside:
+    if one_line:
         _write(figure, width - _EDGE, _EDGE, study, ha="right", color=MUTED)
     else:
         _write(figure, _EDGE, _EDGE + 1.7 * text_size / 72, textwrap.shorten(study, 60), color=MUTED)
@@ -80,10 +80,10 @@ def blank(
     return figure, _axes(figure, layout, scale, head)
 
 
-def _write(figure: Figure, left: float, top: float, text: str, **look: Any) -> None:
+def _write(figure: Figure, left: float, top: float, text: str, **style: Any) -> None:
     """Write text at a position in inches from the top left."""
     width, height = figure.get_size_inches()
-    figure.text(left / width, 1 - top / height, text, **{"va": "top", "ha": "left", **look})
+    figure.text(left / width, 1 - top / height, text, **{"va": "top", "ha": "left", **style})
 
 
 def _axes(figure: Figure, layout: Layout, scale: float, head: float) -> NDArray[np.object_]:

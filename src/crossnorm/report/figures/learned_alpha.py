@@ -57,6 +57,8 @@ def learned_figure(table: Table, verdict: Verdict, *, size: str | float = "page"
     Raises:
         BadInput: The size is unknown.
     """
+    from matplotlib.ticker import MaxNLocator
+
     arms = dict(list(learned_arms(table).items())[:_MOST])
     layout = Layout(
         size=size,
@@ -76,6 +78,7 @@ def learned_figure(table: Table, verdict: Verdict, *, size: str | float = "page"
         for axes, (arm, names) in zip(cells.flat, arms.items(), strict=True):
             axes.set_title(shortened(table.arms[arm].name))
             axes.set_xlabel(axis_name(horizontal(table)[0]))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             _draw(axes, table, arm, names, text_size)
         cells.flat[0].set_ylabel(axis_name("alpha"))
     return figure

@@ -106,7 +106,7 @@ def end_labels(
 def mark_sides(axes: Axes, direction: str) -> None:
     """Label the better and the worse side of a difference's zero line, in the corners of the axes."""
     above, below = better_side(direction)
-    look: dict[str, Any] = {"ha": "left", "color": MUTED, "fontstyle": "italic", "zorder": 6}
+    style: dict[str, Any] = {"ha": "left", "color": MUTED, "fontstyle": "italic", "zorder": 6}
     backed = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.8}
     for text, height, side in ((above, 0.985, "top"), (below, 0.015, "bottom")):
-        axes.text(0.012, height, text, transform=axes.transAxes, va=side, bbox=backed, **look)
+        axes.text(0.012, height, text, transform=axes.transAxes, va=side, bbox=backed, **style)

@@ -211,12 +211,12 @@ def _values(data: Mapping[str, Any]) -> dict[str, Any]:
     }
     # Thinned curves have means at some evaluations only, and arms may differ in these.
     drawn = sorted(set.intersection(*map(set, means_of.values())) or set.union(*map(set, means_of.values())))
-    places = [drawn[k] for k in spaced(len(drawn), 10)]
+    shown = [drawn[k] for k in spaced(len(drawn), 10)]
     rows = []
     for arm in data["arms"]:
         band, means = level[arm["name"]], means_of[arm["name"]]
-        rows.append((arm["name"], band["n"], [means.get(place) for place in places]))
-    return {"label": axis["label"], "steps": [axis["shared"][place] for place in places], "rows": rows}
+        rows.append((arm["name"], band["n"], [means.get(position) for position in shown]))
+    return {"label": axis["label"], "steps": [axis["shared"][position] for position in shown], "rows": rows}
 
 
 def _pairing(data: Mapping[str, Any]) -> list[tuple[str, float | None, float | None]]:

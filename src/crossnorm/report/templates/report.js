@@ -82,15 +82,15 @@
     const { difference, runs: withRuns, bands: withBands } = state.checked;
     const found = difference ? metric.difference : metric.level;
     const thin = [], thick = [], areas = [], ends = [], heights = [];
-    data.arms.forEach((arm, place) => {
-      if (!state.arms.has(arm.name) || (difference && place === 0)) return;
+    data.arms.forEach((arm, index) => {
+      if (!state.arms.has(arm.name) || (difference && index === 0)) return;
       const band = found[arm.name], hue = color(arm);
-      const xs = axis.shared || axis.mean[place];
+      const xs = axis.shared || axis.mean[index];
       if (withRuns) {
         const x = [], y = [];
         data.seeds.forEach((seed, k) => {
           if (!state.seeds.has(seed)) return;
-          const [runX, runY] = runLine(metric, axis, place, k, difference);
+          const [runX, runY] = runLine(metric, axis, index, k, difference);
           x.push(...runX, null);
           y.push(...runY, null);
         });
@@ -121,7 +121,7 @@
       });
       thick.push({
         x, y: band.mean, text, name: plain(arm.name), mode: "lines",
-        line: { color: hue, width: place === 0 ? 3 : 2.4, dash: arm.dashed ? "7px,4px" : "solid" },
+        line: { color: hue, width: index === 0 ? 3 : 2.4, dash: arm.dashed ? "7px,4px" : "solid" },
         hovertemplate: `${plain(arm.name)}<br>${plain(axis.label)} %{x:.6~g}<br>mean %{y:.4~g}%{text}<br>${band.n} ${difference ? "pairs" : "runs"}<extra></extra>`,
       });
       if (x.length) ends.push({ text: arm.name, y: band.mean[x.length - 1], color: hue });
@@ -154,7 +154,7 @@
   }
 
   function drawTrend() {
-    data.trend.forEach((panel, place) => (panel.dosed ? drawDoses : drawForest)(panel, `trend-${place}`));
+    data.trend.forEach((panel, index) => (panel.dosed ? drawDoses : drawForest)(panel, `trend-${index}`));
   }
 
   const bars = (line) => ({
@@ -163,7 +163,7 @@
     arrayminus: line.mean.map((mean, k) => (line.low[k] === null ? 0 : mean - line.low[k])),
   });
 
-  const said = (line) => line.mean.map((_, k) => `[${shown(line.low[k])}, ${shown(line.high[k])}]<br>${line.n[k]} pairs, ${line.verdict[k]}`);
+  const hoverText = (line) => line.mean.map((_, k) => `[${shown(line.low[k])}, ${shown(line.high[k])}]<br>${line.n[k]} pairs, ${line.verdict[k]}`);
 
   function drawDoses(panel, id) {
     const traces = [], ends = [], values = [0, data.margin || 0, -(data.margin || 0)];
@@ -179,7 +179,7 @@
       });
       traces.push({ x: inOrder(line.alpha, 0), y: inOrder(line.mean, 0), mode: "lines", line: { color: hue, width: 2, dash: line.dashed ? "7px,4px" : "solid" }, hoverinfo: "skip" });
       traces.push({
-        x: line.alpha.map((alpha) => alpha + shift), y: line.mean, customdata: line.alpha, text: said(line), mode: "markers", name: plain(line.name),
+        x: line.alpha.map((alpha) => alpha + shift), y: line.mean, customdata: line.alpha, text: hoverText(line), mode: "markers", name: plain(line.name),
         marker: { color: line.dashed ? css("--page") : hue, size: 9, line: { color: hue, width: 2 }, symbol: line.dashed ? "x" : "circle" }, error_y: bars(line),
         hovertemplate: `${plain(line.name)}, α = %{customdata}<br>%{y:.4~g} %{text}<extra></extra>`,
       });
@@ -197,11 +197,11 @@
 
   function drawForest(panel, id) {
     const traces = [], values = [0, data.margin || 0, -(data.margin || 0)];
-    panel.lines.forEach((line, place) => {
+    panel.lines.forEach((line, index) => {
       const hue = color(line), seeds = line.seeds.map((seed) => seed[0]);
-      traces.push({ x: seeds, y: seeds.map(() => -place), mode: "markers", marker: { symbol: "line-ns-open", size: 9, color: faint(hue, 0.5) }, hoverinfo: "skip" });
+      traces.push({ x: seeds, y: seeds.map(() => -index), mode: "markers", marker: { symbol: "line-ns-open", size: 9, color: faint(hue, 0.5) }, hoverinfo: "skip" });
       traces.push({
-        x: line.mean, y: [-place], text: said(line), mode: "markers", marker: { color: hue, size: 9 }, error_x: bars(line), name: plain(line.name),
+        x: line.mean, y: [-index], text: hoverText(line), mode: "markers", marker: { color: hue, size: 9 }, error_x: bars(line), name: plain(line.name),
         hovertemplate: `${plain(line.name)}<br>%{x:.4~g} %{text}<extra></extra>`,
       });
       values.push(...seeds, ...line.low, ...line.high, ...line.mean);
@@ -226,9 +226,9 @@
   function drawPairing() {
     const axis = data.axes.epoch && data.axes.epoch.shared ? data.axes.epoch : data.axes.step;
     const x = data.pairing.at.map((k) => axis.shared[k]), ends = [], values = [0, 1];
-    const traces = data.arms.slice(1).flatMap((arm, place) => {
+    const traces = data.arms.slice(1).flatMap((arm, index) => {
       if (!state.arms.has(arm.name)) return [];
-      const y = data.pairing.ratio[place], last = y.filter((value) => value !== null).pop();
+      const y = data.pairing.ratio[index], last = y.filter((value) => value !== null).pop();
       values.push(...y);
       if (last !== undefined) ends.push({ text: arm.name, y: last, color: color(arm) });
       return [{
@@ -251,9 +251,9 @@
   }
 
   function describe() {
-    data.trend.forEach((panel, place) => {
+    data.trend.forEach((panel, index) => {
       const text = panel.lines.map((line) => line.mean.map((mean, k) => `${line.name}${panel.dosed ? ` at α ${line.alpha[k]}` : ""}: ${shown(mean)}, ${line.verdict[k]}`).join("; "));
-      byId(`trend-${place}`).setAttribute("aria-label", `${panel.title}. ${text.join(". ")}. The tables of arms and contrasts contain the same numbers.`);
+      byId(`trend-${index}`).setAttribute("aria-label", `${panel.title}. ${text.join(". ")}. The tables of arms and contrasts contain the same numbers.`);
     });
     if (!data.metric) return;
     const visible = data.arms.filter((arm) => state.arms.has(arm.name)).map((arm) => arm.name);
@@ -371,11 +371,11 @@
 
   function trendCharts() {
     if (!byId("trend") || !renewed(byId("trend"), data.trend.map((panel) => panel.title))) return;
-    data.trend.forEach((panel, place) => {
+    data.trend.forEach((panel, index) => {
       const figure = document.createElement("figure"), title = document.createElement("h3"), chart = document.createElement("div");
       title.textContent = panel.title;
       chart.className = "chart";
-      chart.id = `trend-${place}`;
+      chart.id = `trend-${index}`;
       chart.setAttribute("role", "img");
       figure.append(title, chart);
       byId("trend").append(figure);
