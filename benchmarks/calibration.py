@@ -25,10 +25,10 @@ import numpy as np
 
 from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, Table, achieved_power, detectable_difference, estimate
-from crossnorm.stats.bands import ribbon_critical
-from crossnorm.stats.intervals import bounds, critical_value, moments
-from crossnorm.stats.sequential import log_e_process
-from crossnorm.stats.trend import dose_grids, seed_slopes
+from crossnorm.stats.inference.bands import ribbon_critical
+from crossnorm.stats.inference.intervals import bounds, critical_value, moments
+from crossnorm.stats.inference.sequential import log_e_process
+from crossnorm.stats.inference.trend import dose_grids, seed_slopes
 
 NOISES = ("normal", "t4", "skewed")
 PAIRS = (3, 5, 8, 20)

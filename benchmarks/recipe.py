@@ -38,7 +38,7 @@ import yaml
 from crossnorm.data import Split, Task, load_task
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
-from crossnorm.stats.intervals import interval_of_mean
+from crossnorm.stats.inference.intervals import interval_of_mean
 from crossnorm.study.spec.arms import Arm
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import RunFolder

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crossnorm.stats import ArmInfo, estimate
-from crossnorm.stats.intervals import bounds
+from crossnorm.stats.inference.intervals import bounds
 from tests.stats.stats_tables import LOSS, dosed, table_of
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "calibration.py"

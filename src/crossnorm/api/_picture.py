@@ -14,7 +14,6 @@ from crossnorm.data import Task, load_task, prepare
 from crossnorm.errors import BadInput
 from crossnorm.io import make_folder
 from crossnorm.models import load_model
-from crossnorm.models.attention_maps import attention_maps
 from crossnorm.report.figures.style import save
 from crossnorm.report.gallery.gallery_page import Exhibit, write_gallery
 from crossnorm.report.gallery.heatmaps import HeadValues, heads_figure, products_figure
@@ -22,6 +21,7 @@ from crossnorm.report.gallery.matrix_products import PRODUCTS
 from crossnorm.report.gallery.test_images import generated, read_picture
 from crossnorm.study.spec.arms import Arm
 from crossnorm.study.workload.build_model import build_member
+from crossnorm.training.loop.attention_maps import attention_maps
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.loop.losses import logits_of
 from crossnorm.training.loop.run_state import Member

@@ -5,11 +5,28 @@ Every function is pure; most read a `Table` of runs.
 
 from __future__ import annotations
 
-from crossnorm.stats.aa_false_positives import FalseRate, Scatter, paired_scatter, rate_of_paired, rate_of_unpaired
-from crossnorm.stats.analyse import estimate
-from crossnorm.stats.bands import ArmBand, Bands, bands
-from crossnorm.stats.comparison import family_size
-from crossnorm.stats.curve_summaries import (
+from crossnorm.stats.design.aa_false_positives import (
+    FalseRate,
+    Scatter,
+    paired_scatter,
+    rate_of_paired,
+    rate_of_unpaired,
+)
+from crossnorm.stats.design.power import (
+    achieved_power,
+    detectable_difference,
+    pairs_for_difference,
+    pairs_for_difference_range,
+    pairs_needed,
+    sd_interval,
+)
+from crossnorm.stats.design.prospective_power import Outlook, Prospect, outlook
+from crossnorm.stats.inference.bands import ArmBand, Bands, bands
+from crossnorm.stats.inference.comparison import family_size
+from crossnorm.stats.inference.divergence import mcnemar_e_value, mcnemar_exact
+from crossnorm.stats.inference.sequential import first_bounded
+from crossnorm.stats.inference.stopping_rule import settled
+from crossnorm.stats.runs.curve_summaries import (
     Noise,
     PairingDiagnostics,
     area_under_curve,
@@ -18,22 +35,11 @@ from crossnorm.stats.curve_summaries import (
     steps_to_target,
     with_summaries,
 )
-from crossnorm.stats.divergence import mcnemar_e_value, mcnemar_exact
-from crossnorm.stats.from_records import table_from_records
-from crossnorm.stats.power import (
-    achieved_power,
-    detectable_difference,
-    pairs_for_difference,
-    pairs_for_difference_range,
-    pairs_needed,
-    sd_interval,
-)
-from crossnorm.stats.prospective_power import Outlook, Prospect, outlook
-from crossnorm.stats.robustness import Robustness, robustness_checks
-from crossnorm.stats.run_table import ArmInfo, Table
-from crossnorm.stats.sequential import first_bounded
-from crossnorm.stats.stopping_rule import settled
-from crossnorm.stats.verdict import Answer, ArmResult, Contrast, Pairing, Trend, Verdict
+from crossnorm.stats.runs.from_records import table_from_records
+from crossnorm.stats.runs.run_table import ArmInfo, Table
+from crossnorm.stats.verdicts.analyse import estimate
+from crossnorm.stats.verdicts.robustness import Robustness, robustness_checks
+from crossnorm.stats.verdicts.verdict import Answer, ArmResult, Contrast, Pairing, Trend, Verdict
 
 __all__ = [
     "Answer",

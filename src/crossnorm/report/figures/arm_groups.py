@@ -120,8 +120,8 @@ def drawable(table: Table, metric: str) -> str:
 def declared(table: Table, metric: str, most: int = _RIBBON) -> tuple[int, ...] | None:
     """Evenly spaced evaluations for the ribbons of a table with more than `most` evaluations.
 
-    None leaves the choice to `crossnorm.stats.bands`: with few evaluations, or if some arm has too few pairs for a
-    ribbon.
+    None leaves the choice to `crossnorm.stats.inference.bands`: with few evaluations, or if some arm has too few
+    pairs for a ribbon.
     """
     curves = np.where((table.status == "complete")[..., None], table.curves(metric), np.nan)
     pairs = (np.isfinite(curves) & np.isfinite(curves[0])).any(axis=-1).sum(axis=1)

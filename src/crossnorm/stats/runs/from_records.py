@@ -1,0 +1,198 @@
+"""A table of runs from long records: one row per (arm, seed, step) with its metrics, as in a CSV file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from crossnorm.errors import BadInput
+from crossnorm.stats.runs.run_table import STATUSES, ArmInfo, Floats, Table
+
+__all__ = ["table_from_records"]
+
+_KEYS = ("arm", "seed", "step")
+_ABOUT_ARM = ("variant", "dose", "site", "control")
+_RESERVED = (*_KEYS, *_ABOUT_ARM, "status")
+
+
+@dataclass
+class _Rows:
+    """The cells of all rows, in order of appearance."""
+
+    about: dict[str, dict[str, str]] = field(default_factory=dict)
+    status: dict[tuple[str, int], str] = field(default_factory=dict)
+    values: dict[str, dict[tuple[str, int, int], float]] = field(default_factory=dict)
+    runs: dict[tuple[str, int], set[int]] = field(default_factory=dict)
+
+
+def table_from_records(records: Iterable[Mapping[str, object]], *, baseline: str | None = None) -> Table:
+    """Build a table from rows with columns arm, seed, step and metrics, and optionally dose and control.
+
+    Further optional columns: variant, site and status (one of `STATUSES`). An empty cell or None means "not measured".
+    Seeds are sorted, because pairs enter sequential tests in seed order.
+
+    A run without a status is "diverged" if its last value of any metric is nan or infinite, "missing" if it has no row
+    at the last step that any run of its arm reached, and "complete" otherwise. A nan at a step where no run has a value
+    means "not measured" if some run has a later value.
+
+    An arm with a dose and no variant gets as variant its name without the trailing dose ("convex-0.5" → "convex"). If
+    its name does not end in the dose, the variant is "dose", or "control" for arms that are controls. Trends start at
+    dose 0: if the baseline has another dose, doses and variants of all arms are dropped.
+
+    Args:
+        records: The rows; numbers may be text.
+        baseline: The baseline's name; None: the arm called "baseline", else the first with dose 0, else the first.
+
+    Raises:
+        BadInput: There are no rows, a column is missing, a cell is not a number, a cell has two values, an arm has two
+            doses, or a control or baseline is unknown.
+    """
+    rows = _read(records)
+    if not rows.runs:
+        raise BadInput("table", "at least one row with arm, seed and step", "none")
+    names = _baseline_first(rows, baseline)
+    seeds = sorted({seed for _, seed in rows.runs})
+    steps = sorted(set().union(*rows.runs.values()))
+    shape = (len(names), len(seeds), len(steps))
+    of_arm, of_seed, of_step = ({key: i for i, key in enumerate(axis)} for axis in (names, seeds, steps))
+    metrics: dict[str, Floats] = {}
+    for metric, cells in rows.values.items():
+        metrics[metric] = np.full(shape, np.nan)
+        for (arm, seed, step), value in cells.items():
+            metrics[metric][of_arm[arm], of_seed[seed], of_step[step]] = value
+    status = np.array([[_status(rows, arm, seed) for seed in seeds] for arm in names])
+    arms = _arms(rows, names)
+    return Table(arms=arms, seeds=tuple(seeds), steps=tuple(steps), metrics=metrics, status=status)
+
+
+def _read(records: Iterable[Mapping[str, object]]) -> _Rows:
+    rows = _Rows()
+    for line, record in enumerate(records, start=1):
+        try:
+            _read_row(rows, record)
+        except BadInput as error:
+            raise error.within(f"row {line}") from None
+    return rows
+
+
+def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
+    if absent := [key for key in _KEYS if key not in record]:
+        raise BadInput("columns", f"arm, seed, step and metrics ({absent[0]} is missing)", ", ".join(map(str, record)))
+    if lacking := [key for key in _KEYS if _empty(record.get(key))]:
+        raise BadInput(lacking[0], "a value in every row", "an empty cell", "Columns: arm, seed, step, then metrics.")
+    arm = str(record["arm"])
+    seed, step = _integer("seed", record["seed"]), _integer("step", record["step"])
+    about = rows.about.setdefault(arm, {})
+    for key in _ABOUT_ARM:
+        if _empty(value := record.get(key)):
+            continue
+        before = about.setdefault(key, str(value))
+        if _number(key, before) != _number(key, value) if key == "dose" else before != str(value):
+            raise BadInput(key, f"one {key} per arm ({arm}: {before})", str(value))
+    if not _empty(value := record.get("status")):
+        if str(value) not in STATUSES:
+            raise BadInput("status", "one of " + ", ".join(STATUSES), value)
+        rows.status[arm, seed] = str(value)
+    rows.runs.setdefault((arm, seed), set()).add(step)
+    for metric, cell in record.items():
+        if metric in _RESERVED or _empty(cell):
+            continue
+        number = _number(metric, cell)
+        cells = rows.values.setdefault(metric, {})
+        known = cells.setdefault((arm, seed, step), number)
+        if known != number and not (math.isnan(known) and math.isnan(number)):
+            raise BadInput(metric, f"one value for arm {arm}, seed {seed}, step {step}", f"{known} and {number}")
+
+
+def _empty(cell: object) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def _number(name: str, cell: object) -> float:
+    try:
+        return float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise BadInput(name, "a number", str(cell)[:40]) from None
+
+
+def _integer(name: str, cell: object) -> int:
+    number = _number(name, cell)
+    if not math.isfinite(number) or number != int(number):
+        raise BadInput(name, "a whole number", cell)
+    return int(number)
+
+
+def _baseline_first(rows: _Rows, baseline: str | None) -> list[str]:
+    names = list(rows.about)
+    if baseline is not None and baseline not in names:
+        raise BadInput("baseline", "one of " + ", ".join(names), baseline)
+    zero = [name for name in names if _dose(rows, name) == 0]
+    first = baseline or ("baseline" if "baseline" in names else (zero or names)[0])
+    return [first, *(name for name in names if name != first)]
+
+
+def _dose(rows: _Rows, name: str) -> float | None:
+    text = rows.about[name].get("dose")
+    return None if text is None else _number(f"arm {name}: dose", text)
+
+
+def _arms(rows: _Rows, names: list[str]) -> tuple[ArmInfo, ...]:
+    baseline, undosed = names[0], bool(_dose(rows, names[0]))
+    controls = {name: rows.about[name].get("control") for name in names}
+    serving = set(controls.values())
+    arms = []
+    for name in names:
+        about, control = rows.about[name], controls[name]
+        dose, variant = (None, None) if undosed else (_dose(rows, name), about.get("variant"))
+        is_baseline = name == baseline
+        if variant is None and dose and not is_baseline:
+            variant = _stem(name, dose) or ("control" if name in serving else "dose")
+        arms.append(
+            ArmInfo(
+                name=name,
+                variant=variant,
+                alpha=dose,
+                site=about.get("site"),
+                control=None if is_baseline or control == baseline else control,
+            )
+        )
+    return tuple(arms)
+
+
+def _stem(name: str, dose: float) -> str | None:
+    """The name without its trailing dose; None where it does not end in it."""
+    match = re.fullmatch(r"(.*?)[\s_=@-]*([+-]?[0-9.]+(?:e[+-]?[0-9]+)?)", name, flags=re.IGNORECASE)
+    if match is None or not match[1]:
+        return None
+    try:
+        return match[1] if abs(float(match[2])) == abs(dose) else None
+    except ValueError:
+        return None
+
+
+def _status(rows: _Rows, arm: str, seed: int) -> str:
+    if (arm, seed) in rows.status:
+        return rows.status[arm, seed]
+    steps = rows.runs.get((arm, seed), set())
+    if any(_ends_non_finite(cells, arm, seed, steps) for cells in rows.values.values()):
+        return "diverged"
+    reached = max(max(found) for (name, _), found in rows.runs.items() if name == arm)
+    measured = any((arm, seed, step) in cells for cells in rows.values.values() for step in steps)
+    return "complete" if measured and reached in steps else "missing"
+
+
+def _ends_non_finite(cells: dict[tuple[str, int, int], float], arm: str, seed: int, steps: set[int]) -> bool:
+    finite = {step for (_, _, step), value in cells.items() if math.isfinite(value)}
+    for step in sorted(steps, reverse=True):
+        value = cells.get((arm, seed, step))
+        if value is None:
+            continue
+        if math.isfinite(value):
+            return False
+        if math.isinf(value) or step in finite or step > max(finite, default=-1):
+            return True
+    return False

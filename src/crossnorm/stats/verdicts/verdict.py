@@ -1,0 +1,144 @@
+"""The verdict as a value and as verdict.json."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from crossnorm.metric import Direction
+from crossnorm.stats.inference.comparison import Outcome
+from crossnorm.stats.inference.intervals import Kind
+
+__all__ = ["Answer", "ArmResult", "Contrast", "Pairing", "Trend", "Verdict"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The primary answer: the declared trend over α of (variant - its control), with its own error level.
+
+    Args:
+        contrast: The comparison, such as "convex - attenuated"; None without a single declared comparison.
+        estimate: Mean slope per unit α; the mean difference for a single free-form arm.
+        low: Lower bound; None for fewer than 3 pairs or an infinite interval.
+        high: Upper bound, likewise.
+        p_value: Against 0.
+        sentence: The answer in one sentence, with its scope.
+    """
+
+    contrast: str | None
+    estimate: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmResult:
+    """An arm against the baseline; `difference` = arm - baseline in the metric's unit, None for the baseline."""
+
+    arm: str
+    variant: str | None
+    alpha: float | None
+    site: str | None
+    n: int
+    mean: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    verdict: Outcome | None
+    pairs_needed: tuple[int, int, int] | None
+    diverged: int
+    crashed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """An arm against a control that is not the baseline; one family with the arms."""
+
+    arm: str
+    against: str
+    alpha: float | None
+    n: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    verdict: Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """Slope of a variant per unit α against the baseline; None if the table has no doses."""
+
+    variant: str | None = None
+    slope: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """Effect of pairing at the last evaluation: medians over arms, None below 3 pairs.
+
+    Args:
+        correlation: Between an arm's and the baseline's values over seeds.
+        variance_ratio: Var(arm - baseline) / (Var(arm) + Var(baseline)); pairing helps below 1.
+    """
+
+    correlation: float | None
+    variance_ratio: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """All conclusions of a study: a pure function of its table.
+
+    Args:
+        study: The study's name.
+        metric: The metric that is compared.
+        direction: Whether lower or higher is better.
+        margin: In the metric's unit; None: only identical arms are "same".
+        confidence: Of the family of arms and contrasts together, and of each trend.
+        n_pairs: Number of seeds in which the baseline and at least one other arm are complete.
+        complete: Whether every run has an outcome.
+        interval: The kind of interval.
+        answer: The primary answer.
+        arms: Baseline first.
+        contrasts: Arms against controls other than the baseline.
+        trend: The first variant's slope against the baseline.
+        trends: The other variants' slopes.
+        pairing: Effect of pairing.
+    """
+
+    study: str
+    metric: str
+    direction: Direction
+    margin: float | None
+    confidence: float
+    n_pairs: int
+    complete: bool
+    interval: Kind
+    answer: Answer
+    arms: tuple[ArmResult, ...]
+    contrasts: tuple[Contrast, ...]
+    trend: Trend
+    trends: tuple[Trend, ...]
+    pairing: Pairing
+
+    def to_json(self) -> str:
+        """Canonical JSON, to be written as UTF-8: sorted keys, 10 significant digits, null for missing values."""
+        return json.dumps(_plain(asdict(self)), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.10g}") + 0.0 if math.isfinite(value) else None  # + 0.0: no negative zero
+    return value
