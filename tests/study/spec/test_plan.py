@@ -87,7 +87,7 @@ def test_further_arms_may_vary_any_field_of_the_recipe():
         ({"arms": [{"name": "x", "lr": 0.1, "control": "y"}]}, "arms.x.control"),
         ({"recipe": {"name": "quick", "lr": -1}}, "recipe.lr"),
         ({"recipe": {"name": "fast"}}, "recipe"),
-        ({"variants": [{"name": "attenuated", "gain": 2.0}]}, "having no S(V) to scale"),
+        ({"variants": [{"name": "attenuated", "gain": 2.0}]}, "has no S(V) to scale"),
         ({"variants": ["os:"]}, "variant"),
     ],
 )

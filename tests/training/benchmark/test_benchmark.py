@@ -10,7 +10,7 @@ from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.models import create_model
 from crossnorm.models.presets import configure
-from crossnorm.models.variant_sites import sites
+from crossnorm.models.site_alpha import site_alphas
 from crossnorm.training.benchmark import benchmark as bench
 from crossnorm.training.benchmark import timing
 from crossnorm.training.benchmark.benchmark import BenchSettings, every_site, measure, overhead_of, step_jobs
@@ -71,8 +71,8 @@ def test_every_variant_acts_at_its_site_while_it_is_timed(monkeypatch):
     assert list(jobs) == [None, *variants]
     for job in jobs.values():
         step = job()
-        at = {path: only.model.get_submodule(path) for path in sites(only.model)}
-        active.append({(path.rpartition(".")[2], module.variant.name, module.alpha) for path, module in at.items()})
+        at = site_alphas(only.model)
+        active.append({(path.rpartition(".")[2], alpha.mixing.name, alpha.read()) for path, alpha in at.items()})
         step()
         assert only.step == len(active)
     assert active == [set(), {("self_attn", "convex", 0.25)}, {("attention_pool", "laser", 0.75)}]

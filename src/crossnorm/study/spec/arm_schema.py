@@ -37,7 +37,14 @@ class Strict(BaseModel):
 
 
 class VariantSpec(Strict):
-    """A variant of the grid with its settings: ``{name: convex, gain: 10}``."""
+    """A variant of the grid with its settings: ``{name: convex, gain: 10}``.
+
+    Attributes:
+        name: A name of ``crossnorm list variants``, or ``module:function``.
+        gain: g in g·S(τV).
+        temperature: τ in g·S(τV).
+        layers: Indices of the attention layers it acts in; null: all.
+    """
 
     name: Name
     gain: Finite = 1.0
@@ -57,6 +64,13 @@ class ScheduleSpec(Strict):
     """How α rises to an arm's dose: the fields of `AlphaSchedule` without `final`, which is the dose.
 
     The verdict compares the last evaluations, where α has reached the dose.
+
+    Attributes:
+        kind: "constant", "linear", "cosine" (half a period) or "steps" (`steps` equal increments).
+        initial: α until `start`.
+        start: Fraction of training at which α starts to change.
+        end: Fraction of training at which α reaches the dose.
+        steps: Number of increments of the kind "steps".
     """
 
     kind: Literal["constant", "linear", "cosine", "steps"] = "linear"
