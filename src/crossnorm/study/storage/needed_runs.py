@@ -74,7 +74,7 @@ def study_verdict(plan: Plan, record: Record, table: Table, *, interim: bool = F
     """
     spec = plan.spec
     assert spec.direction is not None
-    sequential = interim or record.looked or spec.stop == "decided"
+    sequential = interim or record.results_seen or spec.stop == "decided"
     return estimate(
         table,
         study=spec.name,
