@@ -34,7 +34,7 @@ def execute(workload: Workload, folder: Path, execution: Execution, bars: Progre
         _check_runs_exist(folder)
         record = open_folder(folder, plan, workload.digest)
         bars.say(announcement(plan, folder, execution.device))
-        for warning in warnings_of(plan, looked=record.looked):
+        for warning in warnings_of(plan, results_seen=record.results_seen):
             bars.note(warning)
         for mirror in mirrors:
             mirror.copy_study()

@@ -15,7 +15,7 @@ from crossnorm.study.spec.summary import describe
 from crossnorm.study.storage.needed_runs import needed_runs, study_verdict
 from crossnorm.study.storage.results_table import collect
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import Record, note_look, read_folder
+from crossnorm.study.storage.study_folder import Record, note_results_seen, read_folder
 from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = ["default_folder", "look_at", "read_result", "result_of"]
@@ -55,7 +55,7 @@ def look_at(folder: Path | str) -> Result:
     """
     result = read_result(folder, looking=True)
     if not result.table.complete and result.verdict.n_pairs:
-        note_look(Path(folder))
+        note_results_seen(Path(folder))
     return result
 
 

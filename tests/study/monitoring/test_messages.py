@@ -85,7 +85,7 @@ def test_the_training_in_a_few_words(epochs, words):
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "with one seed every"), (2, "with 2 seeds every"), (3, None)])
 def test_too_few_seeds_are_warned_of(seeds, words):
-    found = warnings_of(plan(seeds=seeds), looked=False)
+    found = warnings_of(plan(seeds=seeds), results_seen=False)
     assert len(found) == (words is not None)
     assert all(words in said and "3 pairs" in said for said in found)
 
@@ -93,10 +93,10 @@ def test_too_few_seeds_are_warned_of(seeds, words):
 def test_an_extension_after_a_look_is_told_when_its_intervals_are_finite():
     """A sequence of error level δ is finite at n pairs when (n + 1)^(n - 1) > 1/δ²; here of 6 arms and 3 contrasts."""
     pairs = [next(n for n in range(2, 99) if (n + 1) ** (n - 1) > (m / 0.05) ** 2) for m in (1, 9)]
-    (said,) = warnings_of(plan(alphas=[0, 0.25, 0.5, 1], seeds=11), looked=True)
+    (said,) = warnings_of(plan(alphas=[0, 0.25, 0.5, 1], seeds=11), results_seen=True)
     assert f"finite from {pairs[0]} pairs on for the trend, from {pairs[1]} for the 9 arms and contrasts" in said
-    assert len(warnings_of(plan(alphas=[0, 1], seeds=2), looked=True)) == 2
+    assert len(warnings_of(plan(alphas=[0, 1], seeds=2), results_seen=True)) == 2
 
 
 def test_an_open_ended_study_is_warned_of_nothing():
-    assert warnings_of(plan(seeds=2, stop="decided", max_seeds=20), looked=True) == []
+    assert warnings_of(plan(seeds=2, stop="decided", max_seeds=20), results_seen=True) == []

@@ -54,15 +54,15 @@ def test_added_seeds_and_arms_are_recorded(tmp_path):
     opened(tmp_path)
     record = opened(tmp_path, seeds=5, alphas=[0, 0.5, 1])
     assert record.extensions == ({"arms": ["convex-0.5", "attenuated-0.5"], "seeds": [3, 4], "results_seen": False},)
-    assert not record.looked
+    assert not record.results_seen
     assert opened(tmp_path, seeds=5, alphas=[0, 0.5, 1]) == record
 
 
 def test_an_extension_after_looking_says_so(tmp_path):
     opened(tmp_path)
     (tmp_path / "verdict.json").write_text("{}")
-    assert opened(tmp_path, seeds=4).looked
-    assert opened(tmp_path, seeds=4).looked
+    assert opened(tmp_path, seeds=4).results_seen
+    assert opened(tmp_path, seeds=4).results_seen
 
 
 @pytest.mark.parametrize(

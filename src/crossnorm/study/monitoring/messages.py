@@ -32,18 +32,18 @@ def run_announcement(plan: Plan, run: Run, folder: Path, device: str) -> str:
     return f"{run.arm}, seed {run.seed}: {model_of(plan)}, {training}, on {device}, into {folder}"
 
 
-def warnings_of(plan: Plan, *, looked: bool) -> list[str]:
+def warnings_of(plan: Plan, *, results_seen: bool) -> list[str]:
     """Warnings about the verdicts of a study.
 
     Args:
         plan: The plan of the study.
-        looked: Whether seeds or arms were added after results had been seen.
+        results_seen: Whether seeds or arms were added after results had been seen.
     """
     warnings = []
     if len(plan.seeds) < _LEAST and plan.spec.stop == "fixed":
         seeds = "one seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
         warnings.append(f"An interval needs {_LEAST} pairs: with {seeds} every verdict will be undecided.")
-    if looked and plan.spec.stop == "fixed":
+    if results_seen and plan.spec.stop == "fixed":
         level, family = 1 - plan.spec.confidence, family_size(planned_table(plan))
         warnings.append(
             "Results were seen before this extension, so its intervals are sequential and wider: a verdict may become "

@@ -102,7 +102,7 @@ def stored_evidence(folder: Path, plan: Plan, digest: str) -> Evidence:
 def outlook_of(plan: Plan, evidence: Evidence, *, difference: float | None) -> Outlook:
     """The power of the plan; intervals are sequential if pairs are, or would be, added after looking."""
     spec = plan.spec
-    looks = spec.stop != "fixed" or (evidence.record is not None and evidence.record.looked)
+    sequential = spec.stop != "fixed" or (evidence.record is not None and evidence.record.results_seen)
     return outlook(
         planned_table(plan),
         evidence.table,
@@ -110,8 +110,8 @@ def outlook_of(plan: Plan, evidence: Evidence, *, difference: float | None) -> O
         confidence=spec.confidence,
         margin=spec.margin,
         difference=difference,
-        interval="sequential" if looks or (evidence.seen and evidence.extends) else "bonferroni-t",
-        later="sequential" if looks or evidence.seen else "bonferroni-t",
+        interval="sequential" if sequential or (evidence.seen and evidence.extends) else "bonferroni-t",
+        later="sequential" if sequential or evidence.seen else "bonferroni-t",
     )
 
 

@@ -73,7 +73,7 @@ def study_verdict(plan: Plan, record: Record, table: Table, *, interim: bool = F
     results are interim: they stay valid however often one looks.
     """
     spec = plan.spec
-    sequential = interim or record.looked or spec.stop == "decided"
+    sequential = interim or record.results_seen or spec.stop == "decided"
     return estimate(
         table,
         study=spec.name,

@@ -30,11 +30,11 @@ from crossnorm.study.spec.schema import RECORD, StudySpec, parse_spec, written_o
 from crossnorm.study.storage.config_diff import differences
 from crossnorm.study.storage.environment import describe_environment
 
-__all__ = ["Record", "locked", "note_look", "open_folder", "read_folder", "unwritable"]
+__all__ = ["Record", "locked", "note_results_seen", "open_folder", "read_folder", "unwritable"]
 
 _GROWS = ("alphas", "arms", "control", "max_seeds", "seeds", "variants")
 _FREE = ("data",)  # the digest identifies the data, wherever the files are
-_LOOKED = ".watched"
+_RESULTS_SEEN = ".watched"
 _HEADER = "# A crossnorm study, resolved. `crossnorm plot` on the same study and folder continues or extends it.\n"
 
 
@@ -53,7 +53,7 @@ class Record:
     extensions: tuple[dict[str, Any], ...] = ()
 
     @property
-    def looked(self) -> bool:
+    def results_seen(self) -> bool:
         """Whether arms or seeds were added after results had been seen."""
         return any(extension["results_seen"] for extension in self.extensions)
 
@@ -154,10 +154,10 @@ def open_folder(folder: Path, plan: Plan, digest: str) -> Record:
     return record
 
 
-def note_look(folder: Path) -> None:
+def note_results_seen(folder: Path) -> None:
     """Record that interim results have been seen, so that a later extension uses sequential intervals."""
     with suppress(OSError):  # a read-only folder cannot be extended either
-        (folder / _LOOKED).touch()
+        (folder / _RESULTS_SEEN).touch()
 
 
 def _continued(folder: Path, old: tuple[Plan, Record], plan: Plan, digest: str) -> Record:
@@ -172,7 +172,7 @@ def _continued(folder: Path, old: tuple[Plan, Record], plan: Plan, digest: str) 
     seeds = [seed for seed in plan.seeds if seed not in before.seeds]
     if not arms and not seeds:
         return record
-    seen = any((folder / name).exists() for name in ("verdict.json", _LOOKED))
+    seen = any((folder / name).exists() for name in ("verdict.json", _RESULTS_SEEN))
     extension = {"arms": arms, "seeds": seeds, "results_seen": seen}
     return Record(digest=digest, environment=record.environment, extensions=(*record.extensions, extension))
 
