@@ -15,10 +15,10 @@ from crossnorm.errors import BadInput
 from crossnorm.io import make_folder
 from crossnorm.models import load_model
 from crossnorm.report.figures.style import save
+from crossnorm.report.gallery.example_images import generated, read_picture
 from crossnorm.report.gallery.gallery_page import Exhibit, write_gallery
 from crossnorm.report.gallery.heatmaps import HeadValues, heads_figure, products_figure
 from crossnorm.report.gallery.matrix_products import PRODUCTS
-from crossnorm.report.gallery.test_images import generated, read_picture
 from crossnorm.study.spec.arms import Arm
 from crossnorm.study.workload.build_model import build_member
 from crossnorm.training.loop.attention_maps import attention_maps

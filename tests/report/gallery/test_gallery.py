@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from crossnorm.errors import BadInput
+from crossnorm.report.gallery.example_images import generated, read_picture
 from crossnorm.report.gallery.gallery_page import Exhibit, write_gallery
 from crossnorm.report.gallery.heatmaps import HeadValues, heads_figure, products_figure
 from crossnorm.report.gallery.matrix_products import PRODUCTS, products, signed
-from crossnorm.report.gallery.test_images import generated, read_picture
 
 
 def drawn(rows: int, columns: int, seed: int) -> np.ndarray:
