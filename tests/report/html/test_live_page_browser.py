@@ -96,7 +96,7 @@ def test_a_study_is_watched_from_before_its_beginning_to_its_end(
     page.select_option("#metric", "test_accuracy")
     page.uncheck("#arms label:has-text('attenuated-1') input")
     page.click("#arms-table th:has-text('mean') button")
-    page.locator("summary", has_text="The curves as a table").click()
+    page.locator("summary", has_text="Curves as a table").click()
     before = chosen(page)
     assert before[0] == "test_accuracy"
     assert before[1] == ["attenuated-1"]
