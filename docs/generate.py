@@ -32,7 +32,8 @@ def cli_page() -> str:
         "Results go to the output, progress and errors to the error stream. Exit codes: 0 done, 1 some runs or the "
         "audit failed, 2 bad input, 130 interrupted.\n",
     ]
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name in group.list_commands(None):  # type: ignore[attr-defined]
+        command = group.commands[name]  # type: ignore[attr-defined]
         text, _, examples = (command.help or "").partition("\b")
         examples, _, more = examples.strip("\n").partition("\n\n")
         parts.append(f"## crossnorm {name}\n\n{_paragraphs(text)}\n")

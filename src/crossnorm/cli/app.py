@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
+from typer.core import TyperGroup
 
 from crossnorm._version import __version__
 from crossnorm.errors import BadInput
@@ -16,7 +17,18 @@ __all__ = ["app", "guarded", "main"]
 
 P = ParamSpec("P")
 
+_ORDER = ("plot", "plan", "watch", "report", "audit", "new", "list", "train", "finetune", "eval", "bench", "picture")
+
+
+class _Commands(TyperGroup):
+    """The commands in the order in which a new user needs them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="crossnorm",
     help="Tests ideas about attention: a grid of α × paired seeds, learning curves with bands, a trend, a verdict.",
     no_args_is_help=True,
