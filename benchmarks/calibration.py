@@ -248,7 +248,7 @@ TITLES = {
     "band": (
         "Bands around a learning curve",
         "Share of studies whose whole band covers the true curve: bars over 10 evaluations below 10 runs, a ribbon "
-        "over 20 evaluations from 10; neighbouring evaluations correlate 0.9.",
+        "over 20 evaluations from 10; neighboring evaluations correlate 0.9.",
     ),
     "divergence": (
         "Diverged runs",

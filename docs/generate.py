@@ -29,7 +29,7 @@ def cli_page() -> str:
     parts = [
         "# Command line\n",
         NOTE,
-        "Results go to the output, progress and errors to the error stream. Exit codes: 0 done, 1 some runs or the "
+        "Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 some runs or the "
         "audit failed, 2 bad input, 130 interrupted.\n",
     ]
     for name in group.list_commands(None):  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ def test_a_gallery_of_products_and_heads(tmp_path: Path, checkpoint: Path) -> No
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path, checkpoint: Path) -> None:
     out = tmp_path / "out"
     for given, said in (
-        ({"left": checkpoint}, "--left and --right together"),
+        ({"left": checkpoint}, "left and right must be given together"),
         ({"temperature": 0.0}, "a number above 0"),
         ({"example": -1}, "example: expected 0 to"),
         ({"left": checkpoint, "right": checkpoint}, "not an image file"),

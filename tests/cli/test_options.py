@@ -132,7 +132,7 @@ def test_what_is_set_for_a_function_are_its_settings(folder):
         ("rate=1", "tiny.yaml: recipe field"),
         ("optimizer=mouon", "tiny.yaml: recipe.optimizer: .* Did you mean 'muon'"),
         ("lr", "--set: expected FIELD=VALUE"),
-        ("name=paper", "--set: the recipe's name has an option of its own. Use --recipe."),
+        ("name=paper", "--set: the recipe's name cannot be changed with --set. Use --recipe."),
     ],
 )
 def test_settings_that_do_not_fit_are_named(folder, setting, words):

@@ -172,7 +172,7 @@ def test_train_examples_out_of_range(shared_cache, count):
 def test_names_and_paths_that_make_no_sense(tmp_path, shared_cache):
     with pytest.raises(BadInput, match=r"task: expected one of .* Did you mean 'cifar10'"):
         load_task("cifar-10")
-    with pytest.raises(BadInput, match=r"data: expected no path, because the task mnist1d has its own data"):
+    with pytest.raises(BadInput, match=r"data: not supported for task mnist1d"):
         load_task("mnist1d", data=tmp_path, cache=shared_cache)
     with pytest.raises(BadInput, match=r"data: expected a folder or zip file .*, got none"):
         load_task("folder")

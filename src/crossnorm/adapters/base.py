@@ -59,7 +59,7 @@ def check_forward(path: str, module: nn.Module) -> None:
         BadInput: Its forward was replaced on the instance, as libraries do that split a model over several devices.
     """
     if "forward" in vars(module):
-        raise BadInput(path, "a module that uses its class's forward", "one that was replaced on the instance")
+        raise BadInput.because(path, "cannot be converted: its forward was replaced on the instance")
 
 
 def remove(model: nn.Module) -> None:

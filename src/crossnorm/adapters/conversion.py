@@ -83,4 +83,4 @@ def _check_model(model: nn.Module) -> None:
     converted = list(site_alphas(model))
     if converted:
         hint = "Set handle.alpha, or call handle.restore() first; Handle(model) gives the handle."
-        raise BadInput("model", "one that is not converted yet", f"a variant at {converted[0]}", hint)
+        raise BadInput.because("model", f"already converted: it has a variant at {converted[0]}", hint)

@@ -36,7 +36,7 @@ class Handle:
 
     def _check(self) -> None:
         if not self._alphas:
-            raise BadInput("model", "a converted model", "one that is not", "Convert it with crossnorm.convert.")
+            raise BadInput.because("model", "it has no variant", "Convert it with crossnorm.convert.")
 
     @property
     def sites(self) -> tuple[str, ...]:

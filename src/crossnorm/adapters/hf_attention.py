@@ -81,7 +81,7 @@ def _mixed(
     """
     for name in _UNKNOWN:
         if others.get(name) is not None:
-            raise BadInput(type(module).__name__, "attention weights that are a plain softmax", f"the setting {name}")
+            raise BadInput.because(type(module).__name__, f"{name} is not supported; attention must be a plain softmax")
     is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     is_causal = bool(is_causal) and mask is None and query.shape[2] > 1
     if position_bias is not None:
@@ -196,7 +196,9 @@ def _check_model(path: str, model: PreTrainedModel) -> None:
         if cls.__module__.startswith(("torch.", "timm.")) or _uses_interface(cls):
             continue
         if re.search("Attention|Attn", cls.__name__) and uses(cls, ("softmax", "scaled_dot_product_attention")):
-            raise BadInput(f"{path}: {inner}", "attention through Hugging Face's interface", cls.__name__)
+            raise BadInput.because(
+                f"{path}: {inner}", f"{cls.__name__} does not use Hugging Face's attention interface"
+            )
     if not model._supports_sdpa and any(True for _ in _interface_modules(model)):
         raise BadInput(path, "a model that supports sdpa, whose attention is plain", name)
 

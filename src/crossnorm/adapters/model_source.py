@@ -87,7 +87,7 @@ def _in_package(source: str) -> Path:
     found = find_spec(name) if name.isidentifier() else None
     if found is None or not found.submodule_search_locations:
         hint = f"Try: pip install {name.replace('_', '-')}"
-        raise BadInput("model.from", f"the installed package {name}", "no such package", hint)
+        raise BadInput.because("model.from", f"the package {name} is not installed", hint)
     return _with_config(Path(next(iter(found.submodule_search_locations))) / inside, source)
 
 

@@ -151,7 +151,9 @@ def _find(model: nn.Module) -> list[Site]:
             found.append(Site(path=path or cls.__name__, module=module, heads=heads))
         elif _is_other_attention(cls):
             known = ", ".join(sorted({f.__qualname__.split(".")[0] for f in _MIXINS}))
-            raise BadInput(path or cls.__name__, f"attention of timm as in {known}", f"{cls.__module__}.{cls.__name__}")
+            raise BadInput.because(
+                path or cls.__name__, f"{cls.__module__}.{cls.__name__} is not supported", f"Supported: {known}."
+            )
     return found
 
 

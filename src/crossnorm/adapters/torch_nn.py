@@ -56,7 +56,7 @@ class _MixedAttention(nn.MultiheadAttention):
                 is_causal=is_causal,
             )
         if is_causal and attn_mask is None:
-            raise BadInput("attn_mask", "the causal mask, which is_causal=True does not replace", "None")
+            raise BadInput.because("attn_mask", "is_causal=True also requires the causal mask as attn_mask")
         batched = query.dim() == 3
         query, key, value = (_batch_first(self, x, batched) for x in (query, key, value))
         key_padding_mask = key_padding_mask if batched or key_padding_mask is None else key_padding_mask.unsqueeze(0)

@@ -24,9 +24,9 @@ def audit(
     imports: Sequence[str] = (),
     progress: bool = True,
 ) -> Audit:
-    """Whether runs repeat to the bit, and how often verdicts err where nothing differs.
+    """Re-run stored runs, check that they are bit-identical, and estimate the false-positive rate on A/A arms.
 
-    Of a function's runs what the verdict is about has to repeat; other values that it logged may differ, as times do.
+    For a training function only the verdict's metric must be bit-identical; other logged values may differ.
 
     Args:
         folder: A study's folder, whose runs are audited; None: train an A/A study on digits, a few minutes' work.

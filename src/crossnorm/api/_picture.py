@@ -34,11 +34,11 @@ _SIZE = 256  # pixels a side of the pictures that are multiplied
 _EPOCHS = 15  # of the small model where none is given
 
 _LEAD = (
-    "A grey picture is a matrix, so two pictures can be multiplied. What the product shows depends on what is "
-    "normalised first: nothing; the rows of the left factor, as attention does; or the rows of the left and the "
-    "columns of the right, which is cross-normalisation.",
-    "Attention multiplies a matrix of weights with a matrix of values, and normalises only the weights. The request "
-    "that crossnorm answers is to normalise the values too; the last picture shows both in a trained model.",
+    "A gray image is a matrix, so two images can be multiplied. The product depends on what is "
+    "normalized first: nothing; the rows of the left factor, as in attention; or the rows of the left factor and the "
+    "columns of the right factor, which is cross-normalization.",
+    "Attention multiplies a matrix of weights by a matrix of values, and normalizes only the weights. "
+    "Cross-normalization normalizes the values too. The last figure shows both in a trained model.",
 )
 
 
@@ -73,7 +73,7 @@ def picture(
         BadInput: One factor without the other, a file that is no picture, no such layer or example.
     """
     if (left is None) != (right is None):
-        raise BadInput("picture", "--left and --right together", "one of them")
+        raise BadInput.because("picture", "left and right must be given together")
     if not (np.isfinite(temperature) and temperature > 0):
         raise BadInput("temperature", "a number above 0", temperature)
     pairs = generated(_SIZE)
@@ -92,7 +92,7 @@ def picture(
     named = f"A small model, trained for {_EPOCHS} epochs," if checkpoint is None else Path(checkpoint).name
     shown = model or _trained(loaded, device)
     exhibits.append(_heads(folder / "heads.png", shown, loaded, layer=layer, example=example, named=named))
-    write_gallery(folder / "picture.html", "Cross-normalisation, seen", _LEAD, exhibits)
+    write_gallery(folder / "picture.html", "Cross-normalization in images", _LEAD, exhibits)
     return folder / "picture.html"
 
 

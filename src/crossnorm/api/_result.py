@@ -1,4 +1,4 @@
-"""`Result`: a table of runs with its verdict, to look at, draw and save. Knows nothing about training."""
+"""`Result`: a table of runs with its verdict, to inspect, plot and save."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ class Result:
         )
 
     def save(self, directory: Path | str, style: FigureStyle | None = None) -> Path:
-        """Write verdict.json, table.csv, report.html and the figures curves and trend into a folder; give it back.
+        """Write verdict.json, table.csv, report.html and the figures into a folder, and return the folder.
 
         Args:
             directory: Made if missing.
             style: Formats, width and text size of the figures; default PNG, page width.
 
         Raises:
-            BadInput: A style that leaves no room, a folder that cannot be written, or one whose table.csv would give
-                way to a table without any run.
+            BadInput: A style that leaves no room, a folder that cannot be written, or one whose table.csv
+                would be overwritten by a table without runs.
         """
         directory = Path(directory)
         make_folder(directory)

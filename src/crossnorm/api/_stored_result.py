@@ -42,7 +42,7 @@ def read_result(folder: Path | str, *, looking: bool = False) -> Result:
         usual = default_folder(folder.name)
         there = read_folder(usual) if not folder.exists() and usual.is_dir() else None
         hint = "Create a study with: crossnorm plot STUDY." if there is None else f"Did you mean {usual}?"
-        raise BadInput(str(folder), "the folder of a study", "no study.yaml in it", hint)
+        raise BadInput.because(str(folder), "not the folder of a study: it has no study.yaml", hint)
     plan, record = found
     return result_of(folder, plan, record, needed_runs(folder, plan, record), looking=looking)
 

@@ -91,11 +91,11 @@ class Study(StudySpec):
             workers: Worker processes, one thread each; default one per core.
             device: "auto", "cpu", "cuda" or "mps".
             imports: Modules that define variants of one's own.
-            track: "tensorboard" (event files in the runs' folders) or "wandb": told of every evaluation too.
-            mirror: A URL that fsspec opens: finished runs and checkpoints are copied there, and what the folder has
-                not is taken from there.
-            ray: "local" or the address of a Ray cluster whose nodes share the study's folder: its tasks carry out the
-                runs in place of worker processes.
+            track: "tensorboard" (event files in the runs' folders) or "wandb": log every evaluation.
+            mirror: A URL that fsspec opens: finished runs and checkpoints are copied there, and files
+                missing from the folder are fetched from there.
+            ray: "local" or the address of a Ray cluster whose nodes share the study's folder: Ray tasks then
+                replace worker processes.
             progress: Whether bars are shown on the error stream.
 
         Returns:
@@ -133,14 +133,14 @@ class Study(StudySpec):
         """What the study would cost and what it could show; the study's folder is only read.
 
         Hours come from the folder's runs, else from a pilot, else from a few steps measured now; standard deviations
-        from the folder's runs, else from a pilot, else they are unknown. Of a function's runs only complete ones tell
-        how long a run takes; without them that is not measured.
+        from the folder's runs, else from a pilot, else they are unknown. For a training function times come from
+        complete runs only; without any they are not measured.
 
         Args:
             out: The study's folder; default ``crossnorm/<name>``.
             pilot: Train three pairs of one epoch, in a temporary folder, where the folder has no three pairs; not of a
                 function, which has no epochs.
-            difference: A true difference to detect: how many seeds does it need?
+            difference: Report the seeds needed to detect this difference.
             workers: Worker processes that would share the runs; default one per core.
             device: "auto", "cpu", "cuda" or "mps".
             imports: Modules that define variants of one's own.

@@ -109,7 +109,7 @@ def _look(folder: Path, version: str) -> _Seen:
     if not (folder / "study.yaml").exists():
         if folder.exists() and not folder.is_dir():
             return _Seen(version=version, headline="This cannot be shown.", message=f"{folder} is not a folder.")
-        said = f"There is no study in {folder} yet. As soon as one begins there, it appears here."
+        said = f"There is no study in {folder} yet. This page updates when one starts."
         return _Seen(version=version, headline="No study yet.", message=said)
     try:
         result = look_at(folder)
@@ -122,7 +122,7 @@ def _broken(error: Exception, version: str) -> _Seen:
     said = (
         str(error)
         if isinstance(error, BadInput)
-        else f"Its files do not fit together ({type(error).__name__}: {error})."
+        else f"The files of the study are inconsistent ({type(error).__name__}: {error})."
     )
     return _Seen(version=version, headline="The folder cannot be read.", message=said)
 

@@ -32,7 +32,7 @@ def bench(
 ) -> None:
     """Measure the speed of this machine: examples per second, and the overhead of each variant.
 
-    Uses random examples; nothing is downloaded. Everything takes turns; the tables show medians and quartiles over
+    Uses random examples; nothing is downloaded. The measurements alternate; the tables show medians and quartiles over
     the rounds. The defaults take one to three minutes on a CPU. Close other programs first.
 
     \b

@@ -43,12 +43,12 @@ class Learned(str, Enum):
 @guarded
 def train(
     task: Task,
-    model: Annotated[str | None, typer.Option(help="crossnorm list models; default: the task's.")] = None,
-    variant: Annotated[str | None, typer.Option(help="crossnorm list variants; default: plain attention.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model (crossnorm list models); default: the task's.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Variant (crossnorm list variants); default: none.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Dose α of the variant; default 1.")] = None,
     site: Annotated[str | None, typer.Option(help="attention, pool or both.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="crossnorm list recipes; default quick, or anneal from trained weights.")
+        str | None, typer.Option(help="Recipe (crossnorm list recipes); default quick, or anneal from trained weights.")
     ] = None,
     epochs: Epochs = None,
     seed: Seed = 0,
@@ -89,14 +89,14 @@ def finetune(
         str, typer.Option("--from", help="Checkpoint, folder of a run, Hugging Face folder or name, package:NAME/DIR.")
     ],
     task: Task,
-    variant: Annotated[str, typer.Option(help="crossnorm list variants.")] = "convex",
+    variant: Annotated[str, typer.Option(help="Variant (crossnorm list variants).")] = "convex",
     alpha_to: Annotated[float | None, typer.Option(help="α at the end; default 1; 0: plain fine-tuning.")] = None,
     ramp: Annotated[Ramp | None, typer.Option(help="How α rises from 0; default linear.")] = None,
     ramp_start: Annotated[float, typer.Option(help="Fraction of training at which α starts to rise.")] = 0.0,
     ramp_end: Annotated[float, typer.Option(help="Fraction of training at which α reaches its end.")] = 1.0,
-    learn_alpha: Annotated[Learned | None, typer.Option(help="Learn α from 0 instead: one per model, …")] = None,
+    learn_alpha: Annotated[Learned | None, typer.Option(help="Learn α from 0: one per model, layer or head.")] = None,
     site: Annotated[str, typer.Option(help="attention, pool or both.")] = "attention",
-    recipe: Annotated[str | None, typer.Option(help="crossnorm list recipes; default anneal or finetune-text.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Recipe (crossnorm list recipes).")] = None,
     epochs: Epochs = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Seed = 0,
@@ -115,9 +115,9 @@ def finetune(
     crossnorm finetune --from bert-base-uncased --task sst2 --learn-alpha layer
     """  # noqa: D301
     if learn_alpha is not None and (alpha_to, ramp, ramp_start, ramp_end) != (None, None, 0.0, 1.0):
-        raise BadInput.because("--learn-alpha", "α is learned from 0; --alpha-to and --ramp cannot be given beside it")
+        raise BadInput.because("--learn-alpha", "cannot be combined with --alpha-to or the --ramp options")
     if ramp is Ramp.constant and (ramp_start, ramp_end) != (0.0, 1.0):
-        raise BadInput.because("--ramp constant", "--ramp-start and --ramp-end cannot be given beside it")
+        raise BadInput.because("--ramp constant", "cannot be combined with --ramp-start or --ramp-end")
     changes, keywords = settings_of(settings or [])
     if learn_alpha is not None:
         name = f"{variant}-learned-{learn_alpha.value}"

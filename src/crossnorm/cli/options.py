@@ -87,7 +87,7 @@ def settings_of(
             value = text
         keyword = key.removeprefix("model.")
         if key != keyword and keyword in options:
-            raise BadInput.because("--set", f"{key} has an option of its own", f"Use {options[keyword]}.")
+            raise BadInput.because("--set", f"{key} cannot be changed with --set", f"Use {options[keyword]}.")
         target = keywords if key != keyword else fields
         target[keyword] = value
     return fields, keywords
@@ -100,7 +100,7 @@ def with_options(fields: Mapping[str, Any], **options: Any) -> dict[str, Any]:
         BadInput: A field that is given twice, or the recipe's name.
     """
     if "name" in fields:
-        raise BadInput.because("--set", "the recipe's name has an option of its own", "Use --recipe.")
+        raise BadInput.because("--set", "the recipe's name cannot be changed with --set", "Use --recipe.")
     given = {field: value for field, value in options.items() if value is not None}
     for field in given:
         if field in fields:

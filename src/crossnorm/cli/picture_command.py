@@ -33,7 +33,7 @@ def picture(
     \b
     crossnorm picture
     crossnorm picture --left cat.jpg --right sea.jpg
-    crossnorm picture --checkpoint crossnorm/digits-0/model.safetensors --task digits --layer 1
+    crossnorm picture --checkpoint crossnorm/digits --task digits --layer 1
     """  # noqa: D301
     from crossnorm import api
 

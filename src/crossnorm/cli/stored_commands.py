@@ -24,7 +24,7 @@ def report(
         typer.Option("--from", help="Table of runs: CSV, JSON lines, TensorBoard logs."),
     ] = None,
     metric: Annotated[str | None, typer.Option(help="Column to compare (with --from).")] = None,
-    direction: Annotated[str | None, typer.Option(help="lower or higher is better (with --from).")] = None,
+    direction: Annotated[str | None, typer.Option(help="Better direction: lower or higher (with --from).")] = None,
     margin: Annotated[str | None, typer.Option(help='Largest difference that counts as "same" (with --from).')] = None,
     baseline: Annotated[str | None, typer.Option(help="Arm to compare with (with --from).")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; default: the study's folder.")] = None,
@@ -41,8 +41,8 @@ def report(
     crossnorm report --from logs --metric eval/loss --direction lower --out answer    logs/ARM/SEED/events…
 
     --from requires --metric, --direction and --out. Columns of the table: arm, seed, step, the metrics, and optionally
-    dose and control. The baseline is the arm named baseline, else the first with dose 0, else the first. A baseline
-    with another dose than 0 has no trend.
+    dose and control. The baseline is the arm named baseline, else the first with dose 0, else the first. If its
+    dose is not 0, there is no trend.
     """  # noqa: D301
     from crossnorm.api import look_at, report_table
     from crossnorm.report import FigureStyle
@@ -50,10 +50,10 @@ def report(
     names = tuple(name.strip() for name in formats.split(","))
     style = FigureStyle(width=inches(width), font_size=font_size, formats=names)
     if (folder is None) == (table is None):
-        raise BadInput("report", "a study's folder or --from FILE, one of them", "none" if folder is None else "both")
+        raise BadInput("report", "either a study's folder or --from FILE", "none" if folder is None else "both")
     if folder is not None:
         if metric or direction or margin or baseline:
-            raise BadInput.because("report", "--metric, --direction, --margin and --baseline only with --from")
+            raise BadInput.because("report", "--metric, --direction, --margin and --baseline require --from")
         result = look_at(folder)
         result.save(out or folder, style)
     else:
@@ -82,7 +82,8 @@ def audit(
 ) -> None:
     """Check that runs are bit-identical when repeated, and estimate the false-positive rate on A/A arms.
 
-    Exit code 1 if a repeated run differs, or if A/A arms are called different more often than the confidence allows.
+    Exit code 1 if a repeated run differs, an A/A arm is better or worse, or the A/A error rate exceeds the
+    nominal level.
 
     \b
     crossnorm audit                    train a small A/A study (a few minutes)

@@ -39,7 +39,7 @@ class StudyOptions:
     train_examples: Annotated[int | None, typer.Option(help="Number of training examples to use.")] = None
     variants: Annotated[str | None, typer.Option(help="Variants, separated by commas: convex,matched.")] = None
     metric: Annotated[str | None, typer.Option(help="test_loss, test_accuracy, or what a function logs.")] = None
-    direction: Annotated[str | None, typer.Option(help="lower or higher is better.")] = None
+    direction: Annotated[str | None, typer.Option(help="Better direction of the metric: lower or higher.")] = None
     margin: Annotated[str | None, typer.Option(help='Largest difference that counts as "same": 0.02, or 1%.')] = None
     device: Device = "auto"
     workers: Annotated[int | None, typer.Option(help="Number of worker processes; default: one per core.")] = None

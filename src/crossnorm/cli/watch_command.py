@@ -18,7 +18,7 @@ __all__: list[str] = []
 def watch(
     folder: Annotated[Path, typer.Argument(help="A study's folder; it need not exist yet.")],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; with another one, other machines can read the page.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines read the page.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0: any free port.", min=0, max=65535)] = 0,
     imports: Annotated[

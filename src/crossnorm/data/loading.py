@@ -78,11 +78,11 @@ def load_task(
 def _data_path(name: str, spec: TaskSpec, data: Path | str | None) -> Path | None:
     if spec.source in ("mnist1d", "digits") and data is not None:
         hint = "Leave it out, or use the task 'folder' for your own images."
-        raise BadInput("data", f"no path, because the task {name} has its own data", str(data), hint)
+        raise BadInput.because("data", f"not supported for task {name}, whose data are built in", hint)
     if spec.source == "folder" and data is None:
         raise BadInput("data", "a folder or zip file with train/CLASS/* and test/CLASS/*", "none")
     if spec.kind == "language" and data is None:
-        raise BadInput("data", f"a file whose {spec.source} the task {name} predicts", "none")
+        raise BadInput.because("data", f"task {name} requires a file of {spec.source}")
     return None if data is None else Path(data).expanduser()
 
 

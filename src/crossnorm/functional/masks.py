@@ -67,7 +67,9 @@ def read_mask(
     """
     if is_causal:
         if attn_mask is not None:
-            raise BadInput("attn_mask", "None together with is_causal=True", "both", "Make the mask causal instead.")
+            raise BadInput.because(
+                "attn_mask", "cannot be combined with is_causal=True", "Include the causal mask in attn_mask."
+            )
         triangle = torch.ones(scores[-2:], dtype=torch.bool, device=device).tril()
         return Visibility(pairs=triangle, causal=True), None
     if attn_mask is None:

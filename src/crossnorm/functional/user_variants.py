@@ -41,7 +41,7 @@ def user_function(name: str) -> Callable[..., Any]:
     module_name, _, function_name = name.partition(":")
     module = sys.modules.get(module_name)
     if module is None:
-        hint = f"Import it first; on the command line: --import {module_name}."
+        hint = f"Import the module first, or add {module_name!r} to imports."
         raise BadInput(
             f"variant {name!r}",
             "a function of an imported module",

@@ -71,7 +71,7 @@ VARIANTS: dict[str, Entry] = {
     ),
     "attenuated": Entry(summary="(1-α) V: what shrinking alone does", control=None, keep=_shrink, form=None),
     "signed": Entry(
-        summary="(1-α) V + α (min-max of V to [-1, 1] per head): Bukatin's signed normalisation",
+        summary="(1-α) V + α (min-max of V to [-1, 1] per head): Bukatin's signed normalization",
         control=None,
         keep=_shrink,
         form="signed",

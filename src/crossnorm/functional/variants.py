@@ -104,7 +104,9 @@ def as_variant(variant: Variant | str, alpha: float | None = None) -> Variant:
     """
     if isinstance(variant, Variant):
         if alpha is not None:
-            raise BadInput("alpha", "None beside a Variant, which has its own", alpha, "Give α in one place.")
+            raise BadInput.because(
+                "alpha", "cannot be combined with a Variant, which has an alpha", "Set Variant.alpha only."
+            )
         return variant
     if not isinstance(variant, str):
         raise BadInput("variant", "a Variant or the name of one", variant)

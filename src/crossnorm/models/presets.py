@@ -119,7 +119,7 @@ def configure(name: str, settings: Mapping[str, Any] | None = None) -> Config:
             raise unknown_name(f"{name}: setting", setting, known)
     merged = {**values, **(settings or {})}
     if "num_classes" in known and "num_classes" not in merged:
-        raise BadInput(f"{name}: num_classes", "a number of classes, as text models have no default", "nothing")
+        raise BadInput.because(f"{name}: num_classes", "required, because text models have no default")
     try:
         return kind(**merged)
     except BadInput as error:

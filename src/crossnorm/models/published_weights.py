@@ -100,7 +100,7 @@ def _download(url: str, path: Path) -> None:
     except BadInput:
         raise BadInput(url, "a checkpoint that can be read", "a damaged file", "Try again. " + hint) from None
     except (OSError, HTTPException) as error:
-        raise BadInput(url, "published weights to fetch", str(error) or type(error).__name__, hint) from None
+        raise BadInput.because(url, f"download failed: {str(error) or type(error).__name__}", hint) from None
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Any]:

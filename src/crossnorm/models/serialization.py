@@ -57,8 +57,8 @@ def load_model(path: str | Path) -> Model:
     """
     tensors, description = read_safetensors(Path(path))
     if description is None:
-        hint = "load_weights reads weights alone, into a model that exists."
-        raise BadInput(str(path), "a file written by save_model", "one without a configuration", hint)
+        hint = "Use load_weights to load weights into an existing model."
+        raise BadInput.because(str(path), "the file has no model configuration: save_model did not write it", hint)
     if description.get("format") != FORMAT:
         raise BadInput(str(path), f"a file of format {FORMAT}", f"format {description.get('format')}")
     try:

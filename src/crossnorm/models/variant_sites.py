@@ -54,13 +54,13 @@ def choose_sites(sites: Sequence[Site], variant: Variant) -> list[Site]:
     kinds = ("attention", "pool") if variant.site == "both" else (variant.site,)
     acting = [site for site in sites if site.kind in kinds]
     if not acting:
-        hint = "The site 'pool' is sequence pooling, as CCT and CVT have it."
+        hint = "The site 'pool' is sequence pooling, which CCT and CVT models have."
         raise BadInput("Variant.site", "a site that the model has", variant.site, hint)
     if variant.layers is None:
         return acting
     attention = [site for site in acting if site.kind == "attention"]
     if not attention:
-        raise BadInput("Variant.layers", "None at the site 'pool', which has no layers", variant.layers)
+        raise BadInput.because("Variant.layers", "cannot be used with the site 'pool', which has no layers")
     outside = [layer for layer in variant.layers if layer >= len(attention)]
     if outside:
         raise BadInput("Variant.layers", f"indices of attention sites, 0 to {len(attention) - 1}", outside)

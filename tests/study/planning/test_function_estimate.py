@@ -78,7 +78,7 @@ def test_runs_of_other_settings_are_not_used(tmp_path):
 
 
 def test_what_a_function_cannot_have_is_refused(tmp_path):
-    with pytest.raises(BadInput, match=r"pilot: expected False for a training function.*Run 3 seeds"):
+    with pytest.raises(BadInput, match=r"pilot: not available for a training function.*Run 3 seeds"):
         estimated(tmp_path, pilot=True)
 
 

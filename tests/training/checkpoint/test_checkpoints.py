@@ -36,7 +36,7 @@ def test_a_flipped_bit_is_noticed(saved):
     data = bytearray(saved.read_bytes())
     data[-5] ^= 1
     saved.write_bytes(data)
-    with pytest.raises(BadInput, match="a damaged or foreign file"):
+    with pytest.raises(BadInput, match="the checkpoint is damaged"):
         read_state(saved)
 
 

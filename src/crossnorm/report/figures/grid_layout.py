@@ -92,7 +92,7 @@ def _axes(figure: Figure, layout: Layout, scale: float, head: float) -> NDArray[
     inner = pitch - scale * (min(layout.labels, _MOST_LABELS * width) + layout.ticks)
     if inner < _NARROWEST:
         hint = "Increase the width or reduce the text size."
-        raise BadInput.because("width", f"{width:g} inches leave no space for axes beside the names of the arms", hint)
+        raise BadInput.because("width", f"{width:g} inches is too narrow for the axes and the names of the arms", hint)
     cells = np.empty((len(layout.heights), layout.columns), dtype=object)
     top = head
     for row, (gap, tall) in enumerate(zip(layout.gaps, layout.heights, strict=True)):

@@ -19,7 +19,7 @@ __all__ = ["audit_summary"]
 
 _KINDS = {
     "nuisance": "other dropout, otherwise paired",
-    "seeds": "other seeds, nothing shared",
+    "seeds": "other seeds, no shared random numbers",
     "baseline": "seeds of the baseline compared with each other",
 }
 

@@ -101,7 +101,7 @@ def _check_no_pilot(function: str | None, options: EstimateOptions) -> None:
     """A training function has no epochs to shorten."""
     if options.pilot:
         hint = "Run 3 seeds with crossnorm plot; plan then reads their time and standard deviation."
-        raise BadInput("pilot", "False for a training function", f"True for {function}", hint)
+        raise BadInput.because("pilot", f"not available for a training function ({function})", hint)
 
 
 def _with_measurements(

@@ -148,7 +148,7 @@ class StudySpec(Strict):
         else:
             self._check_function()
         if (self.stop == "decided") != (self.max_seeds is not None):
-            raise ValueError("max_seeds together with stop: decided, and only then")
+            raise ValueError("max_seeds if and only if stop is 'decided'")
         if self.max_seeds is not None and self.max_seeds < len(self.seeds):
             raise ValueError("max_seeds of at least the number of seeds")
         if not self.name:
@@ -161,7 +161,7 @@ class StudySpec(Strict):
             raise ValueError("settings only with a function; a task has model and recipe")
         metric = Metric.parse(self.metric)
         if metric.base not in DIRECTIONS:
-            raise ValueError(f"metric one of {', '.join(DIRECTIONS)}, or one with _auc or _steps_to_<target> behind it")
+            raise ValueError(f"metric one of {', '.join(DIRECTIONS)}, or one followed by _auc or _steps_to_<target>")
         if self.direction not in (None, metric.direction):
             raise ValueError(f"direction {metric.direction} for {self.metric}")
         object.__setattr__(self, "metric", str(metric))  # steps_to_0.50 is steps_to_0.5

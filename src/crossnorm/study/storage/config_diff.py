@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["differences"]
 
-_ABSENT = "nothing"
+_ABSENT = "not set"
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -79,6 +79,6 @@ def check_own(arm: Arm, imports: Sequence[str]) -> None:
         return
     module = arm.variant.name.partition(":")[0]
     if module not in imports:
-        hint = f"If you trust it, add --import {module}, or imports=[{module!r}] in Python."
+        hint = f"If you trust it, add {module!r} to imports (--import {module} on the command line)."
         raise BadInput(f"arm {arm.name}", "a built-in variant or one of an imported module", arm.variant.name, hint)
     user_function(arm.variant.name)

@@ -68,7 +68,7 @@ def read_state(path: Path) -> State:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         about = found.get("crossnorm", "")
         if found.get("digest") != _digest(about, tensors):
-            raise BadInput(str(path), "an intact checkpoint", "a damaged or foreign file")
+            raise BadInput.because(str(path), "the checkpoint is damaged or was not written by crossnorm")
         return State(json.loads(about), tensors)
     except BadInput:
         raise
