@@ -46,30 +46,30 @@ def _all(alpha: Alpha) -> Alpha:
 
 VARIANTS: dict[str, Entry] = {
     "convex": Entry(
-        summary="(1-α) V + α S(V): the request itself",
+        summary="(1-α) V + α S(V): cross-normalization",
         control="attenuated",
         keep=_shrink,
         form="softmax",
     ),
     "additive": Entry(
-        summary="V + α S(V), α of any sign: nothing of V is taken away",
+        summary="V + α S(V), α of any sign: V keeps its full weight",
         control=None,
         keep=_all,
         form="softmax",
     ),
     "matched": Entry(
-        summary="(1-α) V + α N S(V): S(V) is of size 1/N, this one keeps the scale",
+        summary="(1-α) V + α N S(V): S(V) at the scale of V",
         control=None,
         keep=_shrink,
         form="matched",
     ),
     "centred": Entry(
-        summary="(1-α) V + α (N S(V) - 1): the same without the constant",
+        summary="(1-α) V + α (N S(V) - 1): matched without its constant part",
         control=None,
         keep=_shrink,
         form="centred",
     ),
-    "attenuated": Entry(summary="(1-α) V: what shrinking alone does", control=None, keep=_shrink, form=None),
+    "attenuated": Entry(summary="(1-α) V: only shrinks V; the control of convex", control=None, keep=_shrink, form=None),
     "signed": Entry(
         summary="(1-α) V + α (min-max of V to [-1, 1] per head): Bukatin's signed normalization",
         control=None,

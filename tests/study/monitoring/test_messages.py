@@ -52,7 +52,7 @@ def test_symbols_that_no_variant_uses_are_not_explained():
     said = describe(plan(variants=["laser"], seeds=7))
     assert said.endswith("arXiv 2411.03493. A: the attention weights.")
     assert "S(V)" not in said
-    assert describe(plan(variants=["attenuated"], seeds=7)).endswith("what shrinking alone does.")
+    assert describe(plan(variants=["attenuated"], seeds=7)).endswith("only shrinks V; the control of convex.")
     arms = [{"name": "long", "lr": 0.01}]
     assert describe(plan(variants=[], arms=arms, seeds=2)) == "cct_2_3x2_32 on digits, 2 seeds."
 
