@@ -72,7 +72,7 @@ def draw_differences(axes: plt.Axes, result) -> None:
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel="difference in test loss at the end", ylim=(-0.6, len(rows) - 0.4))
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_title("At the end: lower is better; shaded: ± margin", loc="left", fontsize=10, fontweight="bold")
+    axes.set_title("At the end of training (shaded: ± margin)", loc="left", fontsize=10, fontweight="bold")
 
 
 if __name__ == "__main__":

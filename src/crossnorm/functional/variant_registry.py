@@ -69,7 +69,9 @@ VARIANTS: dict[str, Entry] = {
         keep=_shrink,
         form="centred",
     ),
-    "attenuated": Entry(summary="(1-α) V: only shrinks V; the control of convex", control=None, keep=_shrink, form=None),
+    "attenuated": Entry(
+        summary="(1-α) V: only shrinks V; the control of convex", control=None, keep=_shrink, form=None
+    ),
     "signed": Entry(
         summary="(1-α) V + α (min-max of V to [-1, 1] per head): Bukatin's signed normalization",
         control=None,

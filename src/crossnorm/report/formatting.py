@@ -131,14 +131,14 @@ def better_side(direction: str) -> tuple[str, str]:
 
 
 def interval_note(verdict: Verdict) -> str:
-    """The kind of intervals drawn as bars, their number of pairs and their family."""
+    """The kind of the intervals, their number of pairs and their family."""
     rows: list[ArmResult | Contrast] = [*verdict.arms[1:], *verdict.contrasts]
     pairs = [row.n for row in rows]
     fewest, most = min(pairs, default=0), max(pairs, default=0)
     pairs_text = count(most, "pair") if fewest == most else f"{fewest} to {most} pairs"
     if all(row.low is None for row in rows):
         return f"No intervals: {pairs_text}, too few" + (" so far" if verdict.interval == "sequential" else "")
-    return f"Bars: {percent(verdict.confidence)} {_INTERVALS[verdict.interval]}, {pairs_text}, {_family(verdict)}"
+    return f"Intervals: {percent(verdict.confidence)} {_INTERVALS[verdict.interval]}, {pairs_text}, {_family(verdict)}"
 
 
 def _family(verdict: Verdict) -> str:

@@ -115,7 +115,7 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
     better = "lower is better" if verdict.direction == "lower" else "higher is better"
     table = RichTable(
         title=Text(f"{metric_name(verdict.metric)} at the last evaluation, {better}", style="bold"),
-        caption=Text(interval_note(verdict) + _pairs_caption(verdict, seconds_per_seed), style="dim"),
+        caption=Text(_caption(verdict, seconds_per_seed), style="dim"),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -141,6 +141,16 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
         cells = _cells(contrast.arm, contrast)
         table.add_row(*(cells[name] for name in columns))
     return table
+
+
+def _caption(verdict: Verdict, seconds_per_seed: float | None) -> str:
+    """The intervals, the margin, why the answer's interval is narrower, and the pairs needed."""
+    notes = [interval_note(verdict)]
+    if verdict.margin is not None:
+        notes.append(f"Margin: ±{number(verdict.margin)}")
+    if verdict.contrasts and verdict.answer.low is not None:
+        notes.append("The answer below is one declared test, so its interval is narrower")
+    return ". ".join(notes) + _pairs_caption(verdict, seconds_per_seed) + "."
 
 
 def _pairs_caption(verdict: Verdict, seconds_per_seed: float | None) -> str:
