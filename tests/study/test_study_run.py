@@ -133,7 +133,7 @@ def test_runs_that_are_gone_are_not_trained_again_over_their_table(tmp_path):
         (["--epochs", "0"], ["epochs"]),
         (["--workers", "0"], ["workers", "at least 1"]),
         (["--variants", "convx"], ["Did you mean 'convex'"]),
-        (["--device", "cuda:9"], ["--device"]),
+        (["--device", "cuda:9"], ["device"]),
         (["--metric", "bleu"], ["metric"]),
         (["--margin", "much"], ["margin", "'much'"]),
         (["--data", "nowhere"], ["data"]),

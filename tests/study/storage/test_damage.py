@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crossnorm.api import read_result
-from crossnorm.cli.study_options import Shape
+from crossnorm.cli.study_options import StudyOptions
 from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import make_plan
 from crossnorm.study.spec.schema import StudySpec, parse_spec, read_fields
@@ -84,7 +84,7 @@ word = st.text(max_size=12) | st.sampled_from(["0,1", "nan", "1e999", "1 %", "co
     ),
 )
 def test_any_flags(study, flags):
-    refusal(lambda: make_plan(Shape(**flags).study(study)))
+    refusal(lambda: make_plan(StudyOptions(**flags).study(study)))
 
 
 @pytest.fixture(scope="module")
