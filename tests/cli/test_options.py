@@ -51,7 +51,7 @@ def test_other_variants_are_another_study_elsewhere(folder):
         ({"arms": [{"name": "x", "variant": ["convex"]}]}, r"arms.x: variant: .*, got \['convex'\]"),
         ({"recipe": {"name": ["quick"]}}, r"tiny.yaml: recipe: expected one of .*, got \['quick'\]"),
         ({"metric": "accuracy"}, "tiny.yaml: expected metric one of test_loss, .*, got metric: 'accuracy'"),
-        ({"max_seeds": 7}, "tiny.yaml: expected max_seeds together with stop: decided, .*, got max_seeds: 7"),
+        ({"max_seeds": 7}, "tiny.yaml: expected max_seeds if and only if stop is 'decided', got .*max_seeds: 7"),
         ({"function": "m:f"}, "tiny.yaml: expected either a task or a function, got function: 'm:f', task: 'digits'"),
         ({"recipe": {"name": "quikc"}}, "tiny.yaml: recipe: .* Did you mean 'quick'"),
     ],

@@ -66,7 +66,7 @@ def test_styles_that_cannot_be_are_refused(given: dict[str, object], said: str) 
 
 
 def test_a_figure_without_room_for_its_axes_is_refused() -> None:
-    with pytest.raises(BadInput, match="width: .* leave no space for axes"):
+    with pytest.raises(BadInput, match="width: .* too narrow for the axes"):
         result().plot(width=2.5, font_size=16)
 
 
