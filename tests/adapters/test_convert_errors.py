@@ -88,7 +88,9 @@ def test_nothing_to_convert_is_an_error():
 def test_converting_twice_is_an_error_with_a_way_out():
     model = encoder()
     handle = convert(model, "convex")
-    with pytest.raises(BadInput, match=r"already converted: it has a variant at layers\.0\.self_attn\. Set handle\.alpha"):
+    with pytest.raises(
+        BadInput, match=r"already converted: it has a variant at layers\.0\.self_attn\. Set handle\.alpha"
+    ):
         convert(model, "convex")
     with pytest.raises(BadInput, match="already converted"):
         convert(nn.Sequential(model), "convex")

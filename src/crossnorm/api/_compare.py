@@ -88,9 +88,9 @@ def _rows(file: Path) -> list[dict[str, object]]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise BadInput(str(file), "a text file", "bytes that are no text") from None
+        raise BadInput.because(str(file), "not a text file") from None
     except OSError as error:
-        raise BadInput(str(file), "a readable file", error.strerror or str(error)) from None
+        raise BadInput.because(str(file), f"cannot be read: {error.strerror or error}") from None
     try:
         if file.suffix == ".jsonl":
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]

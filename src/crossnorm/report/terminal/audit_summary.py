@@ -36,16 +36,10 @@ def audit_summary(audit: Audit) -> Group:
     from rich.panel import Panel
     from rich.text import Text
 
-    passed = "Audit passed: runs are bit-identical; the A/A error rate is within the nominal level."
     unknown = any(repeat.holds is None for repeat in audit.repeats)
-    if unknown:
-        passed = (
-            "The A/A error rate is within the nominal level. Bit-identical runs cannot be checked on this machine: it "
-            "differs from the one that trained them."
-        )
-    conclusion = Text(
-        "\n".join(audit.faults) or passed, style="red" if audit.faults else "yellow" if unknown else "green"
-    )
+    unrated = all(kind.rate.rate is None for kind in audit.kinds)
+    style = "red" if audit.faults else "yellow" if unknown or unrated else "green"
+    conclusion = Text("\n".join(audit.faults) or _passed(unknown=unknown, unrated=unrated), style=style)
     return Group(
         *_determinism(audit),
         Text(),
@@ -53,6 +47,18 @@ def audit_summary(audit: Audit) -> Group:
         Text(f"{_note(audit)}\n", style="dim"),
         Panel(conclusion, title=Text(f"audit of {audit.study}"), title_align="left"),
     )
+
+
+def _passed(*, unknown: bool, unrated: bool) -> str:
+    """The conclusion without faults; `unknown`: no run could be repeated, `unrated`: too few runs for any rate."""
+    repeated = "runs are bit-identical"
+    if unknown:
+        repeated = "bit-identical runs cannot be checked on this machine, which differs from the one that trained them"
+    rate = "is within the nominal level"
+    if unrated:
+        rate = "was not estimated, because there are too few runs"
+    heading = "Not everything was checked" if unknown or unrated else "Audit passed"
+    return f"{heading}: {repeated}; the A/A error rate {rate}."
 
 
 def _determinism(audit: Audit) -> list[Text]:

@@ -147,7 +147,7 @@ def _caption(verdict: Verdict, seconds_per_seed: float | None) -> str:
     """The intervals, the margin, why the answer's interval is narrower, and the pairs needed."""
     notes = [interval_note(verdict)]
     if verdict.margin is not None:
-        notes.append(f"Margin: ±{number(verdict.margin)}")
+        notes.append(f"Margin: ±{verdict.margin:g}")
     if verdict.contrasts and verdict.answer.low is not None:
         notes.append("The answer below is one declared test, so its interval is narrower")
     return ". ".join(notes) + _pairs_caption(verdict, seconds_per_seed) + "."

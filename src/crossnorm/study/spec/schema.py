@@ -212,8 +212,10 @@ def read_fields(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise BadInput(str(path), "a YAML file in UTF-8", "a file that is not text") from None
+    except FileNotFoundError:
+        raise BadInput.because(str(path), "no such file", f"Create it with: crossnorm new {path}") from None
     except OSError as error:
-        raise BadInput(str(path), "a readable study file", error.strerror or str(error)) from None
+        raise BadInput.because(str(path), f"cannot be read: {error.strerror or error}") from None
     try:
         fields = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:

@@ -186,7 +186,8 @@ def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
         differ.append(f"arms (missing or changed: {', '.join(changed[:3])})")
     missing = [seed for seed in before.seeds if seed not in plan.seeds]
     if missing:
-        differ.append(f"seeds (without {', '.join(map(str, missing[:5]))})")
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        differ.append(f"seeds (without {', '.join(map(str, missing[:5]))}{more})")
     if differ:
         hint = "Only seeds and arms can be added. Give another output folder for a different study."
         raise BadInput.because(str(folder), f"the folder holds a different study: {'; '.join(differ)}", hint)
