@@ -1,8 +1,7 @@
-"""crossnorm: answers requests for plots about attention.
+"""crossnorm: tests ideas about attention.
 
-Replace V in softmax(c QKᵀ) V by a remix of V and softmaxᵀ(V), train a grid of doses × paired seeds, and read the
-answer: learning curves with bands, a trend over the dose, a verdict. Names are loaded on first use, so that
-``import crossnorm`` and ``crossnorm --help`` stay light.
+It trains a grid of α × paired seeds and returns learning curves with bands, a trend over α and a verdict. Names are
+imported on first use, so that ``import crossnorm`` and ``crossnorm --help`` are fast.
 """
 
 from __future__ import annotations

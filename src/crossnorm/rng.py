@@ -36,7 +36,7 @@ def generator(seed: int, stream: str, step: int = 0, device: str | torch.device 
 def addressed(seed: int, stream: str, step: int = 0) -> Iterator[None]:
     """Context in which torch's global generators are seeded with the address; their state is restored afterwards.
 
-    For draws that accept no generator: layer initialisers, dropout inside a model. Covers the CPU and, where
+    For draws that accept no generator: layer initializers, dropout inside a model. Covers the CPU and, where
     present, the current CUDA or MPS device.
     """
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []

@@ -1,6 +1,6 @@
-"""The only place that joins studies, statistics and reports.
+"""The functions behind `crossnorm` and the command line: they combine studies, statistics and reports.
 
-Thin: every piece of work is done in one of the three rooms.
+The work itself is done in those packages.
 """
 
 from crossnorm.api._audit import audit

@@ -1,4 +1,4 @@
-"""`audit`: whether runs repeat to the bit, and whether verdicts stay quiet where nothing differs."""
+"""`audit`: are runs bit-identical when repeated, and how often do verdicts on A/A arms err?"""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def audit(
     For a training function only the verdict's metric must be bit-identical; other logged values may differ.
 
     Args:
-        folder: A study's folder, whose runs are audited; None: train an A/A study on digits, a few minutes' work.
-        out: Where audit.json is written; default the folder, or ``crossnorm/audit``.
+        folder: The folder of a study to audit; None: train an A/A study on digits (a few minutes).
+        out: Folder for audit.json; default: `folder`, or ``crossnorm/audit``.
         workers: Worker processes of the A/A study; default one per core.
-        imports: Modules that define variants, or the function, of one's own.
-        progress: Whether bars are shown on the error stream.
+        imports: Modules with variants or the function of your own.
+        progress: Whether to show progress bars on standard error.
 
     Raises:
-        BadInput: There is no study in the folder, none of its runs is complete, or its data or function have changed;
-            or ``out`` cannot be written.
+        BadInput: The folder holds no study, none of its runs is complete, its data or function have changed, or `out`
+            cannot be written.
     """
     target = Path(out if out is not None else folder or default_folder("audit"))
     if folder is None or read_folder(Path(folder)) is not None:

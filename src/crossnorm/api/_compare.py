@@ -1,4 +1,4 @@
-"""`compare` and `report_table`: the answer of any table of runs, wherever it comes from."""
+"""`compare` and `report_table`: the verdict on any table of runs."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def compare(
     baseline: str | None = None,
     name: str = "comparison",
 ) -> Result:
-    """The answer of any table of runs, paired by seed.
+    """The verdict on any table of runs, paired by seed.
 
     Args:
-        table: Rows with arm, seed, step and metrics, optionally dose and control; a pandas DataFrame will do, whose
-            nan is an empty cell, except in the column `metric`: there a run that ends in nan has diverged.
+        table: Rows with arm, seed, step and metrics, optionally dose and control, or a pandas DataFrame. NaN is an
+            empty cell, except in the column `metric`: a run whose last value is NaN has diverged.
         metric: The column to compare, at each run's last step.
         direction: "lower" or "higher": which is better.
-        margin: Differences up to it do not matter; "1 %" is of the baseline's mean.
-        confidence: Of every interval.
+        margin: Largest difference that counts as "same"; "1 %" is of the baseline's mean.
+        confidence: Confidence level of every interval.
         baseline: The arm to compare with; None: the one called "baseline", else the first of dose 0, else the first.
         name: Names the study in the answer.
 
     Raises:
-        BadInput: A table, a metric or a setting that does not fit.
+        BadInput: The table, the metric or a setting is invalid.
     """
     if hasattr(table, "to_dict"):
         table = _rows_of_frame(table.to_dict("records"), metric)
@@ -97,7 +97,7 @@ def _rows(file: Path) -> list[dict[str, object]]:
         else:
             rows = list(csv.DictReader(io.StringIO(text), strict=True))
         if not all(isinstance(row, dict) and None not in row for row in rows):
-            raise ValueError("a row that does not fit the columns")
+            raise ValueError("a row with another number of cells than columns")
     except (ValueError, csv.Error) as error:
         raise BadInput(str(file), "a table in CSV or JSON lines", str(error)) from None
     return rows

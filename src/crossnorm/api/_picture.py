@@ -1,4 +1,4 @@
-"""`picture`: cross-normalisation looked at, in pictures that are multiplied and in the heads of a model."""
+"""`picture`: a gallery of cross-normalization, with images as matrices and the attention heads of a model."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ from crossnorm.report.gallery.matrix_products import PRODUCTS
 from crossnorm.study.spec.arms import Arm
 from crossnorm.study.workload.build_model import build_member
 from crossnorm.training.loop.attention_maps import attention_maps
-from crossnorm.training.loop.cohort import train_cohort
+from crossnorm.training.loop.cohort import SilentObserver, train_cohort
 from crossnorm.training.loop.losses import logits_of
-from crossnorm.training.loop.run_state import Member
 from crossnorm.training.recipe.recipes import make_recipe
 from crossnorm.training.runtime.devices import pick_device
 
 __all__ = ["picture"]
 
-_SIZE = 256  # pixels a side of the pictures that are multiplied
-_EPOCHS = 15  # of the small model where none is given
+_SIZE = 256  # pixels per side of the images
+_EPOCHS = 15  # of the small model
 
 _LEAD = (
     "A gray image is a matrix, so two images can be multiplied. The product depends on what is "
@@ -55,22 +54,22 @@ def picture(
     temperature: float = 8.0,
     device: str = "auto",
 ) -> Path:
-    """Write a gallery, ``picture.html``, and its pictures as PNG files into a folder; give back the page.
+    """Write a gallery, ``picture.html``, and its images as PNG files into a folder, and return the page.
 
     Args:
-        out: The folder; made if missing.
-        left: A picture file as the left factor; with `right`, shown before the generated pairs.
-        right: A picture file as the right factor.
-        checkpoint: A model that `save_model` wrote; None: a small one, trained now.
-        task: What the model looks at.
-        data: Where the task's data are.
+        out: The folder; created if missing.
+        left: Image file, the left factor; with `right`, shown before the generated pairs.
+        right: Image file, the right factor.
+        checkpoint: A kept model, or the folder of its run; None: train a small model.
+        task: The task of the model.
+        data: Folder or file with the task's data.
         layer: The attention layer whose heads are shown, from 0; negative: from the end.
-        example: Which example of the test set.
-        temperature: τ of the softmaxes over pixels.
-        device: Where a small model is trained: "auto", "cpu", "cuda" or "mps".
+        example: Index of the test example.
+        temperature: Temperature τ of the softmax over pixels.
+        device: Device to train the small model: "auto", "cpu", "cuda" or "mps".
 
     Raises:
-        BadInput: One factor without the other, a file that is no picture, no such layer or example.
+        BadInput: One factor without the other, a file that is not an image, no such layer or example.
     """
     if (left is None) != (right is None):
         raise BadInput.because("picture", "left and right must be given together")
@@ -107,27 +106,17 @@ def _multiplied(file: Path, title: str, factors: tuple[Any, Any], temperature: f
         file=file,
         title=title[:1].upper() + title[1:],
         caption=tuple(caption),
-        alt=f"Two pictures, {title}, and four products of them: {', '.join(p.title for p in PRODUCTS.values())}.",
+        alt=f"Two images, {title}, and four products of them: {', '.join(p.title for p in PRODUCTS.values())}.",
     )
 
 
 def _trained(task: Task, device: str) -> torch.nn.Module:
-    """A small model of the task, trained with plain attention; the same every time."""
+    """A small model of the task, trained with plain attention and seed 0."""
     size = {"embedding_dim": 32, "num_layers": 2} if task.kind in ("image", "sequence") else {}
     on = pick_device(device)
     member = build_member(Arm(name="small", recipe=make_recipe("quick", epochs=_EPOCHS)), size, task, 0, on)
-    train_cohort([member], task, seed=0, device=on, observer=_Silent())
+    train_cohort([member], task, seed=0, device=on, observer=SilentObserver())
     return member.evaluated_model
-
-
-class _Silent:
-    """Observes nothing: the learning curve of the small model is not shown."""
-
-    def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None: ...
-
-    def failed(self, member: Member) -> None: ...
-
-    def stepped(self, members: int) -> None: ...
 
 
 def _heads(file: Path, model: torch.nn.Module, task: Task, *, layer: int, example: int, named: str) -> Exhibit:
@@ -161,7 +150,7 @@ def _heads(file: Path, model: torch.nn.Module, task: Task, *, layer: int, exampl
 
 
 def _shown(raw: Tensor, task: Task) -> Any:
-    """The input as an array to show; None where it is no picture."""
+    """The input as an array to show; None if it is not an image."""
     if task.kind != "image":
         return None
     channels = raw[0].numpy()
@@ -169,8 +158,8 @@ def _shown(raw: Tensor, task: Task) -> Any:
 
 
 def _guess(logits: Tensor, task: Task, example: int) -> str:
-    """The class and what the model takes it for; empty where every token has a target."""
+    """The class and the prediction; empty for language tasks."""
     if task.kind == "language":
         return ""
     truth, guess = int(task.test.targets[example]), int(logits[0].argmax())
-    return f" (class {task.classes[truth]}, taken for {task.classes[guess]})"
+    return f" (class {task.classes[truth]}, predicted {task.classes[guess]})"

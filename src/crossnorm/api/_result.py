@@ -24,13 +24,13 @@ __all__ = ["Result", "stored_lines"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
-    """What a study, or any table of runs, answers.
+    """The result of a study, or of any table of runs.
 
     Attributes:
         table: The runs.
         verdict: Estimates, intervals and the answer, as in verdict.json.
-        facts: What the page says beside the numbers: plan, environment, failures.
-        folder: The study's folder; None for a table from elsewhere.
+        facts: What the report says besides the numbers: plan, environment, failures.
+        folder: The study's folder; None for a table of runs.
     """
 
     table: Table
@@ -39,7 +39,7 @@ class Result:
     folder: Path | None = None
 
     def curves(self, metric: str | None = None) -> Bands:
-        """Per arm the mean learning curve with its band, of the verdict's metric or another."""
+        """The mean learning curve of each arm with its band, for the verdict's metric or another."""
         verdict = self.verdict
         return bands(self.table, metric or verdict.metric, confidence=verdict.confidence, interval=verdict.interval)
 

@@ -36,16 +36,16 @@ class Study(StudySpec):
         >>> len(study.plan().runs)
         9
 
-    Or of a function of one's own, which may come from a notebook: ``Study(train, metric="loss", direction="lower")``.
+    With a training function of your own, also from a notebook: ``Study(train, metric="loss", direction="lower")``.
     """
 
     _function: Train | None = PrivateAttr(default=None)
 
     def __init__(self, function: Train | None = None, /, **fields: Any) -> None:
-        """A study of a task, or of a training function of one's own, by the fields of a study file."""
+        """A study of a task or of a training function; fields as in a study file."""
         if function is not None:
             if not callable(function):
-                raise BadInput("Study", "a function def train(run), and everything else by keyword", function)
+                raise BadInput("Study", "a function def train(run); fields by keyword", function)
             fields.setdefault("function", function_name(function))
         try:
             super().__init__(**fields)
@@ -57,10 +57,10 @@ class Study(StudySpec):
         return open_workload(self, imports, function=self._function, loading=bars.loading if bars else None)
 
     def plan(self, imports: Sequence[str] = ()) -> Plan:
-        """Arms and seeds, with recipe and model written out; loads the task.
+        """The arms and seeds, with all settings of recipe and model; loads the task.
 
         Raises:
-            BadInput: Whatever in the study does not fit.
+            BadInput: A setting is invalid.
         """
         return self._open(imports).plan
 
@@ -90,7 +90,7 @@ class Study(StudySpec):
             out: The study's folder; default ``crossnorm/<name>``.
             workers: Worker processes, one thread each; default one per core.
             device: "auto", "cpu", "cuda" or "mps".
-            imports: Modules that define variants of one's own.
+            imports: Modules with variants or functions of your own.
             track: "tensorboard" (event files in the runs' folders) or "wandb": log every evaluation.
             mirror: A URL that fsspec opens: finished runs and checkpoints are copied there, and files
                 missing from the folder are fetched from there.
@@ -102,7 +102,7 @@ class Study(StudySpec):
             The answer, as written into the folder.
 
         Raises:
-            BadInput: Anything that does not fit, before any file is touched.
+            BadInput: A setting is invalid; no file has been changed.
         """
         if workers is not None and workers < 1:
             raise BadInput("workers", "at least 1", workers)
@@ -143,11 +143,11 @@ class Study(StudySpec):
             difference: Report the seeds needed to detect this difference.
             workers: Worker processes that would share the runs; default one per core.
             device: "auto", "cpu", "cuda" or "mps".
-            imports: Modules that define variants of one's own.
+            imports: Modules with variants or functions of your own.
             progress: Whether bars are shown on the error stream.
 
         Raises:
-            BadInput: Anything that does not fit.
+            BadInput: A setting is invalid.
         """
         if workers is not None and workers < 1:
             raise BadInput("workers", "at least 1", workers)

@@ -62,18 +62,18 @@ def train_run(
 ) -> TrainedRun:
     """Train the last arm of a study with its one seed, and keep the model; resume if the folder has a part of it.
 
-    The folder is that of a study: `crossnorm plot` extends it by the baseline and more seeds, and another call of this
-    function by another arm or seed. Under ``torchrun`` all processes share the run.
+    The folder is that of a study: `crossnorm plot` adds the baseline and more seeds, another call of this function adds
+    another arm or seed. Under ``torchrun`` all processes share the run.
 
     Args:
         fields: The fields of a study file.
         out: The study's folder.
-        imports: Modules that define variants of one's own.
+        imports: Modules with variants of your own.
         device: "auto", "cpu", "cuda" or "mps".
         progress: Whether a progress bar is shown on standard error.
 
     Raises:
-        BadInput: A setting that does not fit, or a folder that holds another study.
+        BadInput: A setting is invalid, or the folder holds another study.
     """
     asked = parse_spec(fields | {"keep_models": True}, "train")
     run = Run(make_plan(asked).arms[-1].name, asked.seeds[0])

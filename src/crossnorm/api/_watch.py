@@ -1,4 +1,4 @@
-"""`watch`: a study's folder, existing or not yet, as a page that is always up to date."""
+"""`watch`: the live page of a study's folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from crossnorm.study.monitoring.status_file import SILENT_AFTER, read_status
 
 __all__ = ["Watched", "watch"]
 
-_PATIENCE = 4.0  # reading a large study may take at most one part in so many of the time
+_PATIENCE = 4.0  # wait at least this many times the time that the last reading took
 
 
 def watch(
@@ -32,8 +32,8 @@ def watch(
 
     Args:
         folder: The study's folder.
-        host: The address to listen on; anything but 127.0.0.1 shows the study to others.
-        port: 0: a free one.
+        host: The address to listen on; with another than 127.0.0.1 other machines can read the page.
+        port: The port to listen on; 0: any free one.
         ready: Called with the page's address once it is served.
 
     Raises:
@@ -46,8 +46,8 @@ def watch(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """What the folder held when it was last read: its answer, or a headline and message why there is none."""
+class _Contents:
+    """The folder's contents at the last reading: the result, or a headline and message why there is none."""
 
     version: str
     result: Result | None = None
@@ -56,12 +56,12 @@ class _Seen:
 
 
 class Watched:
-    """The site of one folder: read again when its files change, at most as often as reading it is cheap."""
+    """The page of one folder. The folder is read again when its files change, but not too often if that takes long."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        self._seen: _Seen | None = None
+        self._contents: _Contents | None = None
         self._page: tuple[str, str] | None = None
         self._not_before = 0.0
 
@@ -79,18 +79,18 @@ class Watched:
                 self._page = seen.version, self._draw(seen)
             return self._page[1]
 
-    def _read(self) -> _Seen:
+    def _read(self) -> _Contents:
         """The folder's contents, read again if any file has changed."""
         started = time.monotonic()
-        if self._seen is not None and started < self._not_before:
-            return self._seen
+        if self._contents is not None and started < self._not_before:
+            return self._contents
         version = _fingerprint(self.folder)
-        if self._seen is None or self._seen.version != version:
-            self._seen = _look(self.folder, version)
+        if self._contents is None or self._contents.version != version:
+            self._contents = _read_folder(self.folder, version)
             self._not_before = time.monotonic() + _PATIENCE * (time.monotonic() - started)
-        return self._seen
+        return self._contents
 
-    def _draw(self, seen: _Seen) -> str:
+    def _draw(self, seen: _Contents) -> str:
         started = time.monotonic()
         progress = progress_of(self.folder, seen.result)
         page = None
@@ -105,43 +105,43 @@ class Watched:
         return page or waiting_page(self.folder.name or str(self.folder), seen.headline, seen.message, progress)
 
 
-def _look(folder: Path, version: str) -> _Seen:
+def _read_folder(folder: Path, version: str) -> _Contents:
     if not (folder / "study.yaml").exists():
         if folder.exists() and not folder.is_dir():
-            return _Seen(version=version, headline="This cannot be shown.", message=f"{folder} is not a folder.")
-        said = f"There is no study in {folder} yet. This page updates when one starts."
-        return _Seen(version=version, headline="No study yet.", message=said)
+            return _Contents(version=version, headline="This cannot be shown.", message=f"{folder} is not a folder.")
+        message = f"There is no study in {folder} yet. This page updates when one starts."
+        return _Contents(version=version, headline="No study yet.", message=message)
     try:
         result = look_at(folder)
-    except Exception as error:  # whatever is wrong with the folder, its reader gets a sentence
+    except Exception as error:  # the page shows a message whatever is wrong
         return _broken(error, version)
-    return _Seen(version=version, result=result)
+    return _Contents(version=version, result=result)
 
 
-def _broken(error: Exception, version: str) -> _Seen:
-    said = (
+def _broken(error: Exception, version: str) -> _Contents:
+    message = (
         str(error)
         if isinstance(error, BadInput)
         else f"The files of the study are inconsistent ({type(error).__name__}: {error})."
     )
-    return _Seen(version=version, headline="The folder cannot be read.", message=said)
+    return _Contents(version=version, headline="The folder cannot be read.", message=message)
 
 
 def _fingerprint(folder: Path) -> str:
     """Changes whenever a learning curve, an outcome or the plan does."""
     paths = [folder, folder / "study.yaml", folder / "verdict.json"]
     paths += sorted([*folder.glob("runs/*/*/metrics.jsonl"), *folder.glob("runs/*/*/result.json")])
-    said = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in paths:
         with suppress(OSError):
             found = path.stat()
             size = (found.st_mtime_ns, found.st_size) if path.is_file() else ()
-            said.update(repr((str(path), path.is_dir(), *size)).encode())
-    return said.hexdigest()[:16]
+            digest.update(repr((str(path), path.is_dir(), *size)).encode())
+    return digest.hexdigest()[:16]
 
 
 def progress_of(folder: Path, result: Result | None) -> LiveProgress:
-    """How far the study is: outcomes from the folder, what is running from its status file."""
+    """Progress of the study: outcomes from the folder, running runs from its status file."""
     status = read_status(folder)
     alive = status is not None and status["age"] <= SILENT_AFTER
     if result is None:
@@ -155,13 +155,13 @@ def progress_of(folder: Path, result: Result | None) -> LiveProgress:
         state = "done" if done == runs else stopped
         return LiveProgress(state=state, runs=runs, done=done, failed=failed, share=done / max(1, runs))  # type: ignore[arg-type]
     workers = tuple(w for w in (_worker(number, known) for number, known in status["workers"].items()) if w is not None)
-    place = {seed: k for k, seed in enumerate(result.table.seeds)}
+    index = {seed: k for k, seed in enumerate(result.table.seeds)}
     known_arms = {arm.name: k for k, arm in enumerate(result.table.arms)}  # the folder may have grown since
     training = [
         (arm, worker)
         for worker in workers
         for arm in worker.arms
-        if worker.seed in place and arm in known_arms and outcomes[known_arms[arm], place[worker.seed]] == "missing"
+        if worker.seed in index and arm in known_arms and outcomes[known_arms[arm], index[worker.seed]] == "missing"
     ]
     part = sum(worker.share for _, worker in training)
     return LiveProgress(
@@ -177,7 +177,7 @@ def progress_of(folder: Path, result: Result | None) -> LiveProgress:
 
 
 def _worker(number: str, known: Any) -> LiveWorker | None:
-    """A worker out of the status file; None where the entry is damaged."""
+    """A worker of the status file; None if the entry is damaged."""
     try:
         return LiveWorker(
             number=int(number),

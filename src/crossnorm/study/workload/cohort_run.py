@@ -17,7 +17,7 @@ from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.workload.build_model import build_member
 from crossnorm.study.workload.pretrained import keep_model
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
-from crossnorm.training.loop.cohort import Observer, train_cohort
+from crossnorm.training.loop.cohort import Observer, SilentObserver, train_cohort
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.loop.run_state import Member
 from crossnorm.training.runtime.distributed import ALONE, World, check_parts
@@ -46,7 +46,9 @@ def run_cohort(
     for member in members.values():
         check_parts(member.model, member.recipe, world, len(task.train))
     world.wait()  # no process writes before all have read the checkpoints
-    observer: Observer = _Recorder(plan, members, cohort, task, folder, device, emit) if world.first else _Silent()
+    observer: Observer = (
+        _Recorder(plan, members, cohort, task, folder, device, emit) if world.first else SilentObserver()
+    )
     (seed,) = {cohort.seed + plan.arm(name).seed_offset for name in cohort.arms}  # one stream of batches
     train_cohort(list(members.values()), task, seed=seed, device=device, observer=observer, world=world)
 
@@ -123,13 +125,3 @@ class _Recorder:
         self.folders[member.name].finish(outcome, details | {"torch": torch.__version__})
         self._emit_steps()
         self.emit(Finished(Run(member.name, self.seed), outcome))
-
-
-class _Silent:
-    """The observer of a process that does not write."""
-
-    def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None: ...
-
-    def failed(self, member: Member) -> None: ...
-
-    def stepped(self, members: int) -> None: ...

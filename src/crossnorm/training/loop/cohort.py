@@ -30,7 +30,7 @@ from crossnorm.training.recipe.recipes import Recipe
 from crossnorm.training.runtime.devices import autocast
 from crossnorm.training.runtime.distributed import ALONE, World, check_parts
 
-__all__ = ["Observer", "augmentation_of", "check_mixing", "mixed", "train_cohort"]
+__all__ = ["Observer", "SilentObserver", "augmentation_of", "check_mixing", "mixed", "train_cohort"]
 
 _PROBE = 64  # test examples for the site diagnostics
 
@@ -48,6 +48,19 @@ class Observer(Protocol):
 
     def stepped(self, members: int) -> None:
         """This many members made one step."""
+
+
+class SilentObserver:
+    """An observer that does nothing, for a process that does not write or a curve that nobody reads."""
+
+    def evaluated(self, member: Member, row: Row) -> None:
+        """Do nothing."""
+
+    def failed(self, member: Member) -> None:
+        """Do nothing."""
+
+    def stepped(self, members: int) -> None:
+        """Do nothing."""
 
 
 def augmentation_of(task: Task, recipe: Recipe) -> str:
