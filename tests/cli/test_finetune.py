@@ -248,4 +248,4 @@ def test_builtin_studies_compile(name):
 
 def test_the_command_line_names_another_starting_point():
     assert StudyOptions(source="mine.safetensors").study("cct-anneal").model == {"from": "mine.safetensors"}
-    assert StudyOptions().study("cct-anneal").model == {"from": "cct/model.safetensors"}
+    assert StudyOptions().study("cct-anneal").model == {"from": "cct"}
