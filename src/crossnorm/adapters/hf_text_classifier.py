@@ -198,7 +198,7 @@ def _readable(folder: Path, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise BadInput.because("model.from", f"cannot load {what} from {folder}: {reason}") from None
+        raise BadInput.because("model.from", f"cannot load {what} from {folder}: {reason.rstrip('.')}") from None
 
 
 def _identity(tokenizer: Any, max_tokens: int) -> str:

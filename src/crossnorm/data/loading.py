@@ -82,7 +82,7 @@ def _data_path(name: str, spec: TaskSpec, data: Path | str | None) -> Path | Non
     if spec.source == "folder" and data is None:
         raise BadInput("data", "a folder or zip file with train/CLASS/* and test/CLASS/*", "none")
     if spec.kind == "language" and data is None:
-        raise BadInput.because("data", f"task {name} requires a file of {spec.source}")
+        raise BadInput.because("data", f"required: a file whose {spec.source} the task {name} predicts")
     return None if data is None else Path(data).expanduser()
 
 

@@ -69,7 +69,7 @@ def test_fewer_windows_are_the_first_ones(file):
 
 
 def test_errors(tmp_path, file):
-    with pytest.raises(BadInput, match=r"data: expected a file whose characters .*, got none"):
+    with pytest.raises(BadInput, match=r"data: required: a file whose characters the task text8 predicts"):
         load_task("text8")
     with pytest.raises(BadInput, match="expected a text file, got no such file"):
         load_task("shakespeare", data=tmp_path / "absent")

@@ -219,7 +219,9 @@ def test_learned_doses_of_compact_models(task):
 
 def test_what_cannot_be_loaded_is_named(bert, tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(BadInput, match=r"model.from: expected a pretrained Transformer .* got an error"):
+    with pytest.raises(
+        BadInput, match=r"model.from: cannot load a pretrained Transformer .* from .*: Unrecognized model"
+    ):
         load_text_classifier(tmp_path, 6)
     with pytest.raises(BadInput, match=r"model.max_tokens: expected at most 19"):
         load_text_encoder(bert, 20)
