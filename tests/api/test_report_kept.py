@@ -23,7 +23,7 @@ def test_a_table_without_its_runs_is_not_overwritten(tmp_path):
     done = reported(tmp_path / "stored")
     assert (done.exit_code, done.stdout) == (2, "")
     lines = len(kept["table.csv"].splitlines()) - 1
-    assert f"stored: expected runs to draw, got none, only their table of {lines} lines" in done.stderr
+    assert f"stored: the runs are missing but table.csv has {lines} rows" in done.stderr
     assert {path.name: path.read_bytes() for path in (tmp_path / "stored").iterdir() if path.is_file()} == kept
 
     advised = ["--metric", "test_loss", "--direction", "lower", "--out", tmp_path / "again"]

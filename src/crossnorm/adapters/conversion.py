@@ -71,8 +71,8 @@ def convert(model: nn.Module, variant: Variant | str, *, learnable: str | None =
 def _in_order(model: nn.Module, sites: list[Site]) -> list[Site]:
     """The sites in the order of the model's modules."""
     if not sites:
-        expected = "attention of Hugging Face (through its attention interface), timm, torch.nn or crossnorm"
-        raise BadInput("model", expected, f"none in {type(model).__name__}")
+        hint = "Supported: Hugging Face (through its attention interface), timm, torch.nn and crossnorm."
+        raise BadInput.because("model", f"no supported attention in {type(model).__name__}", hint)
     order = {id(module): index for index, module in enumerate(model.modules())}
     return sorted(sites, key=lambda site: order[id(site.module)])
 

@@ -85,7 +85,7 @@ class Result:
         return directory
 
     def _check_loses_nothing(self, stored: Path) -> None:
-        """Where runs were cleared away, or never came along, the table is all that is left of them."""
+        """Refuse to overwrite table.csv if the runs were deleted: it is all that is left of them."""
         if (self.table.status != "missing").any():
             return
         lines = stored_lines(stored)
@@ -93,12 +93,9 @@ class Result:
             how = f"--metric {self.verdict.metric} --direction {self.verdict.direction}"
             if self.verdict.margin is not None:
                 how += f" --margin {self.verdict.margin:g}"
-            raise BadInput(
-                str(stored.parent),
-                "runs to draw",
-                f"none, only their table of {lines} lines, which would be lost",
-                f"crossnorm report --from {stored} {how} --out ELSEWHERE draws it.",
-            )
+            reason = f"the runs are missing but table.csv has {lines} rows; refusing to overwrite it"
+            hint = f"To draw the table: crossnorm report --from {stored} {how} --out OTHER_FOLDER"
+            raise BadInput.because(str(stored.parent), reason, hint)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the answer, the arms, the two figures."""

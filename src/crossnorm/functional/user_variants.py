@@ -42,15 +42,10 @@ def user_function(name: str) -> Callable[..., Any]:
     module = sys.modules.get(module_name)
     if module is None:
         hint = f"Import the module first, or add {module_name!r} to imports."
-        raise BadInput(
-            f"variant {name!r}",
-            "a function of an imported module",
-            f"no imported module {module_name!r}",
-            hint,
-        )
+        raise BadInput.because(f"variant {name!r}", f"the module {module_name!r} is not imported", hint)
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise BadInput(f"variant {name!r}", "a function of that module", f"no function {function_name!r} in it")
+        raise BadInput.because(f"variant {name!r}", f"the module {module_name!r} has no function {function_name!r}")
     return cast("Callable[..., Any]", function)
 
 
@@ -63,9 +58,7 @@ def mix_by_function(weights: Tensor, value: Tensor, visible: Visibility, name: s
         return weights @ mixed.to(weights.dtype)
     if not getattr(function, "__crossnorm_per_query__", False):
         hint = "A sum over all tokens would leak the future. See crossnorm.per_query."
-        raise BadInput(
-            f"variant {name!r}", "a mask that is the same for every query", "one that differs by query", hint
-        )
+        raise BadInput.because(f"variant {name!r}", "it does not support masks that differ by query", hint)
     pairs = visible.pairs.expand(*value.shape[:-2], *weights.shape[-2:])
     mixed = _call(function, name, value, alpha, pairs, (*pairs.shape, value.shape[-1]))
     return torch.einsum("...qk,...qkd->...qd", weights, mixed.to(weights.dtype))

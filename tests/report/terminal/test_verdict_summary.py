@@ -52,7 +52,7 @@ def test_the_table_prices_the_pairs_that_are_needed() -> None:
     arm = max(missing, key=lambda name: missing[name])
     text = " ".join(shown(arms_table(verdict, 360.0), 79).split())
     hours = number(missing[arm] / 10, digits=2)
-    assert f"{missing[arm]} more pairs of all arms: {hours} h on one worker" in text
+    assert f"{missing[arm]} more pairs for all arms: {hours} h on one worker" in text
     short = " ".join(shown(arms_table(verdict, 0.5), 79).split())
     assert f"of all arms: {missing[arm] / 2:.2g} s on one worker" in short
     assert "more pairs" not in shown(arms_table(verdict))

@@ -161,7 +161,8 @@ def _pairs_caption(verdict: Verdict, seconds_per_seed: float | None) -> str:
     if most is None or most.pairs_needed is None or not cost:
         return ""
     more = count(most.pairs_needed[0] - most.n, "more pair")
-    return f". Pairs needed: until an arm is decided (likely range). {more} of all arms: {cost} on one worker"
+    meaning = "Pairs needed: the half-width then equals the margin (likely range)"
+    return f". {meaning}. {more} for all arms: {cost} on one worker"
 
 
 _COLUMNS = ("arm", "n", "mean", "difference", "interval", "verdict", "pairs needed", "failed")

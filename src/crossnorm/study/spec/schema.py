@@ -174,7 +174,7 @@ class StudySpec(Strict):
             if getattr(self, field) != type(self).model_fields[field].get_default(call_default_factory=True):
                 raise ValueError(f"no {field} with a function; use the field settings")
         if "metric" not in self.model_fields_set or self.direction is None:
-            raise ValueError("metric and direction with a function: what it logs, and which direction is better")
+            raise ValueError("metric and direction: a name that the function logs, and lower or higher")
         if self.arms and not {"variants", "alphas"} & self.model_fields_set:
             object.__setattr__(self, "variants", [])  # only its own arms
 
