@@ -54,7 +54,7 @@ def test_the_table_prices_the_pairs_that_are_needed() -> None:
     hours = number(missing[arm] / 10, digits=2)
     assert f"{missing[arm]} more pairs for all arms: {hours} h on one worker" in text
     short = " ".join(shown(arms_table(verdict, 0.5), 79).split())
-    assert f"of all arms: {missing[arm] / 2:.2g} s on one worker" in short
+    assert f"for all arms: {missing[arm] / 2:.2g} s on one worker" in short
     assert "more pairs" not in shown(arms_table(verdict))
     assert "pairs needed" in shown(arms_table(verdict))
 
