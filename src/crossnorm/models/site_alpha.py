@@ -70,7 +70,7 @@ class SiteAlpha(nn.Module):
         """α for `mix` as a number where possible, which mixes faster than a tensor, and as `value` otherwise."""
         if not self.active:
             return 0.0
-        if self.learned or isinstance(self.number, tuple) or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or self.learned or isinstance(self.number, tuple):
             return self.value()
         return self.number
 
