@@ -51,7 +51,7 @@ class Observer(Protocol):
 
 
 class SilentObserver:
-    """An observer that does nothing, for a process that does not write or a curve that nobody reads."""
+    """An observer that does nothing: for processes that do not write, and for curves that are not kept."""
 
     def evaluated(self, member: Member, row: Row) -> None:
         """Do nothing."""
