@@ -2,18 +2,18 @@
 
 import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from crossnorm.stats import ArmInfo, estimate
 from crossnorm.stats.inference.intervals import bounds
+from tests.repository import IS_CHECKOUT, ROOT
 from tests.stats.stats_tables import LOSS, dosed, table_of
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
-RESULTS = SCRIPT.parents[1] / "results" / "calibration"
-pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not part of this copy")
+SCRIPT = ROOT / "benchmarks" / "calibration.py"
+RESULTS = ROOT / "results" / "calibration"
+pytestmark = pytest.mark.skipif(not IS_CHECKOUT, reason="the sdist has no benchmarks")
 
 
 @pytest.fixture(scope="module")

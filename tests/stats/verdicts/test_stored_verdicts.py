@@ -10,12 +10,13 @@ import yaml
 
 from crossnorm.metric import Metric
 from crossnorm.stats import estimate, table_from_records
+from tests.repository import IS_CHECKOUT, ROOT
 
-RESULTS = Path(__file__).resolve().parents[2] / "results"
+RESULTS = ROOT / "results"
 FOLDERS = sorted(file.parent for file in RESULTS.rglob("verdict.json") if (file.parent / "table.csv").exists())
 
 
-@pytest.mark.skipif(not RESULTS.is_dir(), reason="results/ is not in the sdist")
+@pytest.mark.skipif(not IS_CHECKOUT, reason="the sdist has no results")
 def test_results_hold_verdicts() -> None:
     """The test below is not empty where there is a results folder."""
     assert len(FOLDERS) >= 5

@@ -10,12 +10,14 @@ import pytest
 
 import crossnorm as library
 from crossnorm.errors import BadInput
+from tests.repository import ROOT
 from tests.study.study_cases import crossnorm, refused
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 
 MINE = """
 import torch
+from tests.repository import ROOT
 
 def train(run):
     value = 1 + torch.rand(())

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from crossnorm.training.checkpoint.file_format import read_state
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.loop.evaluation import evaluate
 from crossnorm.training.runtime.distributed import ALONE, World, check_parts, parts
+from tests.repository import ROOT
 from tests.training.training_cases import CPU, Listener, member, same_bits, weights
 
 
@@ -136,9 +136,8 @@ def test_two_processes_give_the_losses_of_one(task, tmp_path):
     """Without dropout those of one process; with it those of one process with two micro-batches, part by part."""
     script = tmp_path / "process.py"
     script.write_text(PROCESS, encoding="utf-8")
-    root = str(Path(__file__).parents[3])  # where the package tests lies
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([*launcher, script, tmp_path], capture_output=True, text=True, timeout=240, env=environment)
     assert done.returncode == 0, done.stderr
     shared = [json.loads((tmp_path / f"{rank}-of-2.json").read_text()) for rank in (0, 1)]
