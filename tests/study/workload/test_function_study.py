@@ -17,7 +17,6 @@ EXAMPLES = ROOT / "examples"
 
 MINE = """
 import torch
-from tests.repository import ROOT
 
 def train(run):
     value = 1 + torch.rand(())
