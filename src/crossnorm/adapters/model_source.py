@@ -10,7 +10,7 @@ from pathlib import Path
 from crossnorm.errors import BadInput
 from crossnorm.io import file_sha256
 
-__all__ = ["digest_of", "kept_model", "locate"]
+__all__ = ["digest_of", "is_own", "kept_model", "locate"]
 
 _PACKAGE = "package:"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -59,21 +59,29 @@ def kept_model(path: Path) -> Path:
     """
     if not path.is_dir() or (path / "config.json").is_file():
         return path
-    own = _kept(path)
-    if own or not (path / "study.yaml").is_file():
-        return own[0] if own else path
-    found = [kept for run in sorted(path.glob("runs/*/*")) for kept in _kept(run)]
+    found = _kept(path)
     if len(found) == 1:
         return found[0]
     if not found:
+        if not (path / "study.yaml").is_file():
+            return path
         hint = "Only studies with keep_models: true, and those of crossnorm train, keep models."
         raise BadInput.because(str(path), "no run of this study keeps its model", hint)
     several = ", ".join(str(kept.parent) for kept in found[:3])
     raise BadInput.because(str(path), f"{len(found)} runs keep a model", f"Give the folder of one run: {several} …")
 
 
-def _kept(run: Path) -> list[Path]:
-    return [kept for kept in (run / "model.safetensors", run / "model") if kept.exists()]
+def is_own(source: str) -> bool:
+    """Whether a pretrained model is one of crossnorm: a ``.safetensors`` file, or a run or study that keeps one."""
+    return source.endswith(".safetensors") or any(kept.suffix == ".safetensors" for kept in _kept(Path(source)))
+
+
+def _kept(folder: Path) -> list[Path]:
+    """The models that a folder keeps, of a run or of the runs of a study."""
+    places = (
+        run / name for run in (folder, *sorted(folder.glob("runs/*/*"))) for name in ("model.safetensors", "model")
+    )
+    return [place for place in places if place.exists()]
 
 
 def _with_config(path: Path, source: str) -> Path:

@@ -22,8 +22,8 @@ from crossnorm.stats.design.power import (
 )
 from crossnorm.stats.design.prospective_power import Outlook, Prospect, outlook
 from crossnorm.stats.inference.bands import ArmBand, Bands, bands
-from crossnorm.stats.inference.comparison import family_size
 from crossnorm.stats.inference.divergence import mcnemar_e_value, mcnemar_exact
+from crossnorm.stats.inference.family import family_size
 from crossnorm.stats.inference.sequential import first_bounded
 from crossnorm.stats.inference.stopping_rule import settled
 from crossnorm.stats.runs.curve_summaries import (

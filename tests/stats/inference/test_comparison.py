@@ -5,7 +5,8 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from crossnorm.errors import BadInput
 from crossnorm.stats import ArmInfo
-from crossnorm.stats.inference.comparison import Rule, compare_arms, family_size, resolve_margin
+from crossnorm.stats.inference.comparison import Rule, compare_arms, resolve_margin
+from crossnorm.stats.inference.family import family_size
 from tests.stats.stats_tables import dosed, table_of
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from crossnorm.errors import BadInput
 from crossnorm.stats.design.power import detectable_difference, pairs_for_difference_range, pairs_needed, sd_interval
-from crossnorm.stats.inference.comparison import family_size, resolve_margin
+from crossnorm.stats.inference.comparison import resolve_margin
+from crossnorm.stats.inference.family import family_size
 from crossnorm.stats.inference.intervals import Kind
 from crossnorm.stats.inference.trend import DoseGrid, dose_grids
 from crossnorm.stats.runs.curve_summaries import Noise, noise

@@ -17,7 +17,7 @@ from crossnorm.stats.inference.divergence import Divergence, divergence
 from crossnorm.stats.inference.intervals import Interval, Kind, interval_of_mean
 from crossnorm.stats.runs.run_table import Floats, Table
 
-__all__ = ["Comparison", "Outcome", "Rule", "compare_arms", "family_size", "judge", "resolve_margin"]
+__all__ = ["Comparison", "Outcome", "Rule", "compare_arms", "judge", "resolve_margin"]
 
 Outcome = Literal["same", "better", "worse", "undecided"]
 
@@ -75,12 +75,6 @@ class Comparison:
     interval: Interval
     divergence: Divergence
     verdict: Outcome
-
-
-def family_size(table: Table) -> int:
-    """Size of the declared family: arms other than the baseline, plus contrasts with a control (at least 1)."""
-    contrasts = sum(table.control(i) != 0 for i in range(1, len(table.arms)))
-    return max(1, len(table.arms) - 1 + contrasts)
 
 
 def resolve_margin(margin: float | str | None, baseline: Floats) -> float | None:

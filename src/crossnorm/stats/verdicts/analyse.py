@@ -9,13 +9,8 @@ import numpy as np
 from crossnorm.errors import BadInput
 from crossnorm.metric import Metric
 from crossnorm.stats.design.power import pairs_needed
-from crossnorm.stats.inference.comparison import (
-    Comparison,
-    Rule,
-    compare_arms,
-    family_size,
-    resolve_margin,
-)
+from crossnorm.stats.inference.comparison import Comparison, Rule, compare_arms, resolve_margin
+from crossnorm.stats.inference.family import family_size
 from crossnorm.stats.inference.intervals import MIN_PAIRS, Kind
 from crossnorm.stats.inference.trend import DoseGrid, dose_grids, seed_slopes
 from crossnorm.stats.runs.curve_summaries import final_pairing

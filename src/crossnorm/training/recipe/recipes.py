@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -135,13 +134,9 @@ def default_recipe(model: Mapping[str, Any]) -> str:
     source = model.get("from")
     if source is None:
         return "anneal" if model.get("pretrained") or model.get("weights") else "quick"
-    return "anneal" if str(source).endswith(".safetensors") or _is_own_folder(source) else "finetune-text"
+    from crossnorm.adapters.model_source import is_own  # here: adapters need torch, a list of recipes does not
 
-
-def _is_own_folder(source: object) -> bool:
-    """Whether a pretrained model is the folder of a run or study that kept a model of crossnorm."""
-    folder = Path(str(source))
-    return (folder / "model.safetensors").is_file() or any(folder.glob("runs/*/*/model.safetensors"))
+    return "anneal" if is_own(str(source)) else "finetune-text"
 
 
 def make_recipe(name: str = "quick", **changes: object) -> Recipe:
