@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, TypeAdapter, ValidationError
 
 from crossnorm.errors import BadInput, unknown_name
 
@@ -162,71 +164,38 @@ class LanguageConfig(Config):
     seq_len: int = 128
 
 
-def _count(name: str, value: Any, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise BadInput(name, f"a whole number, at least {least}", value)
-    return int(value)
+def _plain(value: Any) -> Any:
+    """NumPy's scalars as Python's, an image size of 32 or [32, 32] as (32, 32)."""
+    return tuple(value) if isinstance(value, list) else value.item() if isinstance(value, np.generic) else value
 
 
-def _rate(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
-        raise BadInput(name, "a rate in [0, 1)", value)
-    return float(value)
+_Count = Annotated[int, BeforeValidator(_plain), Field(strict=True, ge=1)]
+_Rate = Annotated[float, BeforeValidator(_plain), Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
+_Ratio = Annotated[float, BeforeValidator(_plain), Field(strict=True, gt=0, allow_inf_nan=False)]
+_Size = Annotated[tuple[_Count, _Count], BeforeValidator(_plain), Field(strict=True)]
+_Side = Annotated[_Count, AfterValidator(lambda side: (side, side))]
+_Vocabulary = Annotated[_Count, Field(ge=2)]
 
-
-def _ratio(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < float("inf"):
-        raise BadInput(name, "a positive number", value)
-    return float(value)
-
-
-def _size(name: str, value: Any) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, Integral) else value
-    if not isinstance(pair, list | tuple) or len(pair) != 2:
-        raise BadInput(name, "a number of pixels or a pair (height, width)", value)
-    return _count(name, pair[0]), _count(name, pair[1])
-
-
-def _positions(name: str, value: Any) -> str:
-    if value not in POSITIONS:
-        raise unknown_name(name, value, POSITIONS)
-    return str(value)
-
-
-def _family(name: str, value: Any) -> str:
-    return str(value)
-
-
-def _switch(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise BadInput(name, "True or False", value)
-    return value
-
-
-def _vocabulary(name: str, value: Any) -> int:
-    return _count(name, value, least=2)
-
-
-_RULES: dict[str, Callable[[str, Any], Any]] = {
-    "family": _family,
-    "num_layers": _count,
-    "num_heads": _count,
-    "mlp_ratio": _ratio,
-    "embedding_dim": _count,
-    "positional_embedding": _positions,
-    "dropout": _rate,
-    "attention_dropout": _rate,
-    "stochastic_depth": _rate,
-    "num_classes": _count,
-    "img_size": _size,
-    "n_input_channels": _count,
-    "kernel_size": _count,
-    "n_conv_layers": _count,
-    "patch_size": _count,
-    "vocab_size": _vocabulary,
-    "seq_len": _count,
-    "word_embedding_dim": _count,
-    "train_words": _switch,
+_COUNT = "a whole number, at least 1", TypeAdapter[Any](_Count)
+_RATE = "a rate in [0, 1)", TypeAdapter[Any](_Rate)
+_RULES: dict[str, tuple[str, TypeAdapter[Any]]] = {
+    "num_layers": _COUNT,
+    "num_heads": _COUNT,
+    "mlp_ratio": ("a positive number", TypeAdapter(_Ratio)),
+    "embedding_dim": _COUNT,
+    "dropout": _RATE,
+    "attention_dropout": _RATE,
+    "stochastic_depth": _RATE,
+    "num_classes": _COUNT,
+    "img_size": ("a number of pixels or a pair (height, width), each at least 1", TypeAdapter(_Side | _Size)),
+    "n_input_channels": _COUNT,
+    "kernel_size": _COUNT,
+    "n_conv_layers": _COUNT,
+    "patch_size": _COUNT,
+    "vocab_size": ("a whole number, at least 2", TypeAdapter(_Vocabulary)),
+    "seq_len": _COUNT,
+    "word_embedding_dim": _COUNT,
+    "train_words": ("True or False", TypeAdapter(StrictBool)),
 }
 
 
@@ -240,4 +209,12 @@ def setting(name: str, value: Any) -> Any:
     Raises:
         BadInput: The setting cannot have this value.
     """
-    return _RULES[name](name, value)
+    if name == "positional_embedding" and value not in POSITIONS:
+        raise unknown_name(name, value, POSITIONS)
+    if name not in _RULES:
+        return value
+    expected, rule = _RULES[name]
+    try:
+        return rule.validate_python(value)
+    except ValidationError:
+        raise BadInput(name, expected, value) from None
