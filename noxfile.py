@@ -1,4 +1,4 @@
-"""Everyday tasks: `nox -s test`, `lint`, `types`, `docs`, `slow`, `coverage`, `bench`; `nox -l` lists them."""
+"""Everyday tasks: `nox -s test`, `lint`, `types`, `core`, `docs`, `slow`, `coverage`, `bench`; `nox -l` lists them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ def slow(session: nox.Session) -> None:
     """The tests marked slow, with every optional library."""
     session.install("-e", ".[test,browser,docs,hf,timm,ray,track]")
     session.run("pytest", "-n", "auto", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """Reports, comparisons and lists, installed without torch."""
+    session.install(".")
+    session.run("python", ".ci/light_core.py")
 
 
 @nox.session
@@ -54,5 +61,5 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Images per second and overhead of the variants on this machine."""
-    session.install("-e", ".")
+    session.install("-e", ".[torch]")
     session.run("crossnorm", "bench", *session.posargs)

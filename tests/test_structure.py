@@ -14,7 +14,7 @@ import crossnorm
 
 PACKAGE = Path(crossnorm.__file__).parent
 ROWS = (
-    ("_version", "errors"),
+    ("_lazy", "_version", "errors"),
     ("io", "metric", "rng"),
     ("stats",),
     ("functional",),

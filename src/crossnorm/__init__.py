@@ -6,9 +6,9 @@ imported on first use, so that ``import crossnorm`` and ``crossnorm --help`` are
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from crossnorm._lazy import lazy
 from crossnorm._version import __version__
 
 if TYPE_CHECKING:
@@ -48,12 +48,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'crossnorm' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -12,6 +12,8 @@ from crossnorm.data import Task, list_tasks, load_task, prepare
 from crossnorm.data import builtin_datasets as sources
 from crossnorm.data.task_registry import default_model, find_task
 from crossnorm.errors import BadInput
+from crossnorm.models.compact_transformers import build
+from crossnorm.models.presets import configure
 
 
 @pytest.fixture(params=["mnist1d", "digits", "folder"])
@@ -200,10 +202,27 @@ def test_listing_tasks_imports_nothing_heavy():
 
 
 def test_every_task_has_one_line():
-    for name, line in list_tasks().items():
-        assert line
-        assert "\n" not in line
-        assert find_task(name).description == line
+    for name, task in list_tasks().items():
+        assert task.description
+        assert "\n" not in task.description
+        assert find_task(name) is task
+
+
+KNOWN_TOKENS = {name: task for name, task in list_tasks().items() if task.tokens is not None}
+
+
+@pytest.mark.parametrize("name", KNOWN_TOKENS)
+def test_the_listed_tokens_are_those_of_the_default_model(name):
+    task = KNOWN_TOKENS[name]
+    if task.text is not None:
+        settings = {**task.model, "num_classes": 2, "vocab_size": 11, "seq_len": task.text.seq_len}
+    elif task.kind == "language":
+        settings = {**task.model, "vocab_size": 11, "seq_len": task.seq_len}
+    else:
+        settings = default_model(task, task.shape, 2)
+    with torch.device("meta"):
+        model = build(configure(task.model_name, {k: v for k, v in settings.items() if k != "name"}))
+    assert model.classifier.tokens == task.tokens
 
 
 def test_the_package_has_no_other_names():

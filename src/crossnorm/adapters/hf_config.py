@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Mixing, Variant
-from crossnorm.functional.variants import finite
+from crossnorm.functional.variant import finite
 
 __all__ = ["configured"]
 

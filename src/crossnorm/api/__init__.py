@@ -3,15 +3,42 @@
 The work itself is done in those packages.
 """
 
-from crossnorm.api._audit import audit
-from crossnorm.api._bench import bench
-from crossnorm.api._compare import compare, report_table
-from crossnorm.api._picture import picture
-from crossnorm.api._result import Result
-from crossnorm.api._stored_result import default_folder, look_at, read_result
-from crossnorm.api._study import Study
-from crossnorm.api._train import evaluate_checkpoint, train_run
-from crossnorm.api._watch import watch
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crossnorm._lazy import lazy
+
+if TYPE_CHECKING:
+    from crossnorm.api._audit import audit as audit
+    from crossnorm.api._bench import bench as bench
+    from crossnorm.api._compare import compare as compare
+    from crossnorm.api._compare import report_table as report_table
+    from crossnorm.api._picture import picture as picture
+    from crossnorm.api._result import Result as Result
+    from crossnorm.api._stored_result import default_folder as default_folder
+    from crossnorm.api._stored_result import look_at as look_at
+    from crossnorm.api._stored_result import read_result as read_result
+    from crossnorm.api._study import Study as Study
+    from crossnorm.api._train import evaluate_checkpoint as evaluate_checkpoint
+    from crossnorm.api._train import train_run as train_run
+    from crossnorm.api._watch import watch as watch
+
+_HOME = {
+    "Result": "crossnorm.api._result",
+    "Study": "crossnorm.api._study",
+    "audit": "crossnorm.api._audit",
+    "bench": "crossnorm.api._bench",
+    "compare": "crossnorm.api._compare",
+    "default_folder": "crossnorm.api._stored_result",
+    "evaluate_checkpoint": "crossnorm.api._train",
+    "look_at": "crossnorm.api._stored_result",
+    "picture": "crossnorm.api._picture",
+    "read_result": "crossnorm.api._stored_result",
+    "report_table": "crossnorm.api._compare",
+    "train_run": "crossnorm.api._train",
+    "watch": "crossnorm.api._watch",
+}
 
 __all__ = [
     "Result",
@@ -28,3 +55,5 @@ __all__ = [
     "train_run",
     "watch",
 ]
+
+__getattr__ = lazy(__name__, _HOME)

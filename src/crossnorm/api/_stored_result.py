@@ -9,7 +9,7 @@ from typing import Any
 from crossnorm.api._result import Result
 from crossnorm.errors import BadInput
 from crossnorm.io import encoded_name
-from crossnorm.study.planning.cost import seconds_per_seed
+from crossnorm.study.planning.durations import seconds_per_seed
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import describe
 from crossnorm.study.storage.needed_runs import needed_runs, study_verdict

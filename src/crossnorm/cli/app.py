@@ -10,6 +10,7 @@ from typing import Annotated, Any, ParamSpec
 import typer
 from typer.core import TyperGroup
 
+from crossnorm._lazy import needs_torch
 from crossnorm._version import __version__
 from crossnorm.errors import BadInput
 
@@ -55,6 +56,11 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except BadInput as error:
             typer.echo(f"crossnorm: {error}", err=True)
+            raise typer.Exit(2) from None
+        except ImportError as error:
+            if not (reason := needs_torch(error)):
+                raise
+            typer.echo(f"crossnorm: this command {reason}", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             typer.echo("crossnorm: interrupted; run the same command to resume.", err=True)

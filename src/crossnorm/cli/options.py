@@ -13,6 +13,7 @@ import typer
 from crossnorm.errors import BadInput
 
 __all__ = [
+    "AsJson",
     "Device",
     "Imports",
     "allowed_modules",
@@ -24,6 +25,8 @@ __all__ = [
     "with_options",
     "words",
 ]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 

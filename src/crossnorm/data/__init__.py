@@ -5,8 +5,9 @@ Names are resolved on first use, so that ``list_tasks`` does not import torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from crossnorm._lazy import lazy
 
 if TYPE_CHECKING:
     from crossnorm.data.images.lazy_images import Photographs as Photographs
@@ -17,18 +18,15 @@ if TYPE_CHECKING:
     from crossnorm.data.task_registry import list_tasks as list_tasks
 
 _HOME = {
-    "Photographs": "images.lazy_images",
-    "Split": "task",
-    "Task": "task",
-    "list_tasks": "task_registry",
-    "load_task": "loading",
-    "prepare": "task",
+    "Photographs": "crossnorm.data.images.lazy_images",
+    "Split": "crossnorm.data.task",
+    "Task": "crossnorm.data.task",
+    "list_tasks": "crossnorm.data.task_registry",
+    "load_task": "crossnorm.data.loading",
+    "prepare": "crossnorm.data.task",
 }
 
 __all__ = ["Photographs", "Split", "Task", "list_tasks", "load_task", "prepare"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)

@@ -78,6 +78,7 @@ class TaskSpec:
         text: Further fields of labeled texts.
         seq_len: Tokens per window, for language.
         crop: How photographs are cropped when a batch is read; ``None``: images of one size, held in memory.
+        tokens: Tokens per example in the default model; ``None``: depends on the files.
     """
 
     description: str
@@ -93,6 +94,13 @@ class TaskSpec:
     text: TextSpec | None = None
     seq_len: int = 128
     crop: CropSpec | None = None
+    tokens: int | None = None
+
+    @property
+    def model_name(self) -> str:
+        """The name of the default model."""
+        usual = {"text": "text_cct_2", "language": "gpt_2"}.get(self.kind, "cct_2_3x2_32")
+        return str(self.model.get("name", usual))
 
 
 _WORDS = {"word_embedding_dim": 128}
@@ -128,6 +136,7 @@ def _photographs(description: str, source: Literal["torchvision", "folder"], mod
         augmentation="crop-flip",
         model={"name": model},
         crop=spec,
+        tokens=(spec.size // 16) ** 2,
     )
 
 
@@ -142,6 +151,7 @@ _TASKS: dict[str, TaskSpec] = {
         shape=(1, 1, 40),
         n_classes=10,
         model=_SMALL,
+        tokens=20,
     ),
     "digits": TaskSpec(
         description="10 handwritten digits, 8 × 8 gray, 1442 + 355, part of scikit-learn (no download)",
@@ -149,6 +159,7 @@ _TASKS: dict[str, TaskSpec] = {
         shape=(1, 8, 8),
         n_classes=10,
         model=_SMALL,
+        tokens=16,
     ),
     "cifar10": TaskSpec(
         description="10 classes of photographs, 32 × 32 color, 50000 + 10000",
@@ -159,6 +170,7 @@ _TASKS: dict[str, TaskSpec] = {
         n_classes=10,
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
+        tokens=64,
     ),
     "cifar100": TaskSpec(
         description="100 classes of photographs, 32 × 32 color, 50000 + 10000",
@@ -169,6 +181,7 @@ _TASKS: dict[str, TaskSpec] = {
         n_classes=100,
         mean=(0.5071, 0.4865, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
+        tokens=64,
     ),
     "mnist": TaskSpec(
         description="10 handwritten digits, 28 × 28 gray, 60000 + 10000",
@@ -178,6 +191,7 @@ _TASKS: dict[str, TaskSpec] = {
         n_classes=10,
         mean=(0.1307,),
         std=(0.3081,),
+        tokens=49,
     ),
     "fashion-mnist": TaskSpec(
         description="10 types of clothing, 28 × 28 gray, 60000 + 10000",
@@ -188,6 +202,7 @@ _TASKS: dict[str, TaskSpec] = {
         n_classes=10,
         mean=(0.2860,),
         std=(0.3530,),
+        tokens=49,
     ),
     "trec": TaskSpec(
         description="6 types of questions, 5452 + 500 (data: FOLDER, or Hugging Face datasets)",
@@ -201,6 +216,7 @@ _TASKS: dict[str, TaskSpec] = {
             repository="CogComp/trec",
             label_column="coarse_label",
         ),
+        tokens=21,
     ),
     "ag-news": TaskSpec(
         description="4 topics of news, 120000 + 7600 (data: FOLDER, or Hugging Face datasets)",
@@ -213,6 +229,7 @@ _TASKS: dict[str, TaskSpec] = {
             seq_len=128,
             repository="fancyzhx/ag_news",
         ),
+        tokens=65,
     ),
     "imdb": TaskSpec(
         description="2 sentiments of film reviews, 25000 + 25000 (data: FOLDER, or Hugging Face datasets)",
@@ -220,6 +237,7 @@ _TASKS: dict[str, TaskSpec] = {
         kind="text",
         model=_WORDS,
         text=TextSpec(format="reviews", classes=("neg", "pos"), seq_len=400, repository="stanfordnlp/imdb"),
+        tokens=201,
     ),
     "sst2": TaskSpec(
         description="2 sentiments of sentences, 67349 + 872 (dev set) (data: FOLDER, or Hugging Face datasets)",
@@ -234,6 +252,7 @@ _TASKS: dict[str, TaskSpec] = {
             text_columns=("sentence",),
             test_split="validation",
         ),
+        tokens=33,
     ),
     "dbpedia": TaskSpec(
         description="14 topics of an encyclopedia, 560000 + 70000 (data: FOLDER, or Hugging Face datasets)",
@@ -248,22 +267,26 @@ _TASKS: dict[str, TaskSpec] = {
             text_columns=("title", "content"),
             max_words=50_000,
         ),
+        tokens=65,
     ),
     "shakespeare": TaskSpec(
         description="next characters of a text file, 128 at a time, the last tenth for testing (data: FILE)",
         source="characters",
         kind="language",
+        tokens=128,
     ),
     "text8": TaskSpec(
         description="next characters of a text file, 256 at a time, the last tenth for testing (data: FILE)",
         source="characters",
         kind="language",
         seq_len=256,
+        tokens=256,
     ),
     "bytes": TaskSpec(
         description="next bytes of any file, 128 at a time, the last tenth for testing (data: FILE)",
         source="bytes",
         kind="language",
+        tokens=128,
     ),
     "flowers102": _photographs(
         f"{_FLOWERS} 224 pixels", "torchvision", "cct_7_7x2_224", CropSpec(size=224, scale=(0.8, 1.0), keep=1.0)
@@ -281,9 +304,9 @@ _TASKS: dict[str, TaskSpec] = {
 }
 
 
-def list_tasks() -> dict[str, str]:
-    """The name and the one-line description of every task."""
-    return {name: spec.description for name, spec in _TASKS.items()}
+def list_tasks() -> dict[str, TaskSpec]:
+    """The rows of all tasks by name."""
+    return dict(_TASKS)
 
 
 def find_task(name: str) -> TaskSpec:
@@ -313,4 +336,4 @@ def default_model(spec: TaskSpec, shape: tuple[int, int, int], n_classes: int) -
     if spec.shape is None:
         extra["n_conv_layers"] = max(1, round(math.log2(max(height, width) / 8)))
     sizes = {"img_size": (height, width), "n_input_channels": channels, "num_classes": n_classes}
-    return {"name": "cct_2_3x2_32", **sizes, **extra}
+    return {"name": spec.model_name, **sizes, **extra}

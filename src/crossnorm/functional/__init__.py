@@ -6,42 +6,43 @@ Names are loaded on first use, so that listing the variants does not import torc
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from crossnorm._lazy import lazy
 
 if TYPE_CHECKING:
     from crossnorm.functional._attention import attend as attend
     from crossnorm.functional._attention import attend_with_weights as attend_with_weights
     from crossnorm.functional._attention import attention as attention
     from crossnorm.functional.masks import Visibility as Visibility
+    from crossnorm.functional.mixing import mix as mix
+    from crossnorm.functional.mixing import mixed_share as mixed_share
+    from crossnorm.functional.mixing import observed as observed
     from crossnorm.functional.pooling import pool as pool
     from crossnorm.functional.pooling import sequence_pool as sequence_pool
     from crossnorm.functional.user_variants import per_query as per_query
+    from crossnorm.functional.variant import SITES as SITES
+    from crossnorm.functional.variant import Mixing as Mixing
+    from crossnorm.functional.variant import Variant as Variant
+    from crossnorm.functional.variant import as_variant as as_variant
     from crossnorm.functional.variant_registry import VARIANTS as VARIANTS
-    from crossnorm.functional.variants import SITES as SITES
-    from crossnorm.functional.variants import Mixing as Mixing
-    from crossnorm.functional.variants import Variant as Variant
-    from crossnorm.functional.variants import as_variant as as_variant
-    from crossnorm.functional.variants import mix as mix
-    from crossnorm.functional.variants import mixed_share as mixed_share
-    from crossnorm.functional.variants import observed as observed
 
 _HOME = {
-    "Mixing": "variants",
-    "SITES": "variants",
-    "VARIANTS": "variant_registry",
-    "Variant": "variants",
-    "Visibility": "masks",
-    "as_variant": "variants",
-    "attend": "_attention",
-    "attend_with_weights": "_attention",
-    "attention": "_attention",
-    "mix": "variants",
-    "mixed_share": "variants",
-    "observed": "variants",
-    "per_query": "user_variants",
-    "pool": "pooling",
-    "sequence_pool": "pooling",
+    "Mixing": "crossnorm.functional.variant",
+    "SITES": "crossnorm.functional.variant",
+    "VARIANTS": "crossnorm.functional.variant_registry",
+    "Variant": "crossnorm.functional.variant",
+    "Visibility": "crossnorm.functional.masks",
+    "as_variant": "crossnorm.functional.variant",
+    "attend": "crossnorm.functional._attention",
+    "attend_with_weights": "crossnorm.functional._attention",
+    "attention": "crossnorm.functional._attention",
+    "mix": "crossnorm.functional.mixing",
+    "mixed_share": "crossnorm.functional.mixing",
+    "observed": "crossnorm.functional.mixing",
+    "per_query": "crossnorm.functional.user_variants",
+    "pool": "crossnorm.functional.pooling",
+    "sequence_pool": "crossnorm.functional.pooling",
 }
 
 __all__ = [
@@ -63,9 +64,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _HOME)

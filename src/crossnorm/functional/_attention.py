@@ -12,8 +12,9 @@ from torch import Tensor
 from crossnorm.errors import BadInput
 from crossnorm.functional.dropout import drop
 from crossnorm.functional.masks import Visibility, read_mask
+from crossnorm.functional.mixing import mix
+from crossnorm.functional.variant import Mixing, Variant, as_variant
 from crossnorm.functional.variant_registry import Alpha
-from crossnorm.functional.variants import Mixing, Variant, as_variant, mix
 
 __all__ = ["attend", "attend_with_weights", "attention"]
 

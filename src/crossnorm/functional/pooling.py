@@ -10,8 +10,9 @@ from torch import Tensor
 
 from crossnorm.errors import BadInput
 from crossnorm.functional.masks import read_mask
+from crossnorm.functional.mixing import mix
+from crossnorm.functional.variant import Mixing, Variant, as_variant
 from crossnorm.functional.variant_registry import Alpha
-from crossnorm.functional.variants import Mixing, Variant, as_variant, mix
 
 __all__ = ["pool", "sequence_pool"]
 

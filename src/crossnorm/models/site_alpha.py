@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
-from crossnorm.functional.variants import finite
+from crossnorm.functional.variant import finite
 
 __all__ = ["ATTRIBUTE", "Alpha", "SiteAlpha", "projected", "site_alphas"]
 

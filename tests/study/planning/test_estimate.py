@@ -13,7 +13,8 @@ from crossnorm.cli import app
 from crossnorm.data import load_task
 from crossnorm.errors import BadInput
 from crossnorm.stats import noise
-from crossnorm.study.planning.cost import cost_of, seconds_by_arm, seconds_per_seed
+from crossnorm.study.planning.cost import cost_of, seconds_by_arm
+from crossnorm.study.planning.durations import seconds_per_seed
 from crossnorm.study.planning.pilot import pilot_plan
 from crossnorm.study.spec.plan import Run
 from crossnorm.study.storage.run_folder import RunFolder

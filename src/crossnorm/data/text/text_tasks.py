@@ -110,6 +110,6 @@ def text_model(spec: TaskSpec, arrays: Arrays) -> dict[str, object]:
         return {}
     sizes = {"vocab_size": len(arrays.vocabulary)}
     if spec.text is None:
-        return {"name": "gpt_2", **sizes, "seq_len": spec.seq_len, **spec.model}
+        return {"name": spec.model_name, **sizes, "seq_len": spec.seq_len, **spec.model}
     sizes |= {"seq_len": spec.text.seq_len, "num_classes": len(arrays.classes)}
-    return {"name": "text_cct_2", **sizes, **spec.model}
+    return {"name": spec.model_name, **sizes, **spec.model}

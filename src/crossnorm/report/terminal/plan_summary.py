@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from crossnorm.report.formatting import NOT_MEASURED, contrast_name, count, duration, metric_name, number, percent
 from crossnorm.stats import Outlook, Prospect
-from crossnorm.study.planning.cost import Cost
-from crossnorm.study.planning.estimate import Estimate
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table as RichTable
+
+    from crossnorm.study.planning.cost import Cost
+    from crossnorm.study.planning.estimate import Estimate
 
 __all__ = ["plan_summary"]
 

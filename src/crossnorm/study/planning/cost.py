@@ -15,10 +15,10 @@ from typing import Any, Literal
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.models import count_parameters
+from crossnorm.study.planning.durations import of_every_arm
 from crossnorm.study.spec.plan import Arm, Plan, Run, cut
 from crossnorm.study.workload.build_model import build_model
 from crossnorm.training.loop.batches import steps_per_epoch
-from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = [
     "Cost",
@@ -27,8 +27,6 @@ __all__ = [
     "cost_of",
     "cost_of_runs",
     "seconds_by_arm",
-    "seconds_of_outcomes",
-    "seconds_per_seed",
 ]
 
 Curves = Mapping[Run, Sequence[Mapping[str, Any]]]
@@ -95,32 +93,7 @@ def seconds_by_arm(plan: Plan, curves: Curves, task: Task) -> dict[str, float]:
             rate = (last["seconds"] - first["seconds"]) / (last["images"] - first["images"])
             before = first["seconds"] if first["step"] == 0 else 0.0
             found.setdefault(run.arm, []).append(before + rate * _images(plan.arm(run.arm), task))
-    return _of_every_arm(plan, found)
-
-
-def seconds_of_outcomes(plan: Plan, results: Mapping[Run, Mapping[str, Any] | None]) -> dict[str, float]:
-    """Seconds of one run of every arm, from complete runs; empty without any."""
-    found: dict[str, list[float]] = {}
-    for run, result in results.items():
-        if result is None or result["status"] != RunStatus.COMPLETE:
-            continue
-        if isinstance(result.get("seconds"), int | float):
-            found.setdefault(run.arm, []).append(result["seconds"])
-    return _of_every_arm(plan, found)
-
-
-def seconds_per_seed(plan: Plan, results: Mapping[Run, Mapping[str, Any] | None]) -> float | None:
-    """Worker seconds of one seed of every arm, from complete runs; None without any."""
-    return sum(seconds_of_outcomes(plan, results).values()) or None
-
-
-def _of_every_arm(plan: Plan, found: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Means by arm; an arm without values gets the mean of the other arms without the baseline."""
-    means = {arm: sum(values) / len(values) for arm, values in found.items()}
-    if not means:
-        return {}
-    others = [value for arm, value in means.items() if arm != plan.arms[0].name] or list(means.values())
-    return {arm.name: means.get(arm.name, sum(others) / len(others)) for arm in plan.arms}
+    return of_every_arm(plan, found)
 
 
 def cost_of_runs(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from crossnorm.stats import Outlook, Table, noise, outlook
-from crossnorm.study.planning.cost import Curves, Source, seconds_of_outcomes
+from crossnorm.study.planning.cost import Curves, Source
+from crossnorm.study.planning.durations import seconds_of_outcomes
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.results_table import collect, planned_table

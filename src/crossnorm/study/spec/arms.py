@@ -12,8 +12,7 @@ from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Variant
 from crossnorm.study.spec.arm_schema import ArmSpec, ScheduleSpec, VariantSpec
 from crossnorm.study.spec.schema import StudySpec
-from crossnorm.training.optim.build_optimizer import ALPHA_LR
-from crossnorm.training.recipe.recipes import Recipe, default_recipe, make_recipe
+from crossnorm.training.recipe.recipes import ALPHA_LR, Recipe, default_recipe, make_recipe
 from crossnorm.training.recipe.schedules import AlphaSchedule
 
 __all__ = ["Arm", "Learnable", "arms_of", "study_recipe"]

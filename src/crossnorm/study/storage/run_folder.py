@@ -14,12 +14,14 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crossnorm.io import encoded_name, read_json, write_atomically, write_json
 from crossnorm.study.spec.plan import Run
-from crossnorm.training.checkpoint.file_format import State, read_newest, remove_state
 from crossnorm.training.loop.outcome import Outcome, RunStatus
+
+if TYPE_CHECKING:
+    from crossnorm.training.checkpoint.file_format import State
 
 __all__ = ["Row", "RunFolder"]
 
@@ -122,10 +124,14 @@ class RunFolder:
         Args:
             note: Called with a message for every damaged checkpoint.
         """
+        from crossnorm.training.checkpoint.file_format import read_newest  # here: it needs torch, curves do not
+
         return read_newest(self.checkpoint, note, lambda state: self.sealed(state.about.get("curve")))
 
     def remove_checkpoint(self) -> None:
         """Remove the checkpoints and what an interrupted write left."""
+        from crossnorm.training.checkpoint.file_format import remove_state
+
         remove_state(self.checkpoint)
 
     def finish(self, outcome: Outcome, details: Mapping[str, Any]) -> None:

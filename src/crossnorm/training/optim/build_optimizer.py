@@ -11,12 +11,9 @@ from torch.optim import Optimizer
 
 from crossnorm.errors import BadInput
 from crossnorm.training.optim.muon import Muon
-from crossnorm.training.recipe.recipes import Recipe
+from crossnorm.training.recipe.recipes import ALPHA_LR, Recipe
 
-__all__ = ["ALPHA_LR", "Joint", "make_optimizer"]
-
-ALPHA_LR = 0.01
-"""Default peak learning rate of a learned dose."""
+__all__ = ["Joint", "make_optimizer"]
 
 # Without weight decay, like biases and norms.
 _NOT_DECAYED = ("positional_emb", "class_emb")

@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossnorm.errors import BadInput, unknown_name
 
-__all__ = ["RECIPES", "Recipe", "default_recipe", "make_recipe"]
+__all__ = ["ALPHA_LR", "RECIPES", "Recipe", "default_recipe", "make_recipe"]
+
+ALPHA_LR = 0.01
+"""Default peak learning rate of a learned dose."""
 
 
 class Recipe(BaseModel):
