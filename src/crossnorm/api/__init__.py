@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crossnorm.api._picture import picture as picture
     from crossnorm.api._result import Result as Result
     from crossnorm.api._stored_result import default_folder as default_folder
-    from crossnorm.api._stored_result import look_at as look_at
+    from crossnorm.api._stored_result import load as load
     from crossnorm.api._stored_result import read_result as read_result
     from crossnorm.api._study import Study as Study
     from crossnorm.api._train import evaluate_checkpoint as evaluate_checkpoint
@@ -32,7 +32,7 @@ _HOME = {
     "compare": "crossnorm.api._compare",
     "default_folder": "crossnorm.api._stored_result",
     "evaluate_checkpoint": "crossnorm.api._train",
-    "look_at": "crossnorm.api._stored_result",
+    "load": "crossnorm.api._stored_result",
     "picture": "crossnorm.api._picture",
     "read_result": "crossnorm.api._stored_result",
     "report_table": "crossnorm.api._compare",
@@ -48,7 +48,7 @@ __all__ = [
     "compare",
     "default_folder",
     "evaluate_checkpoint",
-    "look_at",
+    "load",
     "picture",
     "read_result",
     "report_table",

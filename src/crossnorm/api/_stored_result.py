@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crossnorm.api._result import Result
+from crossnorm.api._result import Result, stored_lines
 from crossnorm.errors import BadInput
 from crossnorm.io import encoded_name
+from crossnorm.stats import Table, table_from_records
 from crossnorm.study.planning.durations import seconds_per_seed
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import describe
@@ -18,7 +21,7 @@ from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import Record, note_results_seen, read_folder
 from crossnorm.training.loop.outcome import RunStatus
 
-__all__ = ["default_folder", "look_at", "read_result", "result_of"]
+__all__ = ["default_folder", "load", "read_result", "result_of"]
 
 
 def default_folder(name: str) -> Path:
@@ -47,27 +50,62 @@ def read_result(folder: Path | str, *, looking: bool = False) -> Result:
     return result_of(folder, plan, record, needed_runs(folder, plan, record), looking=looking)
 
 
-def look_at(folder: Path | str) -> Result:
-    """`read_result` to show to a person: interim results are recorded as seen.
+def load(folder: Path | str) -> Result:
+    """The results that a folder holds: of a study, finished or not, or of one of its runs.
+
+    A study is read from its runs, or from table.csv where only that was kept. Interim results are recorded as seen:
+    intervals are sequential while the study is unfinished, and stay so if it is extended.
+
+    Args:
+        folder: The study's folder, or that of one run, ``FOLDER/runs/ARM/SEED``: then the result holds this run alone.
 
     Raises:
         BadInput: The folder holds no study, or a damaged one.
     """
+    folder = Path(folder)
+    if folder.is_file():
+        hint = "For a table of runs: crossnorm.compare(FILE, metric=…, direction=…)."
+        raise BadInput.because(str(folder), "a file; load takes the folder of a study or of a run", hint)
+    if (folder / "metrics.jsonl").is_file():
+        return _one_run(folder.absolute().parent.parent.parent, folder)
     result = read_result(folder, looking=True)
     if not result.table.complete and result.verdict.n_pairs:
-        note_results_seen(Path(folder))
+        note_results_seen(folder)
     return result
+
+
+def _one_run(study: Path, own: Path) -> Result:
+    found = read_folder(study)
+    run = None if found is None else next((r for r in found[0].runs if RunFolder.of(study, r).path.samefile(own)), None)
+    if found is None or run is None:
+        raise BadInput.because(str(own), f"a run of no study: {study / 'study.yaml'} does not plan it")
+    plan, record = found
+    arm = replace(plan.arm(run.arm), control=None)
+    return result_of(study, replace(plan, arms=(arm,), seeds=(run.seed,)), record, [run], looking=True)
 
 
 def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, looking: bool = False) -> Result:
     """The results of these runs of a study; `looking` as in `read_result`."""
-    table = collect(folder, plan, runs)
+    kept = folder / "table.csv"
+    kept_only = not (folder / "runs").exists() and stored_lines(kept)
+    table = _kept_table(kept) if kept_only else collect(folder, plan, runs)
     return Result(
         table=table,
         verdict=study_verdict(plan, record, table, interim=looking and not table.complete),
         facts=_facts(folder, plan, record),
         folder=folder,
     )
+
+
+def _kept_table(file: Path) -> Table:
+    """The runs as table.csv has them, where the folders of the runs were not kept."""
+    with file.open(encoding="utf-8", newline="") as rows:
+        try:
+            return table_from_records(csv.DictReader(rows, strict=True))
+        except csv.Error as error:
+            raise BadInput.because(str(file), f"damaged: {error}") from None
+        except BadInput as error:
+            raise error.within(str(file)) from None
 
 
 def _facts(folder: Path, plan: Plan, record: Record) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from crossnorm.api._result import Result
-from crossnorm.api._stored_result import look_at
+from crossnorm.api._stored_result import load
 from crossnorm.errors import BadInput
 from crossnorm.report.html.http_server import bind_server
 from crossnorm.report.html.live_page import LiveProgress, LiveWorker, live_page, progress_html, waiting_page
@@ -112,7 +112,7 @@ def _read_folder(folder: Path, version: str) -> _Contents:
         message = f"There is no study in {folder} yet. This page updates when one starts."
         return _Contents(version=version, headline="No study yet.", message=message)
     try:
-        result = look_at(folder)
+        result = load(folder)
     except Exception as error:  # the page shows a message whatever is wrong
         return _broken(error, version)
     return _Contents(version=version, result=result)

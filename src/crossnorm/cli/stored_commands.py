@@ -44,7 +44,7 @@ def report(
     dose and control. The baseline is the arm named baseline, else the first with dose 0, else the first. If its
     dose is not 0, there is no trend.
     """  # noqa: D301
-    from crossnorm.api import look_at, report_table
+    from crossnorm.api import load, report_table
     from crossnorm.report import FigureStyle
 
     names = tuple(name.strip() for name in formats.split(","))
@@ -54,7 +54,7 @@ def report(
     if folder is not None:
         if metric or direction or margin or baseline:
             raise BadInput.because("report", "--metric, --direction, --margin and --baseline require --from")
-        result = look_at(folder)
+        result = load(folder)
         result.save(out or folder, style)
     else:
         assert table is not None
