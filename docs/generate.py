@@ -91,12 +91,9 @@ def study_file_page() -> str:
 
 
 def _fields(model: Any) -> list[str]:
-    from griffe import Docstring, Parser
+    from crossnorm.study.spec.json_schema import field_texts
 
-    described = {}
-    for section in Docstring(inspect.getdoc(model) or "").parse(Parser.google):
-        if section.kind.value == "attributes":
-            described = {item.name: " ".join(item.description.split()) for item in section.value}
+    described = field_texts(model)
     rows = []
     for name, field in model.model_fields.items():
         if field.is_required():

@@ -18,7 +18,10 @@ __all__ = ["app", "guarded", "main"]
 
 P = ParamSpec("P")
 
-_ORDER = ("plot", "plan", "watch", "report", "audit", "new", "list", "train", "finetune", "eval", "bench", "picture")
+_ORDER = (
+    *("plot", "plan", "watch", "report", "audit", "new", "schema", "list"),
+    *("train", "finetune", "eval", "bench", "picture"),
+)
 
 
 class _Commands(TyperGroup):
@@ -33,7 +36,6 @@ app = typer.Typer(
     name="crossnorm",
     help="Tests ideas about attention: a grid of α × paired seeds, learning curves with bands, a trend, a verdict.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -1,7 +1,8 @@
-"""The commands for studies: plot, plan, new."""
+"""The commands for studies: plot, plan, new, schema."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,9 @@ from crossnorm.cli.study_options import StudyName, StudyOptions, with_study_opti
 from crossnorm.errors import BadInput
 
 __all__: list[str] = []
+
+SCHEMA_FILE = "study.schema.json"
+"""What `new` writes beside a study file."""
 
 
 @app.command()
@@ -73,19 +77,57 @@ def plan(
 
 @app.command()
 @guarded
-def new(file: Annotated[Path, typer.Argument(help="Study file to write.")]) -> None:
-    """Write a commented study file to start from.
+def new(
+    file: Annotated[Path, typer.Argument(help="Study file to write.")],
+    source: Annotated[
+        str | None, typer.Option("--from", help="Copy this study: a built-in one, a file, or a study's folder.")
+    ] = None,
+) -> None:
+    """Write a commented study file to start from, with the JSON schema for completion in editors beside it.
 
     \b
     crossnorm new my-study.yaml
+    crossnorm new my-study.yaml --from quick              a copy of a built-in study, to change
+    crossnorm new my-study.yaml --from crossnorm/quick    a copy of a stored study, with every setting
     """  # noqa: D301
-    from crossnorm.study.spec.builtin_studies import study_template
+    from crossnorm.study.spec.study_template import study_template
 
+    schema = file.parent / SCHEMA_FILE
+    text = f"# yaml-language-server: $schema={SCHEMA_FILE}\n{study_template(source)}"
     try:
         with file.open("x", encoding="utf-8") as target:
-            target.write(study_template())
+            target.write(text)
+        _write_schema(schema)
     except FileExistsError:
         raise BadInput.because(str(file), "the file exists; it was not changed") from None
     except OSError as error:
         raise BadInput.because(str(file), f"cannot write: {error.strerror or error}") from None
-    typer.echo(f"Wrote {file}. Run it with: crossnorm plot {file}")
+    typer.echo(f"Wrote {file}, and {schema} for editors. Run it with: crossnorm plot {file}")
+
+
+@app.command()
+@guarded
+def schema(out: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None) -> None:
+    """Print the JSON schema of study files.
+
+    \b
+    crossnorm schema
+    crossnorm schema --out study.schema.json    and in a study file: # yaml-language-server: $schema=study.schema.json
+    """  # noqa: D301
+    if out is None:
+        typer.echo(_schema_text(), nl=False)
+        return
+    try:
+        _write_schema(out)
+    except OSError as error:
+        raise BadInput.because(str(out), f"cannot write: {error.strerror or error}") from None
+
+
+def _write_schema(file: Path) -> None:
+    file.write_text(_schema_text(), encoding="utf-8")
+
+
+def _schema_text() -> str:
+    from crossnorm.study.spec.json_schema import study_schema
+
+    return json.dumps(study_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from crossnorm.errors import BadInput
-from crossnorm.study.spec.builtin_studies import builtin_studies, find_study, study_template
+from crossnorm.study.spec.builtin_studies import builtin_studies, find_study
 from crossnorm.study.spec.plan import make_plan
 from crossnorm.study.spec.schema import parse_spec, read_fields
+from crossnorm.study.spec.study_template import study_template
 
 
 def spec(**fields):

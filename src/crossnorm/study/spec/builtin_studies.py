@@ -10,7 +10,7 @@ from crossnorm.data import list_tasks
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.study.spec.schema import FUNCTION, read_fields
 
-__all__ = ["builtin_studies", "builtin_study", "find_study", "study_template"]
+__all__ = ["builtin_studies", "builtin_study", "find_study"]
 
 
 def builtin_studies() -> dict[str, str]:
@@ -18,11 +18,6 @@ def builtin_studies() -> dict[str, str]:
     found = {p.name: p for p in (files("crossnorm.study.spec") / "builtin").iterdir() if p.name.endswith(".yaml")}
     texts = {name: found[name].read_text(encoding="utf-8") for name in sorted(found) if not name.startswith("_")}
     return {name.removesuffix(".yaml"): text.partition("\n")[0].lstrip("# ") for name, text in texts.items()}
-
-
-def study_template() -> str:
-    """A commented study file to start from."""
-    return (files("crossnorm.study.spec") / "builtin" / "_template.yaml").read_text(encoding="utf-8")
 
 
 def find_study(study: str) -> dict[str, Any]:

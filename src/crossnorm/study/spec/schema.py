@@ -23,6 +23,7 @@ __all__ = [
     "FUNCTION",
     "RECORD",
     "StudySpec",
+    "in_full",
     "parse_spec",
     "read_fields",
     "readable",
@@ -100,10 +101,10 @@ class StudySpec(Strict):
     keep_models: bool = False
     alpha_schedule: ScheduleSpec | None = None
 
-    @field_validator("variants", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _names_are_variants(cls, value: Any) -> Any:
-        return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+    def _short_forms(cls, fields: Any) -> Any:
+        return in_full(fields) if isinstance(fields, dict) else fields
 
     @field_validator("alphas", mode="after")
     @classmethod
@@ -184,6 +185,23 @@ class StudySpec(Strict):
         return Metric.parse(self.metric) if self.function is None else Metric(self.metric, direction=self.direction)
 
 
+def in_full(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with short forms written out: ``model: NAME``, ``recipe: NAME``, one variant, one dose."""
+    full = dict(fields)
+    for field in ("model", "recipe"):
+        if isinstance(full.get(field), str):
+            full[field] = {"name": full[field]}
+    variants = full.get("variants")
+    if isinstance(variants, str | dict):
+        variants = [variants]
+    if isinstance(variants, list):
+        full["variants"] = [{"name": each} if isinstance(each, str) else each for each in variants]
+    dose = full.get("alphas")
+    if isinstance(dose, int | float) and not isinstance(dose, bool):
+        full["alphas"] = [dose]
+    return full
+
+
 def parse_spec(fields: object, source: str) -> StudySpec:
     """A study from the mapping of its fields.
 
@@ -229,7 +247,7 @@ def read_fields(path: Path) -> dict[str, Any]:
         raise BadInput(str(path), f"at most {_MOST_VALUES} values", "more, or one that contains itself")
     if RECORD in fields:
         fields = written_out(fields)
-    return {"name": path.stem, **{key: value for key, value in fields.items() if key != RECORD}}
+    return {"name": path.stem, **{key: value for key, value in in_full(fields).items() if key != RECORD}}
 
 
 def written_out(fields: dict[str, Any]) -> dict[str, Any]:
