@@ -117,7 +117,8 @@ def _csv(table: Table) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["arm", "variant", "dose", "site", "control", "seed", "status", "step", *metrics])
     for a, arm in enumerate(table.arms):
-        about = [arm.name, arm.variant, arm.alpha, arm.site, arm.control]
+        variant = arm.variant if table.dose_name == "α" else None  # otherwise it follows from the names of the arms
+        about = [arm.name, variant, arm.alpha, arm.site, arm.control]
         for s, seed in enumerate(table.seeds):
             for i, step in enumerate(table.steps):
                 values = [table.metrics[name][a, s, i] for name in metrics]

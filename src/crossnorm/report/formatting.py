@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from crossnorm.stats import ArmResult, Contrast, Verdict
+from crossnorm.stats import NONE, ArmResult, Contrast, Verdict, brief, first_bounded, number
 
 __all__ = [
     "NONE",
@@ -25,9 +23,6 @@ __all__ = [
     "percent",
 ]
 
-NONE = "–"
-"""Stands for a value that does not exist."""
-
 NOT_MEASURED = "not measured"
 
 _AXES = {
@@ -41,20 +36,6 @@ _INTERVALS = {
     "bonferroni-t": "Student-t intervals of paired differences (Bonferroni)",
     "sequential": "confidence sequences of paired differences (Bonferroni), valid at every interim look",
 }
-
-
-def number(value: float | None, *, sign: bool = False, digits: int = 3) -> str:
-    """A value to ``digits`` significant digits with a true minus sign; ``–`` for None and NaN."""
-    if value is None or math.isnan(value):
-        return NONE
-    if math.isinf(value):
-        return "+∞" if value > 0 else "−∞"
-    if value == 0:
-        return "0"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    plain = places < 7 and abs(value) < 1e7
-    text = f"{value:{'+' if sign else ''}.{places}f}" if plain else f"{value:{'+' if sign else ''}.{digits - 1}e}"
-    return text.replace("-", "−")
 
 
 def interval(low: float | None, high: float | None, *, digits: int = 3) -> str:
@@ -76,7 +57,7 @@ def percent(share: float) -> str:
 
 def dose(alpha: float | None) -> str:
     """``0.5``; ``–`` for an arm without a dose."""
-    return NONE if alpha is None else f"{alpha:g}".replace("-", "−")
+    return NONE if alpha is None else brief(alpha)
 
 
 def metric_name(metric: str) -> str:
@@ -106,15 +87,15 @@ def memory(size: int | None) -> str:
     return NOT_MEASURED if size is None else f"{size / 2**20:.0f} MiB"
 
 
-def pairs_needed(row: ArmResult) -> str:
-    """``20 (9–76)``: pairs until an undecided arm is decided, with the range due to its standard deviation."""
+def pairs_needed(row: ArmResult | Contrast) -> str:
+    """``20 (9–76)``: pairs until an undecided row is decided, with the range due to its standard deviation."""
     if row.pairs_needed is None or row.verdict != "undecided":
         return NONE
     return "{} ({}–{})".format(*row.pairs_needed)
 
 
-def pairs_cost(row: ArmResult, seconds_per_seed: float | None) -> str:
-    """Time of the pairs that an arm still needs, for all arms on one worker; empty if unknown or none."""
+def pairs_cost(row: ArmResult | Contrast, seconds_per_seed: float | None) -> str:
+    """Time of the pairs that a row still needs, for all arms on one worker; empty if unknown or none."""
     if row.pairs_needed is None or seconds_per_seed is None or row.pairs_needed[0] <= row.n:
         return ""
     return duration((row.pairs_needed[0] - row.n) * seconds_per_seed)
@@ -137,8 +118,16 @@ def interval_note(verdict: Verdict) -> str:
     fewest, most = min(pairs, default=0), max(pairs, default=0)
     pairs_text = count(most, "pair") if fewest == most else f"{fewest} to {most} pairs"
     if all(row.low is None for row in rows):
-        return f"No intervals: {pairs_text}, too few" + (" so far" if verdict.interval == "sequential" else "")
+        return f"No intervals: {pairs_text}, too few{_finite_from(verdict, len(rows))}"
     return f"Intervals: {percent(verdict.confidence)} {_INTERVALS[verdict.interval]}, {pairs_text}, {_family(verdict)}"
+
+
+def _finite_from(verdict: Verdict, comparisons: int) -> str:
+    """From how many pairs the intervals of the table exist; Student's have a fixed number, which the answer says."""
+    if verdict.interval != "sequential":
+        return ""
+    pairs = first_bounded((1 - verdict.confidence) / max(1, comparisons))
+    return f"; sequential intervals of {count(comparisons, 'comparison')} are finite from {pairs} pairs"
 
 
 def _family(verdict: Verdict) -> str:

@@ -35,13 +35,17 @@ from crossnorm.stats.runs.curve_summaries import (
     steps_to_target,
     with_summaries,
 )
+from crossnorm.stats.runs.dose_names import name_trends
 from crossnorm.stats.runs.from_records import table_from_records
 from crossnorm.stats.runs.run_table import ArmInfo, Table
 from crossnorm.stats.verdicts.analyse import estimate
+from crossnorm.stats.verdicts.number_text import NONE, brief, dose_words, number
 from crossnorm.stats.verdicts.robustness import Robustness, robustness_checks
 from crossnorm.stats.verdicts.verdict import Answer, ArmResult, Contrast, Pairing, Trend, Verdict
+from crossnorm.stats.verdicts.verdict_text import metric_words
 
 __all__ = [
+    "NONE",
     "Answer",
     "ArmBand",
     "ArmInfo",
@@ -62,13 +66,18 @@ __all__ = [
     "achieved_power",
     "area_under_curve",
     "bands",
+    "brief",
     "detectable_difference",
+    "dose_words",
     "estimate",
     "family_size",
     "first_bounded",
     "mcnemar_e_value",
     "mcnemar_exact",
+    "metric_words",
+    "name_trends",
     "noise",
+    "number",
     "outlook",
     "paired_scatter",
     "pairing_diagnostics",

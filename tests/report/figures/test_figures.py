@@ -196,9 +196,10 @@ def test_panels_put_variants_before_controls_and_hold_at_most_eight_arms() -> No
 
 def test_labels_are_doses_where_doses_tell_the_arms_apart() -> None:
     arms = [ArmInfo(name="convex-0.5", variant="convex", alpha=0.5), ArmInfo(name="x" * 40), ArmInfo(name="baseline")]
-    assert arm_labels(arms) == ["α = 0.5", "x" * 17 + "…", "baseline"]
+    assert arm_labels(arms, "α") == ["α = 0.5", "x" * 17 + "…", "baseline"]
+    assert arm_labels(arms, "dose") == ["convex-0.5", "x" * 17 + "…", "baseline"]
     twins = [ArmInfo(name=name, variant="convex", alpha=0.5) for name in ("a", "b")]
-    assert arm_labels(twins) == ["a", "b"]
+    assert arm_labels(twins, "α") == ["a", "b"]
 
 
 def test_the_axis_is_epochs_only_where_all_runs_agree() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from crossnorm.errors import BadInput
 from crossnorm.report import write_report
-from crossnorm.report.formatting import interval, number
+from crossnorm.report.formatting import interval, number, pairs_needed
 from crossnorm.report.html.chart_data import chart_data
 from crossnorm.report.html.report_page import _values, embedded, render_page
 from crossnorm.stats import Table, Verdict, bands
@@ -99,6 +99,7 @@ def test_the_page_shows_the_verdicts_values() -> None:
             number(contrast.difference, sign=True),
             interval(contrast.low, contrast.high),
             contrast.verdict,
+            pairs_needed(contrast),
         ]
     assert "simultaneous over 4 arms and 2 contrasts" in found.texts["footnote"]
     assert "7 pairs" in found.texts["footnote"]
@@ -120,6 +121,10 @@ def test_the_page_prices_the_pairs_that_are_needed() -> None:
         assert likely > row.n
         assert plain[7] == f"{likely}({low}–{high})"
         assert cells[7] == f"{likely}({low}–{high}), {number((likely - row.n) / 10, digits=2)} h more"
+    contrasts = page(table, verdict, seconds_per_seed=360.0).tables["contrasts-table"][1:]
+    (likely, low, high), n = verdict.contrasts[0].pairs_needed, verdict.contrasts[0].n
+    assert verdict.contrasts[0].verdict == "undecided"
+    assert contrasts[0][7] == f"{likely}({low}–{high}), {number((likely - n) / 10, digits=2)} h more"
     enough = judged(table, margin=0.5)
     assert "more" not in page(table, enough, seconds_per_seed=360.0).tables["arms-table"][1][7]
 

@@ -1,9 +1,12 @@
+import csv
+
 import numpy as np
 import pytest
 
 from crossnorm.errors import BadInput
 from crossnorm.metric import Metric
-from crossnorm.stats import estimate, table_from_records
+from crossnorm.stats import estimate, table_from_records, with_summaries
+from tests.repository import ROOT
 
 
 def rows(*specs, metric="loss"):
@@ -64,7 +67,7 @@ def test_beside_a_baseline_with_a_dose_there_is_no_trend():
         for seed in range(3)
     ]
     known = estimate(table_from_records(records), study="s", metric=Metric("loss", direction="lower"))
-    assert (known.trend.variant, known.trend.slope) == ("dose", pytest.approx(1.0))
+    assert (known.trend.variant, known.trend.slope) == ("half, whole", pytest.approx(1.0))
     for chosen in ("half", "whole"):
         table = table_from_records(records, baseline=chosen)
         found = estimate(table, study="s", metric=Metric("loss", direction="lower"))
@@ -75,7 +78,7 @@ def test_beside_a_baseline_with_a_dose_there_is_no_trend():
         )
 
 
-def test_free_names_with_doses_are_one_variant():
+def test_free_names_with_doses_are_one_variant_of_their_names():
     records = [
         {"arm": arm, "seed": 0, "step": 1, "loss": 1, "dose": dose, "control": control}
         for arm, dose, control in [
@@ -86,7 +89,30 @@ def test_free_names_with_doses_are_one_variant():
             ("dark", 1, ""),
         ]
     ]
-    assert [arm.variant for arm in table_from_records(records).arms] == [None, "dose", "dose", "control", "control"]
+    table = table_from_records(records)
+    assert [arm.variant for arm in table.arms] == [None, *["half, full"] * 2, *["dim, dark"] * 2]
+    assert table.dose_name == "dose"
+    more = [{"arm": f"arm{k}", "seed": 0, "step": 1, "loss": 1, "dose": 10 - k} for k in range(5)]
+    assert {arm.variant for arm in table_from_records(records[:1] + more).arms} == {None, "arm4 … arm0"}
+
+
+def test_the_arms_of_the_manual_keep_their_names():
+    manual = (ROOT / "docs" / "howto" / "own-training.md").read_text(encoding="utf-8")
+    rows = manual[manual.index("arm,seed,step,dose") :].partition("\n```")[0]
+    table = table_from_records(csv.DictReader(rows.splitlines()))
+    found = estimate(table, study="s", metric=Metric("loss", direction="lower"), margin=0.01)
+    assert [arm.name for arm in table.arms] == ["baseline", "mine", "shrunk"]
+    assert found.answer.contrast == "mine - shrunk"
+    assert found.answer.sentence.startswith("mine against its control shrunk, trend from dose 0 to 1: ")
+    assert found.trend.variant == "mine"
+    assert "α" not in found.answer.sentence
+
+
+def test_doses_of_named_variants_are_alpha():
+    record = {"seed": 0, "step": 1, "loss": 1}
+    records = [record | {"arm": "a", "dose": 0}, record | {"arm": "b", "dose": 1, "variant": "convex"}]
+    assert table_from_records(records).dose_name == "α"
+    assert with_summaries(table_from_records(records[:1]), Metric("loss", "auc")).dose_name == "dose"
 
 
 def test_explicit_variant_site_and_status():

@@ -34,7 +34,7 @@ def test_fields_are_those_of_the_contract():
     found = as_json(convex_table())
     assert set(found) == KEYS
     assert set(found["arms"][0]) == ARM
-    assert set(found["answer"]) == {"contrast", "estimate", "low", "high", "p_value", "sentence"}
+    assert set(found["answer"]) == {"contrast", "estimate", "low", "high", "p_value", "verdict", "sentence"}
     assert set(found["contrasts"][0]) == {"arm", "against", "alpha", "n", "difference", "low", "high", "verdict"}
     assert set(found["trend"]) == set(found["trends"][0]) == {"variant", "slope", "low", "high", "p_value", "n"}
     assert set(found["pairing"]) == {"correlation", "variance_ratio"}
@@ -133,7 +133,8 @@ def test_identical_curves_are_the_same(name, interval):
     found = judged(EDGES[name], interval=interval)
     assert {(row.verdict, row.difference, row.low, row.high) for row in found.arms[1:]} == {("same", 0, 0, 0)}
     assert (found.answer.estimate, found.answer.low, found.answer.high, found.answer.p_value) == (0, 0, 0, 1)
-    assert "exactly the same test loss in all 3 pairs" in found.answer.sentence
+    assert found.answer.verdict == "same"
+    assert "test loss exactly the same in all 3 pairs, so they are the same by definition" in found.answer.sentence
 
 
 def test_json_is_canonical():
@@ -169,8 +170,8 @@ def test_one_free_arm_with_a_control_is_the_answer_against_it():
 
 def test_several_free_arms_have_no_single_answer():
     found = judged(table_of(np.random.default_rng(0).normal(size=(3, 5))))
-    assert (found.answer.contrast, found.answer.estimate, found.answer.p_value) == (None, None, None)
-    assert "2 undecided, over these 5 seeds" in found.answer.sentence
+    assert (found.answer.contrast, found.answer.estimate, found.answer.verdict) == (None, None, None)
+    assert "in test loss: 2 undecided. Scope: these 5 seeds and" in found.answer.sentence
 
 
 def test_unknown_metric():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,6 +23,14 @@ def test_results_hold_verdicts() -> None:
     assert len(FOLDERS) >= 5
 
 
+def scope(study: dict[str, Any]) -> str:
+    """Model, task, examples and recipe of a study file, as the sentence names them."""
+    model, recipe, limit = study["model"], study["recipe"], study["train_examples"]
+    data = study["task"] + (f" with {limit} training examples" if limit else "")
+    training = f"{recipe.get('optimizer', 'adamw')} at {recipe['lr']:g}, {study['epochs']} epochs"
+    return f"{model.get('name') or model['from']} on {data}, recipe {recipe['name']} ({training})"
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(RESULTS)))
 def test_a_stored_verdict_follows_from_its_table(folder: Path) -> None:
     """The same words, numbers and sentence, from table.csv and the declarations in study.yaml alone."""
@@ -34,5 +43,6 @@ def test_a_stored_verdict_follows_from_its_table(folder: Path) -> None:
         metric=Metric.parse(study["metric"]),
         margin=study["margin"],
         confidence=study["confidence"],
+        scope=scope(study),
     )
     assert verdict.to_json() == (folder / "verdict.json").read_text(encoding="utf-8")

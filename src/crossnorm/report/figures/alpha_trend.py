@@ -14,7 +14,7 @@ from crossnorm.report.figures.grid_layout import Layout, blank, columns_that_fit
 from crossnorm.report.figures.line_labels import end_labels, label_width, mark_sides, shortened
 from crossnorm.report.figures.style import INK, ArmStyle, arm_styles, readable, styled, variant_style, width_of
 from crossnorm.report.formatting import contrast_name, dose, interval, interval_note, metric_name, number, percent
-from crossnorm.stats import ArmInfo, ArmResult, Contrast, Table, Verdict
+from crossnorm.stats import ArmInfo, ArmResult, Contrast, Table, Verdict, brief
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,7 +157,7 @@ def _over_dose(axes: Axes, lines: Sequence[Series], verdict: Verdict, text_size:
     axes.set_ylim(*_limits(lines, verdict))
     axes.set_xticks(doses if len(doses) <= 7 else doses[:: -(-len(doses) // 7)])
     axes.xaxis.set_major_formatter(lambda value, _: dose(value))
-    axes.set_xlabel("α")
+    axes.set_xlabel(verdict.dose_name)
     mark_sides(axes, verdict.direction)
     drawn = [line for line in lines if line.rows[-1].difference is not None]
     end_labels(
@@ -255,7 +255,7 @@ def _forest(axes: Axes, arms: Sequence[Series], verdict: Verdict) -> None:
 
 
 def _footnote(verdict: Verdict) -> str:
-    margin = f" Shaded: the margin of ± {verdict.margin:.3g}." if verdict.margin else ""
+    margin = f" Shaded: the margin of ± {brief(verdict.margin, 3)}." if verdict.margin else ""
     seeds = "Thin lines" if any(row.alpha for row in verdict.arms[1:]) else "Ticks"
     return f"{seeds}: individual seeds. Markers: means. {interval_note(verdict)}.{margin}{_primary(verdict)}"
 
@@ -267,4 +267,4 @@ def _primary(verdict: Verdict) -> str:
         return ""
     estimate = f"{number(answer.estimate, sign=True)}, {percent(verdict.confidence)} interval"
     bounds = interval(answer.low, answer.high).replace(" ", "\u00a0")
-    return f" Trend of {contrast_name(answer.contrast)} per unit of α: {estimate} {bounds}."
+    return f" Trend of {contrast_name(answer.contrast)} per unit of {verdict.dose_name}: {estimate} {bounds}."

@@ -101,7 +101,9 @@ def curves_figure(
     """
     metric = drawable(table, metric or verdict.metric)
     groups = _ramped_panels(table) if over_alpha else panels(table.arms)
-    labels = label_width(text for group in groups for text in arm_labels([table.arms[k] for k in (0, *group.arms)]))
+    labels = label_width(
+        text for group in groups for text in arm_labels([table.arms[k] for k in (0, *group.arms)], table.dose_name)
+    )
     wanted = min(len(groups), max(1, int(width_of(size) / 2.3)))
     columns = columns_that_fit(size, wanted, labels=labels, text_size=text_size)
     blocks = -(-len(groups) // columns)
@@ -177,7 +179,7 @@ def _draw(axes: Axes, row: _Row, group: Panel, text_size: float) -> None:
     if row.difference:
         axes.axhline(0, color=INK, linewidth=1.2, zorder=2)
     names, ends, colors = [], [], []
-    labels = arm_labels([row.table.arms[arm] for arm in arms])
+    labels = arm_labels([row.table.arms[arm] for arm in arms], row.table.dose_name)
     for order, arm in enumerate(arms):
         name = row.table.arms[arm].name
         style, band = row.styles[name], row.bands[name]

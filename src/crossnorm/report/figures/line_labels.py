@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossnorm.report.figures.style import MUTED
-from crossnorm.report.formatting import better_side, dose
-from crossnorm.stats import ArmInfo
+from crossnorm.report.formatting import better_side
+from crossnorm.stats import ArmInfo, dose_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,9 +20,10 @@ __all__ = ["arm_labels", "end_labels", "label_width", "mark_sides", "shortened",
 _LONGEST = 18
 
 
-def arm_labels(arms: Sequence[ArmInfo]) -> list[str]:
-    """Label of each arm's line: its dose if that is unique in the panel, else its shortened name."""
-    doses = [f"α = {dose(arm.alpha)}" if arm.variant is not None and arm.alpha else "" for arm in arms]
+def arm_labels(arms: Sequence[ArmInfo], dose_name: str) -> list[str]:
+    """Label of each arm's line: its α if that is unique in the panel, else its shortened name."""
+    dosed = [dose_name == "α" and arm.variant is not None and bool(arm.alpha) for arm in arms]
+    doses = [dose_words(dose_name, arm.alpha or 0.0) if there else "" for arm, there in zip(arms, dosed, strict=True)]
     return [
         text if text and doses.count(text) == 1 else shortened(arm.name) for arm, text in zip(arms, doses, strict=True)
     ]

@@ -51,6 +51,7 @@ def chart_data(table: Table, verdict: Verdict) -> dict[str, Any]:
     return {
         "metric": decided,
         "direction": verdict.direction,
+        "dose_name": verdict.dose_name,
         "decided": metric_name(verdict.metric),
         "margin": verdict.margin,
         "seeds": list(table.seeds),

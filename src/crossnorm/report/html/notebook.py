@@ -23,7 +23,10 @@ __all__ = ["result_html", "study_html"]
 
 def result_html(table: Table, verdict: Verdict) -> str:
     """The answer, a table of the arms, the trend and the learning curves."""
-    figures = [("Trend over α", trend_figure(table, verdict)), ("Learning curves", curves_figure(table, verdict))]
+    figures = [
+        (f"Trend over {verdict.dose_name}", trend_figure(table, verdict)),
+        ("Learning curves", curves_figure(table, verdict)),
+    ]
     return _template("notebook_result.html").render(
         verdict=verdict,
         note=interval_note(verdict),

@@ -27,7 +27,7 @@ from crossnorm.report.formatting import (
     percent,
 )
 from crossnorm.report.html.chart_data import chart_data
-from crossnorm.stats import Table, Verdict, robustness_checks
+from crossnorm.stats import Table, Verdict, brief, robustness_checks
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -168,7 +168,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     filters = {"number": number, "interval": interval, "metric": metric_name, "dose": dose, "text": _text}
-    found.filters |= filters | {"percent": percent, "contrast": contrast_name}
+    found.filters |= filters | {"percent": percent, "contrast": contrast_name, "brief": partial(brief, digits=3)}
     return found
 
 

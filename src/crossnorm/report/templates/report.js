@@ -16,6 +16,7 @@
   const plain = (text) => String(text).replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
   const short = (text) => plain(text.length > 16 ? text.slice(0, 15) + "…" : text);
   const shown = (value) => (value === null || value === undefined ? "–" : String(Number(value.toPrecision(4))).replace("-", "−"));
+  const doseWords = (dose) => `${data.dose_name}${data.dose_name === "α" ? " =" : ""} ${dose}`;
   const dark = () => root.dataset.theme === "dark";
   const color = (thing) => (dark() ? thing.dark : thing.color);
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
@@ -181,14 +182,14 @@
       traces.push({
         x: line.alpha.map((alpha) => alpha + shift), y: line.mean, customdata: line.alpha, text: hoverText(line), mode: "markers", name: plain(line.name),
         marker: { color: line.dashed ? css("--page") : hue, size: 9, line: { color: hue, width: 2 }, symbol: line.dashed ? "x" : "circle" }, error_y: bars(line),
-        hovertemplate: `${plain(line.name)}, α = %{customdata}<br>%{y:.4~g} %{text}<extra></extra>`,
+        hovertemplate: `${plain(line.name)}, ${doseWords("%{customdata}")}<br>%{y:.4~g} %{text}<extra></extra>`,
       });
       values.push(...line.low, ...line.high, ...line.mean);
       const last = line.mean[line.mean.length - 1];
       if (last !== null) ends.push({ text: line.label, y: last, color: hue });
     });
     const range = limits(values, 0.14);
-    const view = layout("α", "", { shapes: zero("y"), annotations: [...endLabels(ends, range, HEIGHT(id)), ...sides()] });
+    const view = layout(data.dose_name, "", { shapes: zero("y"), annotations: [...endLabels(ends, range, HEIGHT(id)), ...sides()] });
     view.yaxis.range = range;
     const ticks = [...new Set([0, ...doses])].sort((a, b) => a - b);
     if (ticks.length <= 9) Object.assign(view.xaxis, { tickvals: ticks, ticktext: ticks.map(shown) });
@@ -252,7 +253,7 @@
 
   function describe() {
     data.trend.forEach((panel, index) => {
-      const text = panel.lines.map((line) => line.mean.map((mean, k) => `${line.name}${panel.dosed ? ` at α ${line.alpha[k]}` : ""}: ${shown(mean)}, ${line.verdict[k]}`).join("; "));
+      const text = panel.lines.map((line) => line.mean.map((mean, k) => `${line.name}${panel.dosed ? ` at ${doseWords(shown(line.alpha[k]))}` : ""}: ${shown(mean)}, ${line.verdict[k]}`).join("; "));
       byId(`trend-${index}`).setAttribute("aria-label", `${panel.title}. ${text.join(". ")}. The tables of arms and contrasts contain the same numbers.`);
     });
     if (!data.metric) return;

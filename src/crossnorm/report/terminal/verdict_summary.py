@@ -17,7 +17,7 @@ from crossnorm.report.formatting import (
     pairs_needed,
     percent,
 )
-from crossnorm.stats import ArmResult, Contrast, Verdict, robustness_checks
+from crossnorm.stats import ArmResult, Contrast, Verdict, brief, dose_words, robustness_checks
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -53,7 +53,7 @@ def answer_panel(verdict: Verdict, description: str = "") -> Panel:
     answer = verdict.answer
     text = Text(answer.sentence, style="bold")
     if answer.estimate is not None:
-        unit = "" if verdict.trend.slope is None else ", per unit of α"
+        unit = "" if verdict.trend.slope is None else f", per unit of {verdict.dose_name}"
         text.append(f"\n\n{contrast_name(answer.contrast)}{unit}: ", style="not bold")
         text.append(number(answer.estimate, sign=True))
         if answer.low is not None:
@@ -86,8 +86,10 @@ def _trends(verdict: Verdict) -> list[tuple[str, str]]:
     for name, points in groups.items():
         doses = sorted(points)[:_MOST]
         largest = max(doses, key=abs)
-        text = f"{name}, α from {doses[0]:g} to {doses[-1]:g}: {number(points[largest], sign=True)} at α = {largest:g}"
-        found.append((text.replace("-", "−"), sparkline([points[d] for d in doses])))
+        range_ = f"{verdict.dose_name} from {brief(doses[0])} to {brief(doses[-1])}"
+        at = dose_words(verdict.dose_name, largest)
+        text = f"{name}, {range_}: {number(points[largest], sign=True)} at {at}"
+        found.append((text, sparkline([points[d] for d in doses])))
     return found
 
 
@@ -122,9 +124,10 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
+    compared: list[ArmResult | Contrast] = [*verdict.arms, *verdict.contrasts]
     shown = {
-        "n": len({row.n for row in verdict.arms} | {row.n for row in verdict.contrasts}) > 1,
-        "pairs needed": any(pairs_needed(row) != NONE for row in verdict.arms),
+        "n": len({row.n for row in compared}) > 1,
+        "pairs needed": any(pairs_needed(row) != NONE for row in compared),
         "failed": any(row.diverged or row.crashed for row in verdict.arms),
     }
     columns = [name for name in _COLUMNS if shown.get(name, True)]
@@ -147,7 +150,7 @@ def _caption(verdict: Verdict, seconds_per_seed: float | None) -> str:
     """The intervals, the margin, why the answer's interval is narrower, and the pairs needed."""
     notes = [interval_note(verdict)]
     if verdict.margin is not None:
-        notes.append(f"Margin: ±{verdict.margin:g}")
+        notes.append(f"Margin: ±{brief(verdict.margin)}")
     if verdict.contrasts and verdict.answer.low is not None:
         notes.append("The answer below is one declared test, so its interval is narrower")
     return ". ".join(notes) + _pairs_caption(verdict, seconds_per_seed) + "."
@@ -155,7 +158,8 @@ def _caption(verdict: Verdict, seconds_per_seed: float | None) -> str:
 
 def _pairs_caption(verdict: Verdict, seconds_per_seed: float | None) -> str:
     """Sentences on the pairs needed, with the time for the arm that needs the most."""
-    rows = [row for row in verdict.arms if row.pairs_needed is not None and row.verdict == "undecided"]
+    compared: list[ArmResult | Contrast] = [*verdict.arms, *verdict.contrasts]
+    rows = [row for row in compared if row.pairs_needed is not None and row.verdict == "undecided"]
     most = max(rows, key=lambda row: (row.pairs_needed or (0,))[0] - row.n, default=None)
     cost = "" if most is None else pairs_cost(most, seconds_per_seed)
     if most is None or most.pairs_needed is None or not cost:
@@ -180,12 +184,11 @@ def _cells(name: str, row: ArmResult | Contrast) -> dict[str, str | Text]:
         "difference": number(row.difference, sign=True),
         "interval": interval(row.low, row.high, digits=2),
         "verdict": Text(word, style=_COLORS.get(word, "")),
-        "pairs needed": "",
+        "pairs needed": pairs_needed(row),
         "failed": "",
     }
     if isinstance(row, ArmResult):
         failures = ((row.diverged, "diverged"), (row.crashed, "crashed"))
         cells["mean"] = number(row.mean, digits=4)
-        cells["pairs needed"] = pairs_needed(row)
         cells["failed"] = ", ".join(f"{count} {what}" for count, what in failures if count)
     return cells

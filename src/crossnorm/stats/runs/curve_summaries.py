@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def with_summaries(table: Table, metric: Metric) -> Table:
     for name, values in added.items():
         metrics[name] = np.full((*values.shape, len(table.steps)), np.nan)
         metrics[name][..., -1:] = values[..., None]
-    return Table(arms=table.arms, seeds=table.seeds, steps=table.steps, metrics=metrics, status=table.status)
+    return replace(table, metrics=metrics)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from crossnorm.errors import BadInput
+from crossnorm.stats.runs.dose_names import name_trends
 from crossnorm.stats.runs.run_table import STATUSES, ArmInfo, Floats, Table
 
 __all__ = ["table_from_records"]
@@ -39,9 +39,9 @@ def table_from_records(records: Iterable[Mapping[str, object]], *, baseline: str
     at the last step that any run of its arm reached, and "complete" otherwise. A nan at a step where no run has a value
     means "not measured" if some run has a later value.
 
-    An arm with a dose and no variant gets as variant its name without the trailing dose ("convex-0.5" → "convex"). If
-    its name does not end in the dose, the variant is "dose", or "control" for arms that are controls. Trends start at
-    dose 0: if the baseline has another dose, doses and variants of all arms are dropped.
+    An arm with a dose and no variant gets as variant its name without the trailing dose ("convex-0.5" → "convex"), or
+    the joined names of such arms (`name_trends`). Trends start at dose 0: if the baseline has another dose, doses and
+    variants of all arms are dropped. Doses are called α if there is a column `variant` with a name.
 
     Args:
         records: The rows; numbers may be text.
@@ -65,8 +65,14 @@ def table_from_records(records: Iterable[Mapping[str, object]], *, baseline: str
         for (arm, seed, step), value in cells.items():
             metrics[metric][of_arm[arm], of_seed[seed], of_step[step]] = value
     status = np.array([[_status(rows, arm, seed) for seed in seeds] for arm in names])
-    arms = _arms(rows, names)
-    return Table(arms=arms, seeds=tuple(seeds), steps=tuple(steps), metrics=metrics, status=status)
+    return Table(
+        arms=_arms(rows, names),
+        seeds=tuple(seeds),
+        steps=tuple(steps),
+        metrics=metrics,
+        status=status,
+        dose_name=_dose_name(rows),
+    )
 
 
 def _read(records: Iterable[Mapping[str, object]]) -> _Rows:
@@ -142,36 +148,24 @@ def _dose(rows: _Rows, name: str) -> float | None:
 
 def _arms(rows: _Rows, names: list[str]) -> tuple[ArmInfo, ...]:
     baseline, undosed = names[0], bool(_dose(rows, names[0]))
-    controls = {name: rows.about[name].get("control") for name in names}
-    serving = set(controls.values())
     arms = []
     for name in names:
-        about, control = rows.about[name], controls[name]
-        dose, variant = (None, None) if undosed else (_dose(rows, name), about.get("variant"))
-        is_baseline = name == baseline
-        if variant is None and dose and not is_baseline:
-            variant = _stem(name, dose) or ("control" if name in serving else "dose")
+        about, control = rows.about[name], rows.about[name].get("control")
         arms.append(
             ArmInfo(
                 name=name,
-                variant=variant,
-                alpha=dose,
+                variant=None if undosed else about.get("variant"),
+                alpha=None if undosed else _dose(rows, name),
                 site=about.get("site"),
-                control=None if is_baseline or control == baseline else control,
+                control=None if name == baseline or control == baseline else control,
             )
         )
-    return tuple(arms)
+    return name_trends(arms, {arm.name for arm in arms if arm.variant is None})
 
 
-def _stem(name: str, dose: float) -> str | None:
-    """The name without its trailing dose; None where it does not end in it."""
-    match = re.fullmatch(r"(.*?)[\s_=@-]*([+-]?[0-9.]+(?:e[+-]?[0-9]+)?)", name, flags=re.IGNORECASE)
-    if match is None or not match[1]:
-        return None
-    try:
-        return match[1] if abs(float(match[2])) == abs(dose) else None
-    except ValueError:
-        return None
+def _dose_name(rows: _Rows) -> str:
+    """Doses of named variants are α; those of other arms are doses."""
+    return "α" if any("variant" in about for about in rows.about.values()) else "dose"
 
 
 def _status(rows: _Rows, arm: str, seed: int) -> str:

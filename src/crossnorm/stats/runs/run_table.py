@@ -51,6 +51,7 @@ class Table:
         metrics: name → float64 (arms, seeds, steps), nan where there is no value.
         status: (arms, seeds) of "complete", "diverged", "crashed" (retries included), "settled" (not run: its
             comparisons are decided) or "missing" (not run yet).
+        dose_name: What the doses are called: "α" for variants of attention, "dose" for other settings.
 
     Raises:
         BadInput: Shapes disagree, names repeat, or a control or status is unknown.
@@ -61,6 +62,7 @@ class Table:
     steps: tuple[int, ...]
     metrics: Mapping[str, Floats]
     status: NDArray[np.str_]
+    dose_name: str = "α"
 
     def __post_init__(self) -> None:
         """Validate all fields and make the arrays read-only."""

@@ -30,6 +30,8 @@ def estimate(
     confidence: float = 0.95,
     interval: Kind = "bonferroni-t",
     prior: float = 1.0,
+    scope: str | None = None,
+    remark: str | None = None,
 ) -> Verdict:
     """The verdict of a table of runs on one metric; None for everything that does not exist.
 
@@ -45,6 +47,8 @@ def estimate(
         interval: "bonferroni-t" for a number of pairs fixed in advance; "sequential" if pairs were or will be added
             after viewing results.
         prior: c² of the sequential test: prior effect μ/σ ~ N(0, 1/c²).
+        scope: What the answer holds for, such as model, task and recipe, for its sentence; None for a table of runs.
+        remark: A sentence for the answer, without its full stop, such as how its metric was chosen.
 
     Raises:
         BadInput: The metric is unknown, or a direction, margin, confidence, interval or prior is invalid.
@@ -74,12 +78,16 @@ def estimate(
         n_pairs=int((~np.isnan(values[1:] - values[0])).any(axis=0).sum()),
         complete=table.complete,
         interval=interval,
-        answer=primary_answer(table, str(metric), rule, grids, [row.verdict for row in rows]),
+        answer=primary_answer(
+            table, metric, rule, grids, [row.verdict for row in rows], scope=scope or "", remark=remark or ""
+        ),
         arms=(_baseline(table, values), *rows),
         contrasts=tuple(_contrast(table, values, i, rule) for i in arms if table.control(i) != 0),
         trend=trends[0] if trends else Trend(),
         trends=trends[1:],
         pairing=Pairing(correlation=correlation, variance_ratio=ratio),
+        endpoint=metric,
+        dose_name=table.dose_name,
     )
 
 
@@ -148,6 +156,7 @@ def _contrast(table: Table, values: Floats, arm: int, rule: Rule) -> Contrast:
         low=found.interval.low,
         high=found.interval.high,
         verdict=found.verdict,
+        pairs_needed=_pairs_needed(found, rule),
     )
 
 

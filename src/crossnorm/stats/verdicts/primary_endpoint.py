@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crossnorm.metric import DIRECTIONS
-from crossnorm.stats.inference.comparison import Outcome, Rule, compare_arms, lacks_values
+from crossnorm.metric import DIRECTIONS, Metric
+from crossnorm.stats.inference.comparison import Outcome, Rule, compare_arms, judge, lacks_values
 from crossnorm.stats.inference.divergence import Divergence, divergence
-from crossnorm.stats.inference.intervals import Interval
+from crossnorm.stats.inference.intervals import MIN_PAIRS, Interval
+from crossnorm.stats.inference.sequential import first_bounded
 from crossnorm.stats.inference.trend import DoseGrid, seed_slopes
 from crossnorm.stats.runs.run_table import Floats, Table
+from crossnorm.stats.verdicts.number_text import number
 from crossnorm.stats.verdicts.verdict import Answer
-from crossnorm.stats.verdicts.verdict_text import Claim, answer_sentence, no_answer_sentence, number
+from crossnorm.stats.verdicts.verdict_text import Claim, answer_sentence, metric_words, no_answer_sentence
 
 __all__ = ["primary_answer"]
 
@@ -43,7 +45,14 @@ class _Question:
 
 
 def primary_answer(
-    table: Table, metric: str, rule: Rule, grids: tuple[DoseGrid, ...], verdicts: list[Outcome | None]
+    table: Table,
+    metric: Metric,
+    rule: Rule,
+    grids: tuple[DoseGrid, ...],
+    verdicts: list[Outcome | None],
+    *,
+    scope: str = "",
+    remark: str = "",
 ) -> Answer:
     """The primary answer; None for its numbers if several free-form arms leave no single question.
 
@@ -53,23 +62,29 @@ def primary_answer(
         rule: Direction, margin, confidence and kind of interval.
         grids: The table's variants; the first is the declared one.
         verdicts: Of the arms other than the baseline, for the sentence if there is no single question.
+        scope: Model, task and recipe, for the sentence.
+        remark: A further sentence, without its full stop.
     """
-    values = table.final(metric)
+    values = table.final(str(metric))
     question = _question(table, grids)
     if question is None:
         n = int((~np.isnan(values[1:] - values[0])).any(axis=0).sum())
-        sentence = no_answer_sentence(metric, list(verdicts), n)
-        return Answer(contrast=None, estimate=None, low=None, high=None, p_value=None, sentence=sentence)
+        notes = (remark,) if remark else ()
+        sentence = no_answer_sentence(metric, list(verdicts), n, notes=notes, scope=scope)
+        return Answer(contrast=None, estimate=None, low=None, high=None, p_value=None, verdict=None, sentence=sentence)
     interval = rule.interval(question.differences(values), alone=True)
     interval = replace(interval, identical=interval.identical and question.identical(values))
     subject, reference = _names(table, question)
+    claim = _claim(table, metric, rule, question, interval)
+    claim = replace(claim, scope=scope, notes=(*claim.notes, *([remark] if remark else [])))
     return Answer(
         contrast=f"{subject} - {reference}",
         estimate=interval.mean,
         low=interval.low,
         high=interval.high,
         p_value=interval.p_value,
-        sentence=answer_sentence(_claim(table, metric, rule, question, interval)),
+        verdict=claim.verdict,
+        sentence=answer_sentence(claim),
     )
 
 
@@ -92,26 +107,51 @@ def _names(table: Table, question: _Question) -> tuple[str, str]:
     return question.grid.variant, reference.name if is_baseline else reference.variant or reference.name
 
 
-def _claim(table: Table, metric: str, rule: Rule, question: _Question, interval: Interval) -> Claim:
+def _claim(table: Table, metric: Metric, rule: Rule, question: _Question, interval: Interval) -> Claim:
     subject, reference = _names(table, question)
     grid = question.grid
-    against_control = any(i != 0 for i in question.references)
     pairs = _divergences(table, question, rule)
     significant = any(pair.excess and pair.p_value <= rule.level / len(pairs) for pair in pairs)
-    values = table.final(metric)
+    values = table.final(str(metric))
+    obstacle = _obstacle(pairs, subject, reference) or _without_value(table, values, question, subject, reference)
     notes = (_disagreement(table, metric, question), _left_out(table), _unfinished(table))
     return Claim(
         subject=subject,
-        reference=f"its control {reference}" if against_control else reference,
+        reference=_described(reference, is_control=any(i != 0 for i in question.references)),
         metric=metric,
         doses=None if grid is None else (min(0.0, *grid.doses), max(0.0, *grid.doses)),
+        dose_name=table.dose_name,
         interval=interval,
         rule=rule,
-        obstacle=_obstacle(pairs, subject, reference) or _without_value(table, values, question, subject, reference),
+        verdict=_verdict(interval, _at_largest_dose(rule, grid), obstacle=bool(obstacle), diverges=significant),
+        finite_from=max(MIN_PAIRS, first_bounded(rule.level, prior=rule.prior)),
+        obstacle=obstacle,
         diverges=significant,
         exceptions=_exceptions(table, values, rule, question),
         notes=tuple(note for note in notes if note),
     )
+
+
+def _described(reference: str, *, is_control: bool) -> str:
+    if is_control:
+        return f"its control {reference}"
+    return "the baseline" if reference == "baseline" else f"the baseline {reference}"
+
+
+def _verdict(interval: Interval, rule: Rule, *, obstacle: bool, diverges: bool) -> Outcome:
+    """The word, in the order of the rules for an arm."""
+    if diverges:
+        return "worse"
+    if obstacle or interval.n < MIN_PAIRS:
+        return "undecided"
+    return judge(interval, rule)
+
+
+def _at_largest_dose(rule: Rule, grid: DoseGrid | None) -> Rule:
+    """The rule for an estimate per unit of dose: the margin applies to the effect of the largest dose."""
+    if grid is None or rule.margin is None:
+        return rule
+    return replace(rule, margin=rule.margin / grid.span)
 
 
 def _divergences(table: Table, question: _Question, rule: Rule) -> list[Divergence]:
@@ -156,17 +196,18 @@ def _exceptions(table: Table, values: Floats, rule: Rule, question: _Question) -
         for arm, other in zip(question.arms, question.references, strict=True)
     ]
     clauses = [f"{name} is {verdict}" for name, verdict in found if verdict in ("better", "worse")]
-    return f"but individually {' and '.join(clauses)}, which a linear trend over α cannot show" if clauses else ""
+    shape = f"which a linear trend over {table.dose_name} cannot show"
+    return f"but individually {' and '.join(clauses)}, {shape}" if clauses else ""
 
 
 def _left_out(table: Table) -> str:
     counts = [(word, int((table.status == word).sum())) for word in ("diverged", "crashed")]
     failed = " and ".join(f"{count} {word}" for word, count in counts if count)
-    return f"of all {table.status.size} runs {failed}" if failed else ""
+    return f"Of all {table.status.size} runs {failed}" if failed else ""
 
 
-def _disagreement(table: Table, metric: str, question: _Question) -> str:
-    """A clause for test loss and test accuracy that point to different sides."""
+def _disagreement(table: Table, metric: Metric, question: _Question) -> str:
+    """A sentence for test loss and test accuracy that point to different sides."""
     loss, accuracy = DIRECTIONS
     if not {loss, accuracy} <= set(table.metrics):
         return ""
@@ -176,10 +217,11 @@ def _disagreement(table: Table, metric: str, question: _Question) -> str:
         means[name] = float(differences.mean()) if differences.size else 0.0
     if means[loss] * means[accuracy] <= 0:
         return ""
-    other = loss if metric == accuracy else accuracy
+    other = loss if str(metric) == accuracy else accuracy
     side = "higher" if means[other] > 0 else "lower"
     good = "better" if side == DIRECTIONS[other] else "worse"
-    return f"loss and accuracy disagree in direction: {other} is {number(abs(means[other]))} {side} ({good})"
+    words = metric_words(Metric(other))
+    return f"Loss and accuracy disagree in direction: {words} is {number(abs(means[other]))} {side} ({good})"
 
 
 def _unfinished(table: Table) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crossnorm.stats.inference.comparison import Outcome
+from crossnorm.stats.verdicts.number_text import dose_words
 from crossnorm.stats.verdicts.verdict import Verdict
 
 __all__ = ["Robustness", "robustness_checks"]
@@ -19,12 +20,14 @@ class Robustness:
         alpha: Its dose.
         against: The reference of each setting, in order of the arms.
         verdicts: The verdict against each reference.
+        dose_name: What the doses are called.
     """
 
     variant: str
     alpha: float
     against: tuple[str, ...]
     verdicts: tuple[Outcome, ...]
+    dose_name: str = "α"
 
     @property
     def holds(self) -> bool:
@@ -34,7 +37,7 @@ class Robustness:
     @property
     def sentence(self) -> str:
         """The result in words."""
-        subject = f"{self.variant} at α = {self.alpha:g}"
+        subject = f"{self.variant} at {dose_words(self.dose_name, self.alpha)}"
         count = len(self.verdicts)
         if self.holds:
             return (
@@ -64,7 +67,13 @@ def robustness_checks(verdict: Verdict) -> tuple[Robustness, ...]:
         against, word = (contrast.against, contrast.verdict) if contrast else (verdict.arms[0].arm, row.verdict)
         groups.setdefault((row.variant, row.alpha, row.site), {}).setdefault(against, word)
     return tuple(
-        Robustness(variant=variant, alpha=alpha, against=tuple(found), verdicts=tuple(found.values()))
+        Robustness(
+            variant=variant,
+            alpha=alpha,
+            against=tuple(found),
+            verdicts=tuple(found.values()),
+            dose_name=verdict.dose_name,
+        )
         for (variant, alpha, _), found in groups.items()
         if len(found) > 1
     )

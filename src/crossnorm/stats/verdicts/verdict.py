@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from crossnorm.metric import Direction
+from crossnorm.metric import Direction, Metric
 from crossnorm.stats.inference.comparison import Outcome
 from crossnorm.stats.inference.intervals import Kind
 
 __all__ = ["Answer", "ArmResult", "Contrast", "Pairing", "Trend", "Verdict"]
+
+_SHOWN_ONLY = {"stored": False}
+"""Marks a field that readers are shown and verdict.json does not contain."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,8 @@ class Answer:
         low: Lower bound; None for fewer than 3 pairs or an infinite interval.
         high: Upper bound, likewise.
         p_value: Against 0.
+        verdict: From the interval, as for an arm; the margin applies at the largest dose. None without a single
+            declared comparison.
         sentence: The answer in one sentence, with its scope.
     """
 
@@ -32,6 +37,7 @@ class Answer:
     low: float | None
     high: float | None
     p_value: float | None
+    verdict: Outcome | None
     sentence: str
 
 
@@ -56,7 +62,10 @@ class ArmResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """An arm against a control that is not the baseline; one family with the arms."""
+    """An arm against a control that is not the baseline; one family with the arms.
+
+    `pairs_needed` is as for an arm; it is not part of verdict.json.
+    """
 
     arm: str
     against: str
@@ -66,6 +75,7 @@ class Contrast:
     low: float | None
     high: float | None
     verdict: Outcome
+    pairs_needed: tuple[int, int, int] | None = field(default=None, metadata=_SHOWN_ONLY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +122,8 @@ class Verdict:
         trend: The first variant's slope against the baseline.
         trends: The other variants' slopes.
         pairing: Effect of pairing.
+        endpoint: The metric with its summary; `metric` is its column. Not part of verdict.json.
+        dose_name: What the doses are called. Not part of verdict.json.
     """
 
     study: str
@@ -128,15 +140,18 @@ class Verdict:
     trend: Trend
     trends: tuple[Trend, ...]
     pairing: Pairing
+    endpoint: Metric = field(metadata=_SHOWN_ONLY)
+    dose_name: str = field(default="α", metadata=_SHOWN_ONLY)
 
     def to_json(self) -> str:
         """Canonical JSON, to be written as UTF-8: sorted keys, 10 significant digits, null for missing values."""
-        return json.dumps(_plain(asdict(self)), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(_plain(self), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+    if is_dataclass(value):
+        stored = (entry.name for entry in fields(value) if entry.metadata.get("stored", True))
+        return {name: _plain(getattr(value, name)) for name in stored}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float):

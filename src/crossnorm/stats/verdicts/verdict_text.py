@@ -1,14 +1,17 @@
-"""The answer in one sentence: direction, size, interval, confidence, pairs, metric and scope."""
+"""The answer in one sentence: the comparison, what was found, its interval and pairs; then notes and the scope."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from crossnorm.stats.inference.comparison import Rule, judge
+from crossnorm.metric import Metric
+from crossnorm.stats.inference.comparison import Outcome, Rule
 from crossnorm.stats.inference.intervals import MIN_PAIRS, Interval
+from crossnorm.stats.verdicts.number_text import brief, dose_words, number
 
-__all__ = ["Claim", "answer_sentence", "no_answer_sentence", "number"]
+__all__ = ["Claim", "answer_sentence", "metric_words", "no_answer_sentence"]
+
+_SETS = "this training and test set"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,92 +20,98 @@ class Claim:
 
     Args:
         subject: The variant or arm.
-        reference: What it is compared with, "its control attenuated" or "baseline".
+        reference: What it is compared with, "its control attenuated" or "the baseline".
         metric: The metric.
         doses: Lowest and highest dose studied, 0 included; None without a trend.
-        interval: The estimate; per unit α for a trend.
+        dose_name: What the doses are called: "α" or "dose".
+        interval: The estimate; per unit of dose for a trend.
         rule: Direction, margin, confidence and kind of interval.
+        verdict: The word.
+        finite_from: Number of pairs from which the interval is finite.
         obstacle: Why the interval cannot decide (diverged runs, missing values); empty: it can.
         diverges: Whether the excess of diverged runs is significant, which makes the subject worse.
         exceptions: A clause for single doses that differ while the trend is "same".
-        notes: Further clauses.
+        notes: Further sentences, without their full stops.
+        scope: Model, task and recipe; empty for a table of runs.
     """
 
     subject: str
     reference: str
-    metric: str
+    metric: Metric
     doses: tuple[float, float] | None
+    dose_name: str
     interval: Interval
     rule: Rule
+    verdict: Outcome
+    finite_from: int
     obstacle: str = ""
     diverges: bool = False
     exceptions: str = ""
     notes: tuple[str, ...] = ()
+    scope: str = ""
 
 
 def answer_sentence(claim: Claim) -> str:
-    """The answer in one sentence, with its scope."""
-    claim = replace(claim, metric=claim.metric.replace("_", " "))
-    return "; ".join([_claim(claim), *claim.notes]) + "."
+    """The answer in one sentence, followed by its notes and its scope."""
+    found = f"{claim.subject} against {claim.reference}{_trend(claim)}: {_finding(claim)}"
+    return _sentences(found, *claim.notes, _scope(claim.scope, claim.interval.n))
 
 
-def no_answer_sentence(metric: str, verdicts: list[str | None], n: int) -> str:
-    """The sentence for tables without a single declared comparison: several free-form arms, or none."""
+def no_answer_sentence(
+    metric: Metric, verdicts: list[Outcome | None], n: int, *, notes: tuple[str, ...] = (), scope: str = ""
+) -> str:
+    """The sentences for tables without a single declared comparison: several free-form arms, or none."""
     if not verdicts:
-        return f"There is nothing to compare: the table holds the baseline alone ({metric})."
+        nothing = f"There is nothing to compare: the table holds the baseline alone ({metric_words(metric)})"
+        return _sentences(nothing, *notes)
     counts = ", ".join(
         f"{verdicts.count(word)} {word}" for word in ("better", "worse", "same", "undecided") if word in verdicts
     )
-    return (
-        f"No single comparison was declared and no dose was varied, so there is no trend; of {len(verdicts)} arms "
-        f"against the baseline in {metric}: {counts}, {_scope(n)}."
+    return _sentences(
+        "No single comparison was declared and no dose was varied, so there is no trend",
+        f"Of {len(verdicts)} arms against the baseline in {metric_words(metric)}: {counts}",
+        *notes,
+        _scope(scope, n),
     )
 
 
-def number(value: float, scale: float | None = None) -> str:
-    """A number to three digits, or rounded to two digits of a scale such as an interval's half-width."""
-    if value == 0:
-        return "0"
-    if not scale or not math.isfinite(scale):
-        return f"{value:.3g}"
-    decimals = 1 - math.floor(math.log10(abs(scale)))
-    if decimals > 6 or abs(value) >= 1e7:
-        return f"{value:.3g}"
-    rounded = round(value, decimals) + 0.0
-    return f"{rounded:.{max(decimals, 0)}f}"
+def metric_words(metric: Metric) -> str:
+    """``test loss``, ``mean test loss over training``, ``steps to target (test accuracy 0.5)``."""
+    base = metric.base.replace("_", " ")
+    if metric.target is not None:
+        return f"steps to target ({base} {brief(metric.target)})"
+    return f"mean {base} over training" if metric.summary == "auc" else base
 
 
-def _claim(claim: Claim) -> str:
-    interval = claim.interval
+def _sentences(*parts: str) -> str:
+    return " ".join(f"{part}." for part in parts)
+
+
+def _trend(claim: Claim) -> str:
+    """``, trend from α = 0 to 1``; the estimate is per unit of dose, which is said where the doses do not tell."""
+    if claim.doses is None:
+        return ""
+    low, high = claim.doses
+    unit = "" if claim.doses == (0, 1) else f", per unit of {claim.dose_name}"
+    return f", trend from {dose_words(claim.dose_name, low)} to {brief(high)}{unit}"
+
+
+def _finding(claim: Claim) -> str:
+    interval, metric = claim.interval, metric_words(claim.metric)
     if claim.diverges:
-        return f"{claim.subject} is worse than {claim.reference}, {_scope(interval.n)}: {claim.obstacle}"
+        return f"worse, because {claim.obstacle}"
     if interval.mean is None or interval.n < MIN_PAIRS:
         return _too_few(claim)
-    if interval.identical and not claim.obstacle:
-        what = f"exactly the same {claim.metric} in all {interval.n} pairs, so they are the same by definition"
-        return f"{claim.subject} and {claim.reference} give {what}, {_scope(interval.n)}"
-    return f"{_effect(claim)}, {_scope(interval.n)}"
-
-
-def _effect(claim: Claim) -> str:
-    interval, reference = claim.interval, claim.reference
-    difference = f"{_difference(claim)} that of {reference}"
-    outcome = "undecided" if claim.obstacle else judge(interval, _per_unit(claim))
-    if outcome == "undecided":
-        reason = claim.obstacle or _open_reason(interval)
-        difference = f"{_difference(claim, judged=False)} that of {reference}"
-        return f"Undecided: {reason}; {_subject(claim)} is estimated {difference} ({_interval(claim)})"
-    if outcome == "same":
-        margin = number(claim.rule.margin or 0.0)
-        same = f"{_cause(claim)} leaves the {claim.metric} of {claim.subject} the same as that of {reference}"
-        if claim.doses is None:
-            same = f"The {claim.metric} of {claim.subject} is the same as that of {reference}"
-        but = f", {claim.exceptions}" if claim.exceptions else ""
-        return f"{same} to within the margin of {margin} ({_interval(claim)}){but}"
-    makes = f"{_cause(claim)} makes the {claim.metric} of {claim.subject}"
-    if claim.doses is None:
-        makes = f"The {claim.metric} of {claim.subject} is"
-    return f"{makes} {difference} ({_interval(claim)})"
+    if claim.verdict == "undecided":
+        reason = claim.obstacle or _open_reason(claim)
+        return f"undecided, because {reason}; {metric} estimated {_difference(claim)}{_bounds(claim)}"
+    if interval.identical:
+        return f"{metric} exactly the same in all {interval.n} pairs, so they are the same by definition"
+    if claim.verdict == "same":
+        margin = f"{metric} the same to within the margin of {brief(claim.rule.margin or 0.0, 3)}{_at(claim)}"
+        but = f"; {claim.exceptions}" if claim.exceptions else ""
+        return f"{margin}; estimated {_difference(claim)}{_bounds(claim)}{but}"
+    return f"{metric} {_difference(claim)} ({claim.verdict}){_bounds(claim, '; ')}"
 
 
 def _too_few(claim: Claim) -> str:
@@ -111,48 +120,40 @@ def _too_few(claim: Claim) -> str:
         n, f"there are only {n} complete pairs"
     )
     blocked = f"; {claim.obstacle}" if claim.obstacle else ""
-    return (
-        f"Undecided {_scope(n)}: {count} for the {claim.metric} of {claim.subject} against {claim.reference}, "
-        f"and an interval needs at least {MIN_PAIRS}{blocked}"
-    )
+    needed = f"an interval needs at least {MIN_PAIRS}"
+    return f"undecided, because {count} for {metric_words(claim.metric)} and {needed}{blocked}"
 
 
-def _open_reason(interval: Interval) -> str:
-    if interval.low is None:
-        return f"{interval.n} pairs are too few for a finite sequential interval"
-    return "the interval contains 0, so either direction is possible"
+def _open_reason(claim: Claim) -> str:
+    if claim.interval.low is None:
+        known = f"{claim.interval.n} pairs are too few for a sequential interval"
+        return f"{known}, which is finite from {claim.finite_from} pairs"
+    margin = claim.rule.margin
+    beyond = "" if margin is None else f" and reaches beyond the margin of {brief(margin, 3)}{_at(claim)}"
+    return f"the interval contains 0{beyond}"
 
 
-def _cause(claim: Claim) -> str:
-    if claim.doses is None:
+def _at(claim: Claim) -> str:
+    """Where the margin applies, if the estimate is per unit and the largest dose is not 1."""
+    if claim.doses is None or claim.doses == (0, 1):
         return ""
-    low, high = claim.doses
-    return "Raising α from 0 to 1" if claim.doses == (0, 1) else f"Raising α by 1 (studied from {low:g} to {high:g})"
+    return f" at {dose_words(claim.dose_name, max(claim.doses, key=abs))}"
 
 
-def _subject(claim: Claim) -> str:
-    cause = _cause(claim)
-    return f"{cause and f'on {cause[0].lower()}{cause[1:]}, '}the {claim.metric} of {claim.subject}"
-
-
-def _difference(claim: Claim, *, judged: bool = True) -> str:
+def _difference(claim: Claim) -> str:
     mean = claim.interval.mean
     if not mean:
-        return "no different from"
-    side = "lower" if mean < 0 else "higher"
-    if judged:
-        side += " (better)" if claim.rule.better(mean) else " (worse)"
-    return f"{number(abs(mean), _half_width(claim.interval))} {side} than"
+        return "no different"
+    return f"{number(abs(mean), scale=_half_width(claim.interval))} {'lower' if mean < 0 else 'higher'}"
 
 
-def _interval(claim: Claim) -> str:
+def _bounds(claim: Claim, before: str = ", ") -> str:
     interval, rule = claim.interval, claim.rule
-    share = f"{100 * rule.confidence:g} %"
-    kind = "sequential interval" if rule.kind == "sequential" else "interval"
     if interval.low is None or interval.high is None:
-        return f"{share} {kind}: still infinite, {interval.n} pairs"
-    half = _half_width(interval)
-    return f"{share} {kind}: {number(interval.low, half)} to {number(interval.high, half)}, {interval.n} pairs"
+        return ""
+    kind = "sequential interval" if rule.kind == "sequential" else "interval"
+    low, high = (number(end, sign=True, scale=_half_width(interval)) for end in (interval.low, interval.high))
+    return f"{before}{100 * rule.confidence:g} % {kind} {low} to {high} from {interval.n} same-seed pairs"
 
 
 def _half_width(interval: Interval) -> float | None:
@@ -161,13 +162,6 @@ def _half_width(interval: Interval) -> float | None:
     return (interval.high - interval.low) / 2
 
 
-def _per_unit(claim: Claim) -> Rule:
-    """The rule with the margin per unit α: it applies to the effect of the largest dose, so it is margin / span."""
-    if claim.doses is None or claim.rule.margin is None:
-        return claim.rule
-    return replace(claim.rule, margin=claim.rule.margin / max(map(abs, claim.doses)))
-
-
-def _scope(n: int) -> str:
+def _scope(scope: str, n: int) -> str:
     seeds = {0: "these seeds", 1: "this one seed"}.get(n, f"these {n} seeds")
-    return f"over {seeds}, for this training and test set"
+    return f"Scope: {scope + ', ' if scope else ''}{seeds} and {_SETS}"

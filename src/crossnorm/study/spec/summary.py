@@ -6,7 +6,7 @@ from crossnorm.functional import VARIANTS
 from crossnorm.study.spec.plan import Plan
 from crossnorm.training.recipe.recipes import RECIPES, Recipe
 
-__all__ = ["describe", "model_of", "subject_of", "training_of"]
+__all__ = ["describe", "model_of", "scope_of", "subject_of", "training_of"]
 
 _SYMBOLS = ("S(V): the softmax of V over the tokens", "N: the number of tokens", "A: the attention weights")
 
@@ -15,6 +15,15 @@ def model_of(plan: Plan) -> str:
     """``cct_2_3x2_32 on mnist1d``, or ``my_module:train``."""
     spec = plan.spec
     return spec.function or f"{spec.model.get('name', spec.model.get('from', 'a model'))} on {spec.task}"
+
+
+def scope_of(plan: Plan) -> str:
+    """``cct_2_3x2_32 on mnist1d, recipe quick (muon-filters at 0.008, 10 epochs)``; of the study's fields alone."""
+    recipe, limit = plan.arms[0].recipe, plan.spec.train_examples
+    if recipe is None:
+        return model_of(plan)
+    examples = "" if limit is None else f" with {limit} training examples"
+    return f"{model_of(plan)}{examples}, recipe {recipe.name} ({_optimization(recipe)})"
 
 
 def subject_of(plan: Plan) -> str:
@@ -27,8 +36,12 @@ def training_of(recipe: Recipe) -> str:
     """``recipe quick (muon-filters at 0.008, 10 epochs)``, or ``recipe quick, changed (adamw at 0.005, 10 epochs)``."""
     named = RECIPES.get(recipe.name)
     as_named = named is not None and recipe == named.model_copy(update={"epochs": recipe.epochs})
+    return f"recipe {recipe.name}{'' if as_named else ', changed'} ({_optimization(recipe)})"
+
+
+def _optimization(recipe: Recipe) -> str:
     epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
-    return f"recipe {recipe.name}{'' if as_named else ', changed'} ({recipe.optimizer} at {recipe.lr:g}, {epochs})"
+    return f"{recipe.optimizer} at {recipe.lr:g}, {epochs}"
 
 
 def describe(plan: Plan) -> str:

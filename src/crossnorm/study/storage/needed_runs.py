@@ -11,6 +11,7 @@ from pathlib import Path
 
 from crossnorm.stats import Table, Verdict, estimate, settled
 from crossnorm.study.spec.plan import Plan, Run
+from crossnorm.study.spec.summary import scope_of
 from crossnorm.study.storage.results_table import collect
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import Record
@@ -81,4 +82,5 @@ def study_verdict(plan: Plan, record: Record, table: Table, *, interim: bool = F
         margin=spec.margin,
         confidence=spec.confidence,
         interval="sequential" if sequential else "bonferroni-t",
+        scope=scope_of(plan),
     )

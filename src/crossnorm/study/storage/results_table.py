@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossnorm.stats import ArmInfo, Table, with_summaries
+from crossnorm.stats import ArmInfo, Table, name_trends, with_summaries
 from crossnorm.study.spec.plan import Arm, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
 
@@ -42,7 +42,14 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
             for name, array in metrics.items():
                 if row.get(name) is not None:
                     array[a, s, step_index[row["step"]]] = row[name]
-    table = Table(arms=arm_infos(plan), seeds=seeds, steps=tuple(steps), metrics=metrics, status=status)
+    table = Table(
+        arms=arm_infos(plan),
+        seeds=seeds,
+        steps=tuple(steps),
+        metrics=metrics,
+        status=status,
+        dose_name="α" if any(arm.variant is not None for arm in plan.arms) else "dose",
+    )
     return table if metric.summary == "last" else with_summaries(table, metric)
 
 
@@ -53,8 +60,9 @@ def planned_table(plan: Plan) -> Table:
 
 
 def arm_infos(plan: Plan) -> tuple[ArmInfo, ...]:
-    """The arms as the statistics describe them."""
-    return tuple(map(_info, plan.arms))
+    """The arms as the statistics describe them; those of a trend without a variant give it their own names."""
+    unnamed = {arm.name for arm in plan.arms if arm.variant is None and arm.family is not None}
+    return name_trends(tuple(map(_info, plan.arms)), unnamed)
 
 
 def _info(arm: Arm) -> ArmInfo:
