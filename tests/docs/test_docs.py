@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.repository import ROOT
 
@@ -97,3 +100,20 @@ def test_every_field_of_a_study_file_is_described() -> None:
 def test_images_are_small() -> None:
     for image in (DOCS / "images").iterdir():
         assert image.stat().st_size < 400_000, image.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("expected", "code"), [("same,better,undecided", 0), ("worse", 3)])
+def test_the_check_for_continuous_integration(tmp_path: Path, expected: str, code: int) -> None:
+    """The page's study and job, without its installation; the second time with a word that is not the answer."""
+    page = (DOCS / "howto" / "programs.md").read_text(encoding="utf-8")
+    study, job = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    install, *steps = [step["run"] for step in job["jobs"]["answer"]["steps"] if "run" in step]
+    assert install.startswith("pip install")
+    command = " && ".join(steps).replace("same,better,undecided", expected)
+    tools = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=os.environ | tools, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert json.loads((tmp_path / "answer.json").read_text(encoding="utf-8"))["arms"][1]["arm"] == "mine"
+    assert ("matched against the baseline" in done.stdout) == (code == 0)

@@ -12,6 +12,7 @@ from crossnorm._lazy import lazy
 if TYPE_CHECKING:
     from crossnorm.api._audit import audit as audit
     from crossnorm.api._bench import bench as bench
+    from crossnorm.api._bench import bench_fields as bench_fields
     from crossnorm.api._compare import compare as compare
     from crossnorm.api._compare import report_table as report_table
     from crossnorm.api._picture import picture as picture
@@ -29,6 +30,7 @@ _HOME = {
     "Study": "crossnorm.api._study",
     "audit": "crossnorm.api._audit",
     "bench": "crossnorm.api._bench",
+    "bench_fields": "crossnorm.api._bench",
     "compare": "crossnorm.api._compare",
     "default_folder": "crossnorm.api._stored_result",
     "evaluate_checkpoint": "crossnorm.api._train",
@@ -45,6 +47,7 @@ __all__ = [
     "Study",
     "audit",
     "bench",
+    "bench_fields",
     "compare",
     "default_folder",
     "evaluate_checkpoint",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 from rich.console import Console
@@ -14,7 +15,7 @@ from crossnorm.study.monitoring.eta import Pace, remaining
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.training.benchmark.benchmark import Bench, BenchSettings, measure
 
-__all__ = ["bench"]
+__all__ = ["bench", "bench_fields"]
 
 
 def bench(settings: BenchSettings | None = None, *, out: Path | str | None = None, progress: bool = True) -> Bench:
@@ -60,9 +61,13 @@ def _check_target(target: Path) -> None:
         raise BadInput("out", "a new file, or one that an earlier bench wrote", str(target))
 
 
+def bench_fields(found: Bench) -> dict[str, Any]:
+    """The measurements as JSON values, with versions and hardware."""
+    return {**TypeAdapter(Bench).dump_python(found, mode="json"), "environment": describe_environment()}
+
+
 def _write(target: Path, found: Bench) -> None:
-    fields = TypeAdapter(Bench).dump_python(found, mode="json")
     try:
-        write_json(target, {**fields, "environment": describe_environment()})
+        write_json(target, bench_fields(found))
     except OSError as error:
         raise BadInput.because(f"out {target}", error.strerror or str(error)) from None

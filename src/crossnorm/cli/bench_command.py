@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from crossnorm.cli.app import app, guarded
-from crossnorm.cli.options import Device, Imports, import_modules, settings_of, with_options, words
+from crossnorm.cli.options import AsJson, Device, Imports, import_modules, settings_of, with_options, words
 
 __all__: list[str] = []
 
@@ -29,6 +30,7 @@ def bench(
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="A JSON file to write.")] = None,
     imports: Imports = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure the speed of this machine: examples per second, and the overhead of each variant.
 
@@ -62,4 +64,8 @@ def bench(
         **chosen,
     )
     hold_memory()  # as the workers of a study do
-    Console().print(bench_summary(api.bench(asked, out=out)))
+    found = api.bench(asked, out=out)
+    if as_json:
+        typer.echo(json.dumps(api.bench_fields(found), indent=2))
+    else:
+        Console().print(bench_summary(found))

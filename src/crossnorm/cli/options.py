@@ -10,13 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from crossnorm.errors import BadInput
+from crossnorm.errors import BadInput, unknown_name
 
 __all__ = [
     "AsJson",
     "Device",
+    "Expect",
     "Imports",
     "allowed_modules",
+    "expected_words",
     "import_modules",
     "inches",
     "margin_of",
@@ -28,12 +30,19 @@ __all__ = [
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
+Expect = Annotated[
+    str | None,
+    typer.Option(help="Words that the answer may be, such as same,better; exit code 3 if it is another."),
+]
+
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 Imports = Annotated[
     list[str] | None,
     typer.Option("--import", help="Python module to import; its functions and variants may then be used."),
 ]
+
+VERDICTS = ("same", "better", "worse", "undecided")
 
 _MODEL_OPTIONS = {"variant": "--variant", "pretrained": "--pretrained", "name": "--model"}
 
@@ -52,6 +61,19 @@ def words(name: str, text: str) -> list[str]:
     if not all(found):
         raise BadInput(name, "names separated by commas, such as convex,matched", repr(text))
     return found
+
+
+def expected_words(text: str | None) -> list[str]:
+    """The words of ``--expect``; empty: any.
+
+    Raises:
+        BadInput: A word that no answer can be.
+    """
+    given = [] if text is None else words("--expect", text)
+    for word in given:
+        if word not in VERDICTS:
+            raise unknown_name("--expect", word, VERDICTS)
+    return given
 
 
 def allowed_modules(study: str, imports: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
-"""Print the result of a study."""
+"""Print the result of a study, and leave with the exit code that it asks for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,32 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 
-def show(result: Result, folder: Path | None = None) -> None:
-    """Print arms and answer; exit with code 1 if runs crashed."""
+def show(result: Result, folder: Path | None = None, *, as_json: bool = False, expected: Sequence[str] = ()) -> None:
+    """Print arms and answer, or verdict.json.
+
+    Args:
+        result: What to print.
+        folder: Where the report lies; None: the result's own folder.
+        as_json: Print verdict.json and nothing else.
+        expected: The words that the answer may be; empty: any.
+
+    Raises:
+        typer.Exit: With code 1 if runs crashed, else 3 if the answer is none of the expected words.
+    """
+    if as_json:
+        typer.echo(result.verdict.to_json(), nl=False)
+    else:
+        _print(result, folder or result.folder)
+    if (result.table.status == "crashed").any():
+        raise typer.Exit(1)
+    found = result.verdict.answer.verdict
+    if expected and found not in expected:
+        answer = "there is no single declared comparison" if found is None else f"the answer is {found}"
+        typer.echo(f"crossnorm: expected {' or '.join(expected)}; {answer}.", err=True)
+        raise typer.Exit(3)
+
+
+def _print(result: Result, folder: Path | None) -> None:
     from rich.console import Console
 
     from crossnorm.report import answer_panel, arms_table
@@ -22,8 +47,5 @@ def show(result: Result, folder: Path | None = None) -> None:
     console = Console()
     console.print(arms_table(result.verdict, result.facts.get("seconds_per_seed")))
     console.print(answer_panel(result.verdict, result.facts.get("description", "")))
-    where = folder or result.folder
-    if where is not None:
-        console.print(f"Report: {where / 'report.html'}", highlight=False, soft_wrap=True)
-    if (result.table.status == "crashed").any():
-        raise typer.Exit(1)
+    if folder is not None:
+        console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from crossnorm.cli.app import app, guarded
-from crossnorm.cli.options import import_modules, inches, margin_of
+from crossnorm.cli.options import AsJson, Expect, expected_words, import_modules, inches, margin_of
 from crossnorm.cli.show_result import show
 from crossnorm.errors import BadInput
 
@@ -31,6 +32,8 @@ def report(
     formats: Annotated[str, typer.Option(help="Formats of the figures, separated by commas: png,svg,pdf.")] = "png",
     width: Annotated[str, typer.Option(help="Width of the figures: page, column, or inches.")] = "page",
     font_size: Annotated[float, typer.Option(help="Font size of the figures in points.")] = 8.0,
+    expect: Expect = None,
+    as_json: AsJson = False,
 ) -> None:
     """Redraw a stored study, or draw any table of runs. The answer of an unfinished study is provisional.
 
@@ -47,6 +50,7 @@ def report(
     from crossnorm.api import load, report_table
     from crossnorm.report import FigureStyle
 
+    expected = expected_words(expect)
     names = tuple(name.strip() for name in formats.split(","))
     style = FigureStyle(width=inches(width), font_size=font_size, formats=names)
     if (folder is None) == (table is None):
@@ -64,7 +68,7 @@ def report(
             raise BadInput.because("report --from", f"{', '.join(lacking)} missing")
         result = report_table(table, metric, direction, None if margin is None else margin_of(margin), baseline)
         result.save(out, style)
-    show(result, out or folder)
+    show(result, out or folder, as_json=as_json, expected=expected)
 
 
 @app.command()
@@ -79,6 +83,7 @@ def audit(
         list[str] | None,
         typer.Option("--import", help="Python module to import; its functions may be used by the study."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check that runs are bit-identical when repeated, and estimate the false-positive rate on A/A arms.
 
@@ -97,6 +102,9 @@ def audit(
 
     import_modules(imports or [])
     found = api.audit(folder, out=out, workers=workers, imports=imports or [])
-    Console().print(audit_summary(found))
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2, sort_keys=True))
+    else:
+        Console().print(audit_summary(found))
     if not found.passed:
         raise typer.Exit(1)

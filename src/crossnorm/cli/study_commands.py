@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from crossnorm.cli.app import app, guarded
-from crossnorm.cli.options import import_modules
+from crossnorm.cli.options import AsJson, Expect, expected_words, import_modules
 from crossnorm.cli.show_result import show
 from crossnorm.cli.study_options import StudyName, StudyOptions, with_study_options
 from crossnorm.errors import BadInput
@@ -30,6 +30,8 @@ def plot(
     track: Annotated[str | None, typer.Option(help="Log every evaluation to tensorboard or wandb.")] = None,
     mirror: Annotated[str | None, typer.Option(help="URL to copy runs to and resume from: s3://…")] = None,
     ray: Annotated[str | None, typer.Option(help="Run on Ray: local, or the address of a cluster.")] = None,
+    expect: Expect = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run, resume or extend a study, and print and draw its answer.
 
@@ -38,9 +40,12 @@ def plot(
     crossnorm plot cifar10 --seeds 3            a built-in study with fewer seeds
     crossnorm plot my-study.yaml --out results  your own study (crossnorm new my-study.yaml)
     crossnorm plot my_module:train --alphas 0,0.5,1 --seeds 5 --metric loss --direction lower
+    crossnorm plot my-study.yaml --json --expect same,better    for programs: exit code 3 if it is worse or undecided
     """  # noqa: D301 (\b keeps line breaks)
+    expected = expected_words(expect)
     import_modules(options.imports or [])
-    show(options.study(study).run(options.folder(study), track=track, mirror=mirror, ray=ray, **options.execution))
+    result = options.study(study).run(options.folder(study), track=track, mirror=mirror, ray=ray, **options.execution)
+    show(result, as_json=as_json, expected=expected)
 
 
 @app.command()
@@ -52,7 +57,7 @@ def plan(
     options: StudyOptions,
     pilot: Annotated[bool, typer.Option("--pilot", help="Train 3 pairs for one epoch if none are stored.")] = False,
     difference: Annotated[float | None, typer.Option(help="Report the seeds needed to detect this difference.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Estimate cost and statistical power of a study without running it.
 
