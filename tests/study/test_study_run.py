@@ -177,6 +177,11 @@ def test_a_variant_of_ones_own_in_a_study(tmp_path):
     assert (tmp_path / "o" / "runs" / "mine%3Ahalf-1" / "0" / "result.json").exists()
     again = crossnorm("report", "o", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+    before = contents(tmp_path / "o")
+    (tmp_path / "mine.py").write_text("def half(value, *, alpha, visible):\n    return value * (1 - alpha / 3)\n")
+    changed = crossnorm("plot", study, "--import", "mine", "--out", "o", "--seeds", 2, cwd=tmp_path)
+    refused(changed, "the code of the variant mine:half changed", "another output folder")
+    assert {name: text for name, text in contents(tmp_path / "o").items() if name in before} == before
 
 
 @pytest.mark.slow

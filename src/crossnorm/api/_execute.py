@@ -32,7 +32,7 @@ def execute(workload: Workload, folder: Path, execution: Execution, bars: Progre
     plan = workload.plan
     with locked(folder), mirrored(execution.mirror, folder, bars.note) as mirrors:
         _check_runs_exist(folder)
-        record = open_folder(folder, plan, workload.digest)
+        record = open_folder(folder, plan, workload.digest, workload.code, bars.note)
         bars.say(announcement(plan, folder, execution.device))
         for warning in warnings_of(plan, results_seen=record.results_seen):
             bars.note(warning)

@@ -82,7 +82,7 @@ def train_run(
         workload = open_workload(_extended(asked, folder), imports, loading=bars.loading)
         with locked(folder) if world.first else nullcontext():
             if world.first:
-                open_folder(folder, workload.plan, workload.digest)
+                open_folder(folder, workload.plan, workload.digest, workload.code, bars.note)
                 bars.say(run_announcement(workload.plan, run, folder, chosen.type))
             world.wait()  # the folder is read by all processes only after the first one has written it
             if not RunFolder.of(folder, run).finished:

@@ -90,7 +90,7 @@ def test_seeds_added_after_looking_have_sequential_intervals(tmp_path):
 def test_runs_of_another_recipe_are_not_used(tmp_path):
     found = estimated(make_folder(tmp_path / "o", epochs=3))
     assert (found.noise, found.cost.source, found.cost.runs_done) == (None, "measured steps", 0)
-    assert any("their data, model or recipe differ" in note for note in found.notes)
+    assert any("their data, model, recipe or code differ" in note for note in found.notes)
 
 
 def test_an_arm_without_curves_takes_as_long_as_the_others():

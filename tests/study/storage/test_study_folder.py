@@ -131,3 +131,37 @@ def test_a_file_where_the_folder_should_be_is_named(tmp_path):
     (tmp_path / "f").write_text("x")
     with pytest.raises(BadInput, match="a writable folder"), locked(tmp_path / "f"):
         pass
+
+
+def test_a_changed_variant_is_refused_by_name(tmp_path):
+    own = plan(variants=["mine:doubled"])
+    open_folder(tmp_path, own, "digest", {"mine:doubled": "old"})
+    before = (tmp_path / "study.yaml").read_bytes()
+    with pytest.raises(BadInput, match="code of the variant mine:doubled changed .* another output folder"):
+        open_folder(tmp_path, plan(variants=["mine:doubled"], seeds=5), "digest", {"mine:doubled": "new"})
+    assert (tmp_path / "study.yaml").read_bytes() == before
+    both = plan(variants=["mine:doubled", "mine:halved"])
+    record = open_folder(tmp_path, both, "digest", {"mine:doubled": "old", "mine:halved": "other"})
+    assert record.code == {"mine:doubled": "old", "mine:halved": "other"}
+    assert read_folder(tmp_path) == (both, record)
+
+
+def test_a_changed_helper_of_the_function_is_refused(tmp_path):
+    fields = {"function": "mine:train", "metric": "loss", "direction": "lower", "alphas": [0, 1]}
+    own = make_plan(parse_spec(fields, "my.yaml"))
+    open_folder(tmp_path, own, "digest", {"mine:train": "old"})
+    with pytest.raises(BadInput, match="code of its module that the function mine:train uses changed"):
+        open_folder(tmp_path, own, "digest", {"mine:train": "new"})
+
+
+def test_a_folder_of_an_older_version_goes_on_and_says_what_was_not_checked(tmp_path):
+    own, notes = plan(variants=["mine:doubled"]), []
+    open_folder(tmp_path, own, "digest")
+    assert "code:" not in (tmp_path / "study.yaml").read_text()
+    record = open_folder(tmp_path, own, "digest", {"mine:doubled": "new"}, notes.append)
+    assert len(notes) == 1
+    assert "mine:doubled changed is not known" in notes[0]
+    assert open_folder(tmp_path, own, "digest", {"mine:doubled": "new"}, notes.append) == record
+    assert len(notes) == 1
+    with pytest.raises(BadInput, match="mine:doubled changed"):
+        open_folder(tmp_path, own, "digest", {"mine:doubled": "newer"})

@@ -75,7 +75,7 @@ def estimate_study(workload: Workload, folder: Path, options: EstimateOptions, b
         BadInput: A setting that does not fit; nothing has been trained then.
     """
     plan = workload.plan
-    evidence = stored_evidence(folder, plan, workload.digest)
+    evidence = stored_evidence(folder, workload)
     outlook_of(plan, evidence, difference=options.difference)  # check the settings before training
     if workload.task is None:
         _check_no_pilot(plan.spec.function, options)

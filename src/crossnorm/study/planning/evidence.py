@@ -14,6 +14,7 @@ from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.results_table import collect, planned_table
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import Record, read_folder
+from crossnorm.study.workload.workload import Workload
 
 __all__ = ["Evidence", "outlook_of", "stored_evidence"]
 
@@ -63,14 +64,14 @@ class Evidence:
         )
 
 
-def stored_evidence(folder: Path, plan: Plan, digest: str) -> Evidence:
+def stored_evidence(folder: Path, workload: Workload) -> Evidence:
     """The evidence from a study's folder; none unless its data or function, model and arms are those of the plan.
 
     Args:
         folder: The study's folder, which need not exist.
-        plan: The compiled plan.
-        digest: SHA-256 of its data or function (`Workload.digest`).
+        workload: The compiled study.
     """
+    plan = workload.plan
     found = read_folder(folder)
     if found is None:
         return Evidence()
@@ -78,8 +79,9 @@ def stored_evidence(folder: Path, plan: Plan, digest: str) -> Evidence:
     names = {arm.name for arm in plan.arms}
     shared = replace(before, arms=tuple(arm for arm in before.arms if arm.name in names))
     same_arms = all(plan.arm(arm.name) == arm for arm in shared.arms)
-    if not same_arms or record.digest != digest or before.spec.model != plan.spec.model:
-        what = "data, model or recipe" if plan.spec.function is None else "function, code or settings"
+    changed = record.changed(plan, workload.digest, workload.code)
+    if not same_arms or changed is not None or before.spec.model != plan.spec.model:
+        what = "data, model, recipe or code" if plan.spec.function is None else "function, code or settings"
         return Evidence(notes=(f"The runs in {folder} are not used: their {what} differ.",))
     table = collect(folder, replace(shared, spec=plan.spec), shared.runs)
     measured = noise(table, plan.spec.metric).sd is not None

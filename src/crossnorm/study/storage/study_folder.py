@@ -14,9 +14,9 @@ import json
 import os
 import shlex
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +43,37 @@ class Record:
     """The section `record` of study.yaml.
 
     Attributes:
-        digest: SHA-256 of the task's arrays, or of the function's code.
+        digest: SHA-256 of the task's arrays, or of the function's own code.
         environment: Versions, hardware and code revision when the study started.
+        code: SHA-256 of the code of the function and of every variant of the user's own, by name; studies of versions
+            before 0.3 have none.
         extensions: In order, each ``{"arms": […], "seeds": […], "results_seen": bool}``.
     """
 
     digest: str
     environment: dict[str, str]
+    code: Mapping[str, str] = field(default_factory=dict)
     extensions: tuple[dict[str, Any], ...] = ()
 
     @property
     def results_seen(self) -> bool:
         """Whether arms or seeds were added after results had been seen."""
         return any(extension["results_seen"] for extension in self.extensions)
+
+    def changed(self, plan: Plan, digest: str, code: Mapping[str, str]) -> str | None:
+        """What has changed since the study started, as the beginning of a sentence; None: nothing.
+
+        Args:
+            plan: The compiled study.
+            digest: SHA-256 of its data, or of its function's own code, now.
+            code: SHA-256 of the user's code by name, now.
+        """
+        names = [name for name, found in code.items() if self.code.get(name, found) != found]
+        if digest != self.digest:
+            return "the data" if plan.spec.function is None else "the code of the function"
+        if plan.spec.function in names:
+            return f"code of its module that the function {plan.spec.function} uses"
+        return f"the code of the variant {names[0]}" if names else None
 
 
 @contextmanager
@@ -120,7 +138,12 @@ def read_folder(folder: Path) -> tuple[Plan, Record] | None:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
         record = fields.pop(RECORD)
         extensions = tuple(record["extensions"])
-        found = Record(digest=record["data_digest"], environment=dict(record["environment"]), extensions=extensions)
+        found = Record(
+            digest=record["data_digest"],
+            environment=dict(record["environment"]),
+            code=dict(record.get("code", {})),
+            extensions=extensions,
+        )
         assert all(isinstance(e["results_seen"], bool) for e in extensions)
         assert record.get("checksum") in (None, _checksum({**fields, RECORD: record}))
     except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, AssertionError, RecursionError):
@@ -128,13 +151,21 @@ def read_folder(folder: Path) -> tuple[Plan, Record] | None:
     return make_plan(parse_spec(written_out(fields), str(path))), found
 
 
-def open_folder(folder: Path, plan: Plan, digest: str) -> Record:
+def open_folder(
+    folder: Path,
+    plan: Plan,
+    digest: str,
+    code: Mapping[str, str] | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Record:
     """Start, resume or extend the study of a folder, and write its study.yaml.
 
     Args:
         folder: The study's folder, locked.
         plan: The compiled study.
-        digest: SHA-256 of the task's data, or of the function's code.
+        digest: SHA-256 of the task's data, or of the function's own code.
+        code: SHA-256 of the user's code by name; None: there is none.
+        note: Called with a message if the folder does not tell whether the user's code changed.
 
     Raises:
         BadInput: The folder holds other files, or a study that differs in more than added arms and seeds.
@@ -147,9 +178,9 @@ def open_folder(folder: Path, plan: Plan, digest: str) -> Record:
             hint = "It holds a single run of crossnorm 0.1. Evaluate its model, or give another output folder."
             hint = hint if "run.json" in others else ""
             raise BadInput(str(folder), "an empty folder or the folder of a study", found, hint)
-        record = Record(digest=digest, environment=describe_environment())
+        record = Record(digest=digest, environment=describe_environment(), code=code or {})
     else:
-        record = _continued(folder, old, plan, digest)
+        record = _continued(folder, old, plan, digest, code or {}, note)
     write_atomically(folder / "study.yaml", _HEADER + _dump(plan.spec, record))
     return record
 
@@ -160,21 +191,34 @@ def note_results_seen(folder: Path) -> None:
         (folder / _RESULTS_SEEN).touch()
 
 
-def _continued(folder: Path, old: tuple[Plan, Record], plan: Plan, digest: str) -> Record:
+def _continued(
+    folder: Path,
+    old: tuple[Plan, Record],
+    plan: Plan,
+    digest: str,
+    code: Mapping[str, str],
+    note: Callable[[str], None],
+) -> Record:
     before, record = old
     _refuse_differences(folder, before, plan)
-    if digest != record.digest:
-        what = "data" if plan.spec.function is None else "code of the function"
+    changed = record.changed(plan, digest, code)
+    if changed is not None:
+        what = "data" if changed == "the data" else "code"
         hint = f"Restore the {what}, or give another output folder."
-        raise BadInput.because(str(folder), f"the {what} changed since the study started", hint)
+        raise BadInput.because(str(folder), f"{changed} changed since the study started", hint)
     names = {arm.name for arm in before.arms}
     arms = [arm.name for arm in plan.arms if arm.name not in names]
+    variants = {arm.variant.name for arm in before.arms if arm.variant is not None}
+    unknown = [name for name in code if name not in record.code and name in variants]
+    if unknown:
+        note(f"Whether the code of {', '.join(unknown)} changed is not known: an older crossnorm started {folder}.")
+    record = replace(record, code={**record.code, **code})
     seeds = [seed for seed in plan.seeds if seed not in before.seeds]
     if not arms and not seeds:
         return record
     seen = any((folder / name).exists() for name in ("verdict.json", _RESULTS_SEEN))
     extension = {"arms": arms, "seeds": seeds, "results_seen": seen}
-    return Record(digest=digest, environment=record.environment, extensions=(*record.extensions, extension))
+    return replace(record, extensions=(*record.extensions, extension))
 
 
 def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
@@ -203,6 +247,7 @@ def _dump(spec: StudySpec, record: Record) -> str:
     fields = spec.model_dump(mode="json")
     fields[RECORD] = {
         "data_digest": record.digest,
+        **({"code": dict(record.code)} if record.code else {}),
         "extensions": list(record.extensions),
         "environment": record.environment,
     }

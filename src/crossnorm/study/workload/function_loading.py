@@ -1,20 +1,16 @@
-"""Resolve, hash and serialize a user's training function."""
+"""Resolve, name and serialize a user's training function."""
 
 from __future__ import annotations
 
-import ast
 import base64
 import functools
-import hashlib
-import inspect
-import textwrap
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 from crossnorm.errors import BadInput
 
-__all__ = ["Train", "function_digest", "function_name", "load_function", "pickled_function", "unpickled_function"]
+__all__ = ["Train", "function_name", "load_function", "pickled_function", "unpickled_function"]
 
 Train = Callable[[Any], Any]
 """``def train(run)``; `run` is a `FunctionRun`."""
@@ -57,24 +53,6 @@ def load_function(name: str, imports: Sequence[str]) -> Train:
 
 def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def function_digest(function: Train) -> str:
-    """SHA-256 of the function's code without comments and layout; changes in functions it calls go unnoticed."""
-    bare = function.func if isinstance(function, functools.partial) else function
-    return hashlib.sha256(_code(bare).encode()).hexdigest()
-
-
-def _code(function: Any) -> str:
-    try:
-        source = textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):  # without a source file
-        code = getattr(function, "__code__", None)
-        return repr((code.co_code, code.co_names, code.co_varnames)) if code else function_name(function)
-    try:
-        return ast.dump(ast.parse(source))
-    except SyntaxError:  # a lambda inside an expression
-        return source
 
 
 def pickled_function(function: Train) -> str:

@@ -9,12 +9,12 @@ import torch
 
 from crossnorm.data import Task, load_task
 from crossnorm.errors import BadInput
-from crossnorm.functional.user_variants import user_function
 from crossnorm.study.spec.arms import study_recipe
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
 from crossnorm.study.workload.build_model import build_model, model_keywords
 from crossnorm.study.workload.pretrained import encoder_for
+from crossnorm.study.workload.variant_trial import try_variant
 from crossnorm.training.loop.cohort import augmentation_of, check_mixing
 from crossnorm.training.optim.build_optimizer import make_optimizer
 from crossnorm.training.runtime.distributed import check_parts
@@ -57,7 +57,7 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
     }
     plan = make_plan(spec.model_copy(update=settings))
     for arm in plan.arms:
-        check_own(arm, imports)
+        check_own(arm, imports, task.kind)
         augmentation_of(task, arm.training)
         check_mixing(task, arm.training)
         try:
@@ -69,11 +69,16 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
     return plan
 
 
-def check_own(arm: Arm, imports: Sequence[str]) -> None:
-    """Check that an arm's variant is built in, or a function of a module that the user allows.
+def check_own(arm: Arm, imports: Sequence[str], kind: str = "image") -> None:
+    """Check that an arm's variant is built in, or a sound function of a module that the user allows.
+
+    Args:
+        arm: The arm.
+        imports: Modules that the user allows to be imported.
+        kind: The kind of the task.
 
     Raises:
-        BadInput: The module is not allowed, or has no such function.
+        BadInput: The module is not allowed, or has no such function, or an error of `try_variant`.
     """
     if arm.variant is None or ":" not in arm.variant.name:
         return
@@ -81,4 +86,7 @@ def check_own(arm: Arm, imports: Sequence[str]) -> None:
     if module not in imports:
         hint = f"If you trust it, add {module!r} to imports (--import {module} on the command line)."
         raise BadInput(f"arm {arm.name}", "a built-in variant or one of an imported module", arm.variant.name, hint)
-    user_function(arm.variant.name)
+    try:
+        try_variant(arm.variant, kind)
+    except BadInput as error:
+        raise error.within(f"arm {arm.name}") from None

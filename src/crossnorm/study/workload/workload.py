@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from crossnorm.data import Task
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
-from crossnorm.study.workload.function_loading import Train, function_digest, load_function, pickled_function
+from crossnorm.study.workload.code_digest import code_digests, function_digest
+from crossnorm.study.workload.function_loading import Train, load_function, pickled_function
 from crossnorm.study.workload.job import Job, make_job
 from crossnorm.study.workload.validate import check_own, load_study_task, resolve
 
@@ -22,7 +23,8 @@ class Workload:
 
     Attributes:
         plan: The plan, every setting written out.
-        digest: SHA-256 of the task's data, or of the function's code.
+        digest: SHA-256 of the task's data, or of the function's own code.
+        code: SHA-256 of the code of the function and of every variant of the user's own, by name.
         task: The task; None where a function trains.
         imports: Modules that the user allows to be imported.
         function: The pickled training function, if the study was made with a function object.
@@ -30,6 +32,7 @@ class Workload:
 
     plan: Plan
     digest: str
+    code: Mapping[str, str]
     task: Task | None = None
     imports: tuple[str, ...] = ()
     function: str | None = None
@@ -65,10 +68,17 @@ def open_workload(
     """
     if spec.function is None:
         task = load_study_task(spec, loading)
-        return Workload(plan=resolve(spec, task, imports), digest=task.digest, task=task, imports=tuple(imports))
+        plan = resolve(spec, task, imports)
+        return Workload(plan=plan, digest=task.digest, code=code_digests(plan), task=task, imports=tuple(imports))
     train = function or load_function(spec.function, imports)
     plan = make_plan(spec)
     for arm in plan.arms:
         check_own(arm, imports)
     pickled = None if function is None else pickled_function(function)
-    return Workload(plan=plan, digest=function_digest(train), imports=tuple(imports), function=pickled)
+    return Workload(
+        plan=plan,
+        digest=function_digest(train),
+        code=code_digests(plan, train),
+        imports=tuple(imports),
+        function=pickled,
+    )
