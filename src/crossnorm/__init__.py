@@ -14,6 +14,7 @@ from crossnorm._version import __version__
 if TYPE_CHECKING:
     from crossnorm.adapters import convert
     from crossnorm.api import Result, Study, compare
+    from crossnorm.data import load_task
     from crossnorm.functional import Variant, attention, per_query, sequence_pool
     from crossnorm.models import create_model, list_models
     from crossnorm.training.recipe.schedules import AlphaSchedule
@@ -28,6 +29,7 @@ _HOME = {
     "convert": "crossnorm.adapters",
     "create_model": "crossnorm.models",
     "list_models": "crossnorm.models",
+    "load_task": "crossnorm.data",
     "per_query": "crossnorm.functional",
     "sequence_pool": "crossnorm.functional",
 }
@@ -43,6 +45,7 @@ __all__ = [
     "convert",
     "create_model",
     "list_models",
+    "load_task",
     "per_query",
     "sequence_pool",
 ]

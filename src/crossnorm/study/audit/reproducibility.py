@@ -81,8 +81,7 @@ def repeat_runs(folder: Path, plan: Plan, record: Record, imports: Sequence[str]
         raise BadInput.because(str(folder), "the study has no complete run")
     workload = open_workload(plan.spec, imports)
     if workload.digest != record.digest:
-        what = "data" if workload.task is not None else "code of the function"
-        raise BadInput.because(str(folder), f"the {what} changed since the study started")
+        raise BadInput.because(str(folder), f"the {plan.spec.digested} changed since the study started")
     chosen = {name: complete[name] for name in (plan.arms[0].name, plan.arms[-1].name) if name in complete}
     changes = _environment_changes(record.environment)
     return tuple(_repeat(folder, workload, run, changes) for run in (chosen or complete).values())

@@ -164,7 +164,7 @@ def _continued(folder: Path, old: tuple[Plan, Record], plan: Plan, digest: str) 
     before, record = old
     _refuse_differences(folder, before, plan)
     if digest != record.digest:
-        what = "data" if plan.spec.function is None else "code of the function"
+        what = plan.spec.digested
         hint = f"Restore the {what}, or give another output folder."
         raise BadInput.because(str(folder), f"the {what} changed since the study started", hint)
     names = {arm.name for arm in before.arms}

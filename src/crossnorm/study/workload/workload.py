@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossnorm.data import Task
+from crossnorm.data.arrays import joint_digest
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
 from crossnorm.study.workload.function_loading import Train, function_digest, load_function, pickled_function
@@ -22,8 +23,8 @@ class Workload:
 
     Attributes:
         plan: The plan, every setting written out.
-        digest: SHA-256 of the task's data, or of the function's code.
-        task: The task; None where a function trains.
+        digest: SHA-256 of the task's data, of the function's code, or of both.
+        task: The task that the models of the study are trained on; None where a function trains.
         imports: Modules that the user allows to be imported.
         function: The pickled training function, if the study was made with a function object.
     """
@@ -67,8 +68,11 @@ def open_workload(
         task = load_study_task(spec, loading)
         return Workload(plan=resolve(spec, task, imports), digest=task.digest, task=task, imports=tuple(imports))
     train = function or load_function(spec.function, imports)
+    digest = function_digest(train)
+    if spec.task is not None:
+        digest = joint_digest([digest, load_study_task(spec, loading).digest])
     plan = make_plan(spec)
     for arm in plan.arms:
         check_own(arm, imports)
     pickled = None if function is None else pickled_function(function)
-    return Workload(plan=plan, digest=function_digest(train), imports=tuple(imports), function=pickled)
+    return Workload(plan=plan, digest=digest, imports=tuple(imports), function=pickled)
