@@ -18,9 +18,9 @@ import torch
 
 import crossnorm
 from crossnorm.data import Task, load_task
+from crossnorm.data.batches import steps_per_epoch, train_batch
 from crossnorm.rng import addressed
 from crossnorm.study.storage.environment import describe_environment
-from crossnorm.training.loop.batches import steps_per_epoch, train_batch
 from crossnorm.training.loop.run_state import Member, make_member
 from crossnorm.training.recipe.recipes import make_recipe
 from crossnorm.training.runtime.devices import pick_device

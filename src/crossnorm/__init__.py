@@ -14,6 +14,7 @@ from crossnorm._version import __version__
 if TYPE_CHECKING:
     from crossnorm.adapters import convert
     from crossnorm.api import Result, Study, compare, load
+    from crossnorm.data import load_task
     from crossnorm.functional import Variant, attention, per_query, sequence_pool
     from crossnorm.models import create_model, list_models
     from crossnorm.training.recipe.schedules import AlphaSchedule
@@ -29,6 +30,7 @@ _HOME = {
     "create_model": "crossnorm.models",
     "list_models": "crossnorm.models",
     "load": "crossnorm.api",
+    "load_task": "crossnorm.data",
     "per_query": "crossnorm.functional",
     "sequence_pool": "crossnorm.functional",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "create_model",
     "list_models",
     "load",
+    "load_task",
     "per_query",
     "sequence_pool",
 ]

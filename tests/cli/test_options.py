@@ -52,7 +52,7 @@ def test_other_variants_are_another_study_elsewhere(folder):
         ({"recipe": {"name": ["quick"]}}, r"tiny.yaml: recipe: expected one of .*, got \['quick'\]"),
         ({"metric": "accuracy"}, "tiny.yaml: expected metric one of test_loss, .*, got metric: 'accuracy'"),
         ({"max_seeds": 7}, "tiny.yaml: expected max_seeds if and only if stop is 'decided', got .*max_seeds: 7"),
-        ({"function": "m:f"}, "tiny.yaml: expected either a task or a function, got function: 'm:f', task: 'digits'"),
+        ({"function": "m:f"}, "tiny.yaml: expected no model with a function; use the field settings, got "),
         ({"recipe": {"name": "quikc"}}, "tiny.yaml: recipe: .* Did you mean 'quick'"),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+import crossnorm
 from crossnorm.data import Task, list_tasks, load_task, prepare
 from crossnorm.data import builtin_datasets as sources
 from crossnorm.data.task_registry import default_model, find_task
 from crossnorm.errors import BadInput
 from crossnorm.models.compact_transformers import build
 from crossnorm.models.presets import configure
+from crossnorm.rng import address
 
 
 @pytest.fixture(params=["mnist1d", "digits", "folder"])
@@ -45,6 +48,36 @@ def test_prepared_training_inputs_are_standardized(task):
     assert ready.shape == task.train.inputs.shape
     assert ready.double().mean((0, 2, 3)).abs().max() < 1e-5
     assert (ready.double().std((0, 2, 3), correction=0) - 1).abs().max() < 1e-5
+
+
+def test_batches_are_every_full_batch_of_the_epochs_order(task):
+    size = len(task.train) // 3 - 1  # the last rows of the order are no batch
+    order = torch.randperm(len(task.train), generator=torch.Generator().manual_seed(address(5, "order", 2)))
+    batches = list(task.train_batches(2, seed=5, batch_size=size))
+    assert len(batches) == 3
+    for number, (inputs, targets) in enumerate(batches):
+        rows = order[number * size : (number + 1) * size]
+        assert torch.equal(targets, task.train.targets[rows])
+        assert torch.equal(inputs, prepare(task.train.inputs[rows], task))
+    inputs, targets = (torch.cat(part) for part in zip(*task.test_batches(), strict=True))
+    assert torch.equal(targets, task.test.targets)
+    assert torch.equal(inputs, prepare(task.test.inputs, task))
+
+
+def test_batches_are_augmented_on_request(class_folders):
+    task = load_task("folder", data=class_folders({"ape": 13, "cat": 11}))
+    plain, moved = (next(task.train_batches(0, seed=1, batch_size=8, augmentation=a)) for a in ("none", "crop-flip"))
+    assert torch.equal(plain[1], moved[1])
+    assert not torch.equal(plain[0], moved[0])
+    with pytest.raises(BadInput, match="augmentation: expected one of autoaugment"):
+        next(task.train_batches(0, seed=1, batch_size=8, augmentation="crop"))
+
+
+def test_the_example_of_load_task_runs():
+    example = doctest.DocTestFinder().find(crossnorm.load_task, "load_task", globs={})
+    results = [doctest.DocTestRunner().run(each) for each in example]
+    assert sum(found.attempted for found in results) > 5
+    assert sum(found.failed for found in results) == 0
 
 
 def test_prepare_is_the_formula_per_channel(class_folders):

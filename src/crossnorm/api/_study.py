@@ -69,7 +69,7 @@ class Study(StudySpec):
         plan = make_plan(self)
         arms = [(arm.name, arm.family, arm.dose, arm.control) for arm in plan.arms]
         return study_html(
-            self.name, f"{self.task or self.function}, {len(plan.seeds)} seeds, {len(plan.runs)} runs", arms
+            self.name, f"{self.function or self.task}, {len(plan.seeds)} seeds, {len(plan.runs)} runs", arms
         )
 
     def run(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from crossnorm._lazy import lazy
 
 if TYPE_CHECKING:
+    from crossnorm.data.batches import prepare as prepare
     from crossnorm.data.images.lazy_images import Photographs as Photographs
     from crossnorm.data.loading import load_task as load_task
     from crossnorm.data.task import Split as Split
     from crossnorm.data.task import Task as Task
-    from crossnorm.data.task import prepare as prepare
     from crossnorm.data.task_registry import list_tasks as list_tasks
 
 _HOME = {
@@ -23,7 +23,7 @@ _HOME = {
     "Task": "crossnorm.data.task",
     "list_tasks": "crossnorm.data.task_registry",
     "load_task": "crossnorm.data.loading",
-    "prepare": "crossnorm.data.task",
+    "prepare": "crossnorm.data.batches",
 }
 
 __all__ = ["Photographs", "Split", "Task", "list_tasks", "load_task", "prepare"]

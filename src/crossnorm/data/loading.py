@@ -30,8 +30,8 @@ __all__ = ["load_task"]
 
 def load_task(
     name: str,
-    *,
     data: Path | str | None = None,
+    *,
     train_examples: int | None = None,
     encoder: Encoder | None = None,
     cache: Path | str | None = None,
@@ -58,6 +58,18 @@ def load_task(
     Raises:
         BadInput: Unknown task, ``data`` without the expected files, a failed download, or ``train_examples`` out of
             range.
+
+    Example:
+        >>> import crossnorm
+        >>> task = crossnorm.load_task("digits")
+        >>> task.train.inputs.shape, task.train.inputs.dtype, task.n_classes
+        (torch.Size([1442, 1, 8, 8]), torch.uint8, 10)
+        >>> model = crossnorm.create_model(**task.model)
+        >>> inputs, targets = next(task.train_batches(0, seed=0, batch_size=32))
+        >>> model(inputs).shape, targets.shape
+        (torch.Size([32, 10]), torch.Size([32]))
+        >>> sum(len(targets) for _, targets in task.test_batches())
+        355
     """
     spec = find_task(name)
     path = _data_path(name, spec, data)

@@ -1,18 +1,19 @@
-"""A loaded task, and the conversion of its inputs to a model's inputs."""
+"""A loaded task: its arrays, and its batches."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from crossnorm.data.batches import steps_per_epoch, test_batches, train_batch
 from crossnorm.data.images.lazy_images import Photographs
 from crossnorm.data.task_registry import Kind
 from crossnorm.data.text.vocabulary import PADDING
 
-__all__ = ["Split", "Task", "prepare"]
+__all__ = ["Split", "Task"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,28 +83,40 @@ class Task:
     vocabulary: tuple[str, ...] = ()
     padding: int = PADDING
 
+    def train_batches(
+        self,
+        epoch: int,
+        *,
+        seed: int,
+        batch_size: int,
+        augmentation: str = "none",
+        flip: str = "random",
+        device: torch.device | str = "cpu",
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The training batches of an epoch, as a recipe trains on them: shuffled, augmented and prepared.
 
-def prepare(inputs: Tensor, task: Task) -> Tensor:
-    """Convert rows of a split to model inputs.
+        Order and augmentation depend on (seed, epoch) only. So arms of a seed get the same batches, whatever else
+        they draw, and a resumed run gets those it would have got. An incomplete last batch is left out.
 
-    Images and sequences: (x / 255 - mean) / std per channel, without the 255 for sequences. Texts and language: the
-    ids; columns of a text batch that are padding in every row are dropped.
+        Args:
+            epoch: From 0.
+            seed: Of the run: ``run.seed`` in a training function.
+            batch_size: Examples per batch.
+            augmentation: "none", "crop-flip", "autoaugment" or "randaugment"; ``task.augmentation`` is the task's.
+            flip: "random" or "alternating", see `Recipe`.
+            device: Of the batches.
 
-    Args:
-        inputs: (batch, channels, height, width), augmented or not, or ids (batch, words).
-        task: Supplies the mean and the standard deviation of the training set.
+        Yields:
+            Inputs for a model of the task (see `crossnorm.data.prepare`), and int64 targets.
 
-    Returns:
-        A new tensor of the same shape, float32 and channels-last in memory, or int64 ids, on the inputs' device.
-    """
-    if task.kind == "language":
-        return inputs.to(torch.int64)
-    if task.kind == "text":
-        longest = int((inputs != task.padding).sum(1).max())
-        return inputs[:, :longest]
-    full = 255.0 if inputs.dtype == torch.uint8 else 1.0
-    mean = torch.tensor(task.mean, dtype=torch.float64)
-    std = torch.tensor(task.std, dtype=torch.float64)
-    # One multiplication and one subtraction, with constants computed in float64.
-    scale, shift = (x.to(inputs.device, torch.float32).view(-1, 1, 1) for x in ((1 / (full * std)), mean / std))
-    return inputs.to(torch.float32, memory_format=torch.channels_last).mul(scale).sub_(shift)
+        Raises:
+            BadInput: An unknown augmentation, or one for images on a task without images.
+        """
+        steps, place = steps_per_epoch(self.train, batch_size), torch.device(device)
+        settings = {"seed": seed, "batch_size": batch_size, "augmentation": augmentation, "flip": flip}
+        for step in range(epoch * steps, (epoch + 1) * steps):
+            yield train_batch(self, step, device=place, **settings)  # type: ignore[arg-type]
+
+    def test_batches(self, device: torch.device | str = "cpu") -> Iterator[tuple[Tensor, Tensor]]:
+        """The test set in batches, prepared as by `train_batches` and in its own order."""
+        return test_batches(self, torch.device(device))

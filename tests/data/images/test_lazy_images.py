@@ -15,13 +15,13 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as F
 
 from crossnorm.data import load_task
+from crossnorm.data.batches import test_batches as batches_of_the_test_set
+from crossnorm.data.batches import train_batch
 from crossnorm.data.images.lazy_images import Photographs
 from crossnorm.data.images.resized_crops import center, draw_crops, resized
 from crossnorm.data.task_registry import CropSpec
 from crossnorm.errors import BadInput
 from crossnorm.rng import generator
-from crossnorm.training.loop.batches import test_batches as batches_of_the_test_set
-from crossnorm.training.loop.batches import train_batch
 
 SIZES = [(61, 47), (47, 61), (53, 53), (29, 97), (97, 29)]  # (height, width)
 SPEC = CropSpec(size=23)

@@ -117,6 +117,68 @@ def test_a_metric_that_is_not_finite_is_divergence(tmp_path, value):
     assert after == [True]
 
 
+RAMP = {"kind": "linear", "end": 0.5}
+
+
+def ramp(*fractions):
+    def train(run):
+        for step, fraction in enumerate(fractions):
+            run.log(step, loss=1.0, read=run.alpha(fraction))
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("run", "schedule", "read"),
+    [
+        ("baseline", RAMP, [0.0, 0.0, 0.0, 0.0]),
+        ("convex-0.5", RAMP, [0.0, 0.25, 0.5, 0.5]),
+        ("attenuated-0.5", RAMP, [0.0, 0.25, 0.5, 0.5]),
+        ("late", RAMP, [0.0, 0.0, 0.0, 2.0]),
+        ("still", RAMP, [3.0, 3.0, 3.0, 3.0]),
+        ("convex-0.5", None, [0.5, 0.5, 0.5, 0.5]),
+    ],
+)
+def test_alpha_follows_the_schedule_and_is_stored(tmp_path, run, schedule, read):
+    late = {"name": "late", "variant": "laser", "alpha": 2, "alpha_schedule": {"kind": "steps", "steps": 1}}
+    still = {"name": "still", "variant": "laser", "alpha": 3, "alpha_schedule": {"kind": "constant"}}
+    fields = {"alpha_schedule": schedule, "arms": [late, still], "variants": ["convex"]}
+    found = carried_out(tmp_path, ramp(0, 0.25, 0.5, 1), Run(run, 1), **fields)
+    assert found.result["status"] == "complete", found.result
+    assert [row["read"] for row in found.rows] == read
+    assert [row["alpha"] for row in found.rows] == read
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        (ramp(0, 0.2), "α ended at 0.2, not at the dose 0.5: read run.alpha(1)"),
+        (lambda run: run.log(0, loss=1), "run.alpha was never read"),
+        (lambda run: run.alpha(7), "run.alpha: progress: expected a fraction of training, 0 to 1, got 7"),
+        (lambda run: run.alpha(float("nan")), "got nan"),
+    ],
+)
+def test_a_function_that_does_not_follow_its_schedule_crashes(tmp_path, train, words):
+    found = carried_out(tmp_path, train, alpha_schedule=RAMP)
+    assert found.result["status"] == "crashed"
+    assert words in found.result["reason"]
+
+
+def test_a_schedule_goes_on_after_a_resume(tmp_path):
+    def train(run, stop=None):
+        for step in range(run.resume() or 0, 3):
+            run.log(step, loss=1, read=run.alpha(step / 2))
+            run.save(step + 1)
+            if step == stop:
+                raise KeyboardInterrupt
+
+    for stop in (1, 2):  # the second time, nothing is left but to return
+        assert carried_out(tmp_path, lambda run, stop=stop: train(run, stop), alpha_schedule=RAMP).result
+    found = carried_out(tmp_path, train, alpha_schedule=RAMP)
+    assert found.result["status"] == "complete"
+    assert [row["alpha"] for row in found.rows] == [0.0, 0.5, 0.5]
+
+
 def raises(error):
     def train(run):
         run.log(0, loss=1)
@@ -229,13 +291,20 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_note(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"task": "digits"}, "either a task or a function"),
         ({"function": "train"}, "package.module:function"),
         ({"function": "m:train()"}, "package.module:function"),
         ({"direction": None}, "metric and direction"),
         ({"epochs": 3}, "no epochs with a function"),
         ({"recipe": {"name": "paper"}}, "no recipe with a function"),
+        ({"data": "folder"}, "no data without a task"),
+        ({"train_examples": 9}, "no train_examples without a task"),
+        ({"task": "digits", "epochs": 3}, "no epochs with a function"),
         ({"arms": [{"name": "a", "nuisance": 1}]}, "arms.a.nuisance"),
+        ({"arms": [{"name": "a", "alpha_schedule": {}}]}, "a.alpha_schedule: has no effect without a variant"),
+        (
+            {"arms": [{"name": "a", "x": 1}], "variants": [], "alpha_schedule": {}},
+            "alpha_schedule: has no effect: no arm",
+        ),
         ({"arms": [{"name": "a", "x": {1, 2}}]}, "arms.a"),
         ({"settings": {"x": object()}}, "settings: expected numbers"),
     ],

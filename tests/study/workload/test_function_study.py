@@ -7,9 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 import crossnorm as library
 from crossnorm.errors import BadInput
+from crossnorm.rng import address
+from crossnorm.study.spec.plan import Run
+from crossnorm.study.storage.run_folder import RunFolder
 from tests.repository import ROOT
 from tests.study.study_cases import crossnorm, refused
 
@@ -82,6 +86,44 @@ def test_its_folder_goes_on_with_the_same_code_only(notebook_study):
 def test_study_wants_a_function():
     with pytest.raises(BadInput, match="def train"):
         library.Study("digits")
+
+
+ON_DIGITS = """
+def train(run):
+    batches = run.task.train_batches(0, seed=run.seed, batch_size=20)
+    for step, (inputs, targets) in enumerate(batches):
+        run.log(step, loss=inputs.mean() + run.alpha(step / 2), targets=targets.double().mean())
+"""
+DIGITS = {"task": "digits", "train_examples": 60, "alpha_schedule": {"end": 0.5}, "alphas": [0, 1], "control": False}
+
+
+def test_a_function_may_have_a_task_and_a_schedule(tmp_path, monkeypatch):
+    (tmp_path / "on_digits.py").write_text(ON_DIGITS)
+    monkeypatch.syspath_prepend(tmp_path)
+    fields = DIGITS | {"function": "on_digits:train", "metric": "loss", "direction": "lower", "seeds": 2}
+    study = library.Study(**fields)
+    assert study.name == "train-convex"
+    found = study.run(tmp_path / "o", progress=False, imports=["on_digits"], workers=2)
+    task = library.load_task("digits")
+    inputs, targets = task.train.inputs[:60], task.train.targets[:60]
+    for seed in range(2):
+        order = torch.randperm(60, generator=torch.Generator().manual_seed(address(seed, "order"))).split(20)
+        pixels = [float((inputs[rows].double() / 255 - task.mean[0]).mean()) / task.std[0] for rows in order]
+        for arm, alphas in (("baseline", [0, 0, 0]), ("convex-1", [0, 1, 1])):
+            rows = RunFolder.of(tmp_path / "o", Run(arm, seed)).read_rows()
+            assert [row["alpha"] for row in rows] == alphas
+            assert [row["loss"] - row["alpha"] for row in rows] == pytest.approx(pixels, abs=1e-5)
+            assert [row["targets"] for row in rows] == [float(targets[rows].double().mean()) for rows in order]
+    assert found.verdict.answer.estimate == pytest.approx(1)
+    other = library.Study(**fields | {"train_examples": 40})
+    assert other._open(["on_digits"]).digest != study._open(["on_digits"]).digest
+
+
+def test_a_task_that_cannot_be_loaded_is_refused_before_training(tmp_path):
+    fields = {"task": "folder", "data": str(tmp_path / "none"), "metric": "loss", "direction": "lower"}
+    with pytest.raises(BadInput, match="none"):
+        library.Study(lambda run: None, **fields).run(tmp_path / "o", progress=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from crossnorm.data.augment.batch import augment
+from crossnorm.data.batches import steps_per_epoch, train_batch
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.rng import addressed, generator
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
 from crossnorm.training.checkpoint.file_format import read_state
-from crossnorm.training.loop.batches import steps_per_epoch, train_batch
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.recipe.schedules import AlphaSchedule
 from tests.training.training_cases import CPU, Listener, convex, member, same_bits, weights

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from crossnorm.data import Split
+from crossnorm.data.batches import train_batch
 from crossnorm.errors import BadInput
 from crossnorm.rng import generator
-from crossnorm.training.loop.batches import train_batch
 from crossnorm.training.loop.cohort import train_cohort
 from tests.training.training_cases import CPU, member
 

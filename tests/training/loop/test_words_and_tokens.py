@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from crossnorm.data import Split, Task
+from crossnorm.data.batches import test_batches as batches_of_test
+from crossnorm.data.batches import train_batch
 from crossnorm.functional import Variant
 from crossnorm.models import create_model
 from crossnorm.rng import addressed
-from crossnorm.training.loop.batches import test_batches as batches_of_test
-from crossnorm.training.loop.batches import train_batch
 from crossnorm.training.loop.cohort import train_cohort
 from crossnorm.training.loop.evaluation import evaluate
 from crossnorm.training.loop.losses import logits_of, loss_of, scores_of
@@ -164,7 +164,7 @@ def test_what_lies_in_the_padding_reaches_no_text():
 
 
 def test_batches_of_the_test_set_are_bounded_by_their_tokens(monkeypatch, task):
-    monkeypatch.setattr("crossnorm.training.loop.batches._TEST_TOKENS", 5 * task.image_size[1] + 1)
+    monkeypatch.setattr("crossnorm.data.batches._TEST_TOKENS", 5 * task.image_size[1] + 1)
     found = list(batches_of_test(task, CPU))
     assert [len(targets) for _, targets in found] == [5, 5, 5, 5, 5, 4]
     assert torch.equal(torch.cat([targets for _, targets in found]), task.test.targets.long())

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from crossnorm.data import Task
+from crossnorm.data.batches import steps_per_epoch
 from crossnorm.errors import BadInput
 from crossnorm.models import count_parameters
 from crossnorm.study.planning.durations import of_every_arm
 from crossnorm.study.spec.plan import Arm, Plan, Run, cut
 from crossnorm.study.workload.build_model import build_model
-from crossnorm.training.loop.batches import steps_per_epoch
 
 __all__ = [
     "Cost",

@@ -168,16 +168,18 @@ def _additional(arm: ArmSpec, spec: StudySpec, recipe: Recipe | None) -> Arm:
 
 def _function_arm(arm: ArmSpec, spec: StudySpec, settings: dict[str, Any]) -> Arm:
     """An additional arm of a training function, which gets the settings except those of a variant."""
-    for name in ("nuisance", "alpha_schedule", "learnable_alpha", "alpha_lr"):
+    for name in ("nuisance", "learnable_alpha", "alpha_lr"):
         if getattr(arm, name):
-            hint = "It needs a task."
-            raise BadInput.because(f"arms.{arm.name}.{name}", "not available for a training function", hint)
+            raise BadInput.because(f"arms.{arm.name}.{name}", "not available for a training function")
     variant = _variant_of(arm, settings, spec.site) if "variant" in settings else None
+    if variant is None and arm.alpha_schedule is not None:
+        raise BadInput.because(f"arms.{arm.name}.alpha_schedule", "has no effect without a variant")
     plain = replace(_plain_arm(arm, None), settings=spec.settings | _plain_settings(f"arms.{arm.name}", settings))
     if variant is None and arm.dose is not None:
         serving = {other.control for other in spec.arms}
         plain = replace(plain, family="control" if arm.name in serving else "dose")
-    return _with_variant(plain, arm, spec, variant, not settings and not arm.seed_offset)
+    alike = not settings and not arm.seed_offset and arm.alpha_schedule in (None, spec.alpha_schedule)
+    return _with_variant(plain, arm, spec, variant, alike)
 
 
 def _plain_arm(arm: ArmSpec, recipe: Recipe | None) -> Arm:
@@ -277,5 +279,7 @@ def _check(arms: Sequence[Arm], spec: StudySpec) -> None:
             expected = "an offset to seeds outside the study, such as 1000"
             found = f"{arm.seed_offset}, which leads to seed {min(shared)} of the study"
             raise BadInput(f"arms.{arm.name}.seed_offset", expected, found)
+    if spec.function is not None and spec.alpha_schedule is not None and not any(arm.schedule for arm in arms):
+        raise BadInput.because("alpha_schedule", "has no effect: no arm has a variant")
     if len(arms) == 1 and not spec.keep_models:
         raise BadInput("alphas", "a value other than 0 (or arms) to compare with the baseline", spec.alphas)

@@ -46,9 +46,9 @@ class StudySpec(Strict):
     Attributes:
         format: Version of the study file.
         name: Default: the file's name, or the task and the first variant.
-        task: A name of ``crossnorm list tasks``.
-        function: ``module:function``, a user's training function, instead of a task. It excludes `data`, `model`,
-            `recipe`, `epochs` and `alpha_schedule`.
+        task: A name of ``crossnorm list tasks``; beside a function, the function's ``run.task``.
+        function: ``module:function``, a user's training function. It excludes `model`, `recipe`, `epochs` and
+            `keep_models`; `data` and `train_examples` need a task.
         settings: The function's ``run.settings``; arms change them.
         data: Folder or zip of class folders, folder of labeled texts, or text file, to use instead of a download.
         train_examples: Number of training examples to use, the same for every run.
@@ -142,8 +142,8 @@ class StudySpec(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> StudySpec:
-        if (self.task is None) == (self.function is None):
-            raise ValueError("either a task or a function")
+        if self.task is None and self.function is None:
+            raise ValueError("a task or a function")
         if self.function is None:
             self._check_task()
         else:
@@ -153,8 +153,8 @@ class StudySpec(Strict):
         if self.max_seeds is not None and self.max_seeds < len(self.seeds):
             raise ValueError("max_seeds of at least the number of seeds")
         if not self.name:
-            subject = self.task or str(self.function).partition(":")[2]
-            object.__setattr__(self, "name", "-".join([subject, *(v.label for v in self.variants[:1])]))
+            subject = self.task if self.function is None else self.function.partition(":")[2]
+            object.__setattr__(self, "name", "-".join([str(subject), *(v.label for v in self.variants[:1])]))
         return self
 
     def _check_task(self) -> None:
@@ -171,13 +171,26 @@ class StudySpec(Strict):
     def _check_function(self) -> None:
         if not FUNCTION.fullmatch(str(self.function)):
             raise ValueError("a function of the form package.module:function")
-        for field in ("data", "train_examples", "model", "recipe", "epochs", "keep_models", "alpha_schedule"):
-            if getattr(self, field) != type(self).model_fields[field].get_default(call_default_factory=True):
+        for field in ("model", "recipe", "epochs", "keep_models"):
+            if self._given(field):
                 raise ValueError(f"no {field} with a function; use the field settings")
+        for field in ("data", "train_examples"):
+            if self.task is None and self._given(field):
+                raise ValueError(f"no {field} without a task")
         if "metric" not in self.model_fields_set or self.direction is None:
             raise ValueError("metric and direction: a name that the function logs, and lower or higher")
         if self.arms and not {"variants", "alphas"} & self.model_fields_set:
             object.__setattr__(self, "variants", [])  # only its own arms
+
+    def _given(self, field: str) -> bool:
+        return bool(getattr(self, field) != type(self).model_fields[field].get_default(call_default_factory=True))
+
+    @property
+    def digested(self) -> str:
+        """What the digest of the study is computed from, in words."""
+        if self.function is None:
+            return "data"
+        return "code of the function" if self.task is None else "data or the code of the function"
 
     @property
     def endpoint(self) -> Metric:

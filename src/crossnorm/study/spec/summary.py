@@ -12,9 +12,11 @@ _SYMBOLS = ("S(V): the softmax of V over the tokens", "N: the number of tokens",
 
 
 def model_of(plan: Plan) -> str:
-    """``cct_2_3x2_32 on mnist1d``, or ``my_module:train``."""
+    """``cct_2_3x2_32 on mnist1d``, ``my_module:train``, or ``my_module:train on digits``."""
     spec = plan.spec
-    return spec.function or f"{spec.model.get('name', spec.model.get('from', 'a model'))} on {spec.task}"
+    if spec.function is not None:
+        return spec.function if spec.task is None else f"{spec.function} on {spec.task}"
+    return f"{spec.model.get('name', spec.model.get('from', 'a model'))} on {spec.task}"
 
 
 def scope_of(plan: Plan) -> str:

@@ -70,7 +70,7 @@ class Record:
         """
         names = [name for name, found in code.items() if self.code.get(name, found) != found]
         if digest != self.digest:
-            return "the data" if plan.spec.function is None else "the code of the function"
+            return f"the {plan.spec.digested}"
         if plan.spec.function in names:
             return f"code of its module that the function {plan.spec.function} uses"
         return f"the code of the variant {names[0]}" if names else None
@@ -203,7 +203,7 @@ def _continued(
     _refuse_differences(folder, before, plan)
     changed = record.changed(plan, digest, code)
     if changed is not None:
-        what = "data" if changed == "the data" else "code"
+        what = "data" if changed == "the data" else "code or data" if "data" in changed else "code"
         hint = f"Restore the {what}, or give another output folder."
         raise BadInput.because(str(folder), f"{changed} changed since the study started", hint)
     names = {arm.name for arm in before.arms}

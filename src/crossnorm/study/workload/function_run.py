@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from crossnorm.data import Task
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.io import storage_fault
@@ -23,12 +24,15 @@ from crossnorm.study.workload.function_loading import Train
 from crossnorm.training.checkpoint.file_format import State, write_state
 from crossnorm.training.checkpoint.state_tree import flatten, restore
 from crossnorm.training.loop.outcome import Outcome, RunStatus
+from crossnorm.training.recipe.schedules import AlphaSchedule
 from crossnorm.training.runtime.rng_state import generators_now, seed_generators, set_generators
 
 __all__ = ["FunctionRun", "run_function"]
 
 _FORMAT = "crossnorm-function-1"
 _RESERVED = ("alpha", "seconds", "step")
+_DOSE_TOLERANCE = 0.01
+"""Fraction of a schedule's rise by which the last α may miss the dose."""
 
 
 class _Ended(BaseException):
@@ -46,7 +50,9 @@ class FunctionRun:
         arm: The arm's name; "baseline" for the arm that all are compared with.
         settings: The study's settings with the arm's changes.
         variant: The arm's `Variant`; if the arm has none, the study's first variant at α = 0. None in a study without
-            variants.
+            variants. Its α is constant, or with a schedule the last one: read `alpha`.
+        schedule: How α rises in this arm; None: it is constant.
+        task: The task that the study names, with arrays and batches; None if it names none.
         dose: The arm's α, or the dose it was given; None if it has none.
         directory: The run's folder, for other files of the function.
         device: The device to train on.
@@ -60,6 +66,8 @@ class FunctionRun:
     dose: float | None
     directory: Path
     device: torch.device
+    schedule: AlphaSchedule | None = None
+    task: Task | None = None
     stop: bool = False
     _run: Run
     _folder: RunFolder
@@ -68,6 +76,26 @@ class FunctionRun:
     _row: dict[str, Any] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
     _failure: Outcome | None = None
+    _alpha: float | None = None
+
+    def alpha(self, progress: float) -> float:
+        """α at a fraction of training: by the arm's schedule, else its variant's; 0 in the baseline.
+
+        With a schedule, `log` stores the α that was read last. Read it after every step, before you evaluate:
+        ``run.alpha(step / steps)``, so that the last evaluation is at the dose.
+
+        Args:
+            progress: Fraction of training done, 0 to 1.
+
+        Raises:
+            BadInput: A fraction outside 0 to 1.
+        """
+        if not 0 <= progress <= 1:
+            raise BadInput("run.alpha: progress", "a fraction of training, 0 to 1", progress)
+        if self.schedule is not None:
+            self._alpha = self.schedule.at(progress)
+            return self._alpha
+        return 0.0 if self.variant is None else self.variant.alpha
 
     def log(self, step: int, **metrics: float) -> None:
         """Store metrics of a step, a point of the learning curve; they are on disk when this returns.
@@ -79,7 +107,8 @@ class FunctionRun:
             metrics: Numbers by name, or tensors and arrays of one number.
 
         Raises:
-            BadInput: A step that goes back, a reserved name, or a value that is not a number.
+            BadInput: A step that goes back, a reserved name, a value that is not a number, or a schedule whose α was
+                never read.
         """
         if self.stop:
             raise _Ended
@@ -87,9 +116,10 @@ class FunctionRun:
         step = _step(step, self._row.get("step", 0))
         values = {name: _number(name, value) for name, value in metrics.items()}
         logged = {k: v for k, v in self._row.items() if k not in _RESERVED} if self._row.get("step") == step else {}
-        dose = {} if self.dose is None else {"alpha": self.dose}
+        in_force = self.dose if self.schedule is None else self._scheduled_alpha()
+        alpha = {} if in_force is None else {"alpha": in_force}
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._row = {"step": step, "seconds": round(self._seconds, 3), **dose, **logged, **finite}
+        self._row = {"step": step, "seconds": round(self._seconds, 3), **alpha, **logged, **finite}
         self._folder.append(self._row)
         self._emit(Evaluated(self._run, self._row))
         if not math.isfinite(values.get(self._metric, 0.0)):
@@ -138,9 +168,16 @@ class FunctionRun:
             return None
         self._folder.rewind(state.about["step"], state.about["curve"])
         self._row = (self._folder.read_rows() or [{}])[-1]
+        self._alpha = self._row.get("alpha")
         self._started = time.monotonic() - state.about["seconds"]
         set_generators(restore(state.about["generators"], state.tensors))
         return restore(state.about["content"], state.tensors)
+
+    def _scheduled_alpha(self) -> float:
+        if self._alpha is None:
+            hint = "Set α of the model to run.alpha(fraction of training done) at every step."
+            raise BadInput.because("run.log", "the arm has an alpha_schedule, and run.alpha was never read", hint)
+        return self._alpha
 
     @property
     def _seconds(self) -> float:
@@ -164,17 +201,31 @@ class FunctionRun:
     def _outcome(self, crash: str | None) -> Outcome:
         if self._failure is not None:
             return self._failure
+        if crash is None and self.schedule is not None:
+            crash = _short_of_dose(self.schedule, self._row.get("alpha"))
         if crash is None and not any(row.get(self._metric) is not None for row in self._folder.read_rows()):
             logged = ", ".join(key for key in self._row if key not in _RESERVED) or "nothing"
             crash = f"the function returned without logging {self._metric}; it last logged {logged}"
         return Outcome(RunStatus.COMPLETE) if crash is None else Outcome(RunStatus.CRASHED, crash)
 
 
-def run_function(plan: Plan, train: Train, run: Run, folder: Path, device: torch.device, emit: Emit) -> None:
-    """Call the function for one run, and store the outcome: complete, diverged, or crashed with its reason."""
+def run_function(
+    plan: Plan, train: Train, run: Run, folder: Path, device: torch.device, emit: Emit, task: Task | None = None
+) -> None:
+    """Call the function for one run, and store the outcome: complete, diverged, or crashed with its reason.
+
+    Args:
+        plan: The compiled study.
+        train: The function.
+        run: The run.
+        folder: The study's folder.
+        device: The device to train on.
+        emit: Receives the events.
+        task: The task that the study names, if any.
+    """
     own = RunFolder.of(folder, run)
     own.path.mkdir(parents=True, exist_ok=True)
-    function_run = _function_run(plan, plan.arm(run.arm), run, own, device, emit)
+    function_run = _function_run(plan, plan.arm(run.arm), run, own, device, emit, task)
     seed_generators(function_run.seed)
     crash = None
     try:
@@ -190,7 +241,9 @@ def run_function(plan: Plan, train: Train, run: Run, folder: Path, device: torch
     emit(Finished(run, outcome))
 
 
-def _function_run(plan: Plan, arm: Arm, run: Run, own: RunFolder, device: torch.device, emit: Emit) -> FunctionRun:
+def _function_run(
+    plan: Plan, arm: Arm, run: Run, own: RunFolder, device: torch.device, emit: Emit, task: Task | None
+) -> FunctionRun:
     first = next((other.variant for other in plan.arms if other.variant is not None), None)
     return FunctionRun(
         seed=run.seed + arm.seed_offset,
@@ -200,11 +253,20 @@ def _function_run(plan: Plan, arm: Arm, run: Run, own: RunFolder, device: torch.
         dose=arm.dose,
         directory=own.path.resolve(),
         device=device,
+        schedule=None if arm.schedule is None or arm.schedule.kind == "constant" else arm.schedule,
+        task=task,
         _run=run,
         _folder=own,
         _metric=plan.spec.metric,
         _emit=emit,
     )
+
+
+def _short_of_dose(schedule: AlphaSchedule, alpha: float | None) -> str | None:
+    """Why the last evaluation was not at the arm's dose, which it is compared as; None if it was."""
+    if alpha is None or abs(alpha - schedule.final) <= _DOSE_TOLERANCE * abs(schedule.final - schedule.initial):
+        return None
+    return f"α ended at {alpha:.6g}, not at the dose {schedule.final:.6g}: read run.alpha(1) before the last run.log"
 
 
 def _step(step: object, before: int) -> int:

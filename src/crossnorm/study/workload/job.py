@@ -77,13 +77,14 @@ def cohort_runner(job: Job) -> Callable[[Cohort, Emit], None]:
     sys.path += [entry for entry in job.path if entry not in sys.path]
     for module in job.imports:
         import_module(module)
+    task = None if plan.spec.task is None else load_study_task(plan.spec)
     if plan.spec.function is None:
-        task = load_study_task(plan.spec)
+        assert task is not None
         return lambda cohort, emit: run_cohort(plan, cohort, task, job.folder, device, emit)
     train = unpickled_function(job.function) if job.function else load_function(plan.spec.function, job.imports)
 
     def run(cohort: Cohort, emit: Emit) -> None:
         for each in cohort.runs:
-            run_function(plan, train, each, job.folder, device, emit)
+            run_function(plan, train, each, job.folder, device, emit, task)
 
     return run

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossnorm.data import Task
+from crossnorm.data.arrays import joint_digest
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
 from crossnorm.study.workload.code_digest import code_digests, function_digest
@@ -23,7 +24,7 @@ class Workload:
 
     Attributes:
         plan: The plan, every setting written out.
-        digest: SHA-256 of the task's data, or of the function's own code.
+        digest: SHA-256 of the task's data, of the function's own code, or of both where a function names a task.
         code: SHA-256 of the code of the function and of every variant of the user's own, by name.
         task: The task; None where a function trains.
         imports: Modules that the user allows to be imported.
@@ -71,13 +72,16 @@ def open_workload(
         plan = resolve(spec, task, imports)
         return Workload(plan=plan, digest=task.digest, code=code_digests(plan), task=task, imports=tuple(imports))
     train = function or load_function(spec.function, imports)
+    digest = function_digest(train)
+    if spec.task is not None:
+        digest = joint_digest([digest, load_study_task(spec, loading).digest])
     plan = make_plan(spec)
     for arm in plan.arms:
         check_own(arm, imports)
     pickled = None if function is None else pickled_function(function)
     return Workload(
         plan=plan,
-        digest=function_digest(train),
+        digest=digest,
         code=code_digests(plan, train),
         imports=tuple(imports),
         function=pickled,

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from crossnorm.data import Task
+from crossnorm.data.batches import train_batch
 from crossnorm.functional import Variant
 from crossnorm.models import create_model
 from crossnorm.models.presets import configure
 from crossnorm.rng import addressed
 from crossnorm.training.benchmark.noise_task import noise_task
-from crossnorm.training.loop.batches import train_batch
 from crossnorm.training.loop.cohort import augmentation_of, check_mixing, mixed
 from crossnorm.training.loop.run_state import Member, make_member
 from crossnorm.training.recipe.recipes import Recipe

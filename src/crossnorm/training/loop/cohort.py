@@ -18,9 +18,9 @@ from torch import Tensor
 
 from crossnorm.data import Task
 from crossnorm.data.augment.mixup import mix_batch
+from crossnorm.data.batches import steps_per_epoch, test_batches, train_batch
 from crossnorm.errors import BadInput
 from crossnorm.rng import address
-from crossnorm.training.loop.batches import steps_per_epoch, test_batches, train_batch
 from crossnorm.training.loop.evaluation import evaluate
 from crossnorm.training.loop.losses import logits_of
 from crossnorm.training.loop.outcome import Outcome, RunStatus

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossnorm.data import Task
+from crossnorm.data.batches import test_batches
 from crossnorm.errors import BadInput
-from crossnorm.training.loop.batches import test_batches
 from crossnorm.training.loop.losses import logits_of
 
 __all__ = ["Assessment", "assess"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from crossnorm.data import Task
-from crossnorm.training.loop.batches import test_batches
+from crossnorm.data.batches import test_batches
 from crossnorm.training.loop.losses import logits_of, scores_of
 from crossnorm.training.loop.run_state import Member
 from crossnorm.training.runtime.devices import autocast

@@ -1,17 +1,21 @@
-"""Training and test batches. Every run of a seed trains on the same stream of batches."""
+"""Training and test batches, as inputs of a model. Every run of a seed trains on the same stream of batches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from crossnorm.data import Photographs, Split, Task, prepare
 from crossnorm.data.augment.batch import augment
+from crossnorm.data.images.lazy_images import Photographs
 from crossnorm.rng import generator
 
-__all__ = ["steps_per_epoch", "test_batches", "train_batch"]
+if TYPE_CHECKING:
+    from crossnorm.data.task import Split, Task
+
+__all__ = ["prepare", "steps_per_epoch", "test_batches", "train_batch"]
 
 # Limits of a test batch.
 _TEST_EXAMPLES = 128  # adds 24 MiB to the peak memory of a worker; 500 add 150 MiB
@@ -68,3 +72,29 @@ def test_batches(task: Task, device: torch.device) -> Iterator[tuple[Tensor, Ten
     for first in range(0, len(task.test), size):
         rows = slice(first, first + size)
         yield prepare(task.test.inputs[rows].to(device), task), task.test.targets[rows].to(device, torch.int64)
+
+
+def prepare(inputs: Tensor, task: Task) -> Tensor:
+    """Convert rows of a split to model inputs.
+
+    Images and sequences: (x / 255 - mean) / std per channel, without the 255 for sequences. Texts and language: the
+    ids; columns of a text batch that are padding in every row are dropped.
+
+    Args:
+        inputs: (batch, channels, height, width), augmented or not, or ids (batch, words).
+        task: Supplies the mean and the standard deviation of the training set.
+
+    Returns:
+        A new tensor of the same shape, float32 and channels-last in memory, or int64 ids, on the inputs' device.
+    """
+    if task.kind == "language":
+        return inputs.to(torch.int64)
+    if task.kind == "text":
+        longest = int((inputs != task.padding).sum(1).max())
+        return inputs[:, :longest]
+    full = 255.0 if inputs.dtype == torch.uint8 else 1.0
+    mean = torch.tensor(task.mean, dtype=torch.float64)
+    std = torch.tensor(task.std, dtype=torch.float64)
+    # One multiplication and one subtraction, with constants computed in float64.
+    scale, shift = (x.to(inputs.device, torch.float32).view(-1, 1, 1) for x in ((1 / (full * std)), mean / std))
+    return inputs.to(torch.float32, memory_format=torch.channels_last).mul(scale).sub_(shift)
