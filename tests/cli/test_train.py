@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from crossnorm.adapters.model_source import kept_model
 from crossnorm.cli import app
 from crossnorm.data import load_task, prepare
-from crossnorm.models import load_model
+from crossnorm.models import create_model, load_model, save_model
 from tests.study.study_cases import crossnorm
 
 TINY = ["--task", "digits", "--train-examples", "67", "--epochs", "2"]
@@ -82,6 +82,35 @@ def test_eval_equals_a_loop_over_examples(trained):
     assert found["confusion"] == confusion.tolist()
     assert (own / "confusion.png").read_bytes().startswith(b"\x89PNG")
     assert found["loss"] == pytest.approx(rows(folder)[-1]["test_loss"], abs=0.02)  # there in the recipe's precision
+
+
+def test_eval_of_a_language_model_counts_tokens(tmp_path):
+    """An untrained model, against a loop over windows and tokens."""
+    text = tmp_path / "text.txt"
+    text.write_text("to be or not to be, that is the question. " * 97)
+    task = load_task("shakespeare", data=text, cache=tmp_path / "cache")
+    torch.manual_seed(3)
+    size = {"vocab_size": task.n_classes, "seq_len": 128, "embedding_dim": 8}
+    model = create_model("gpt_2", **size).eval()
+    save_model(model, tmp_path / "model.safetensors")
+    done = here("eval", tmp_path / "model.safetensors", "--task", "shakespeare", "--data", text, "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    losses, ranks = [], []
+    for window, following in zip(task.test.inputs, task.test.targets.tolist(), strict=True):
+        with torch.no_grad():
+            scores = model(prepare(window[None], task))[0].double().numpy()
+        for row, target in zip(scores, following, strict=True):
+            losses.append(np.log(np.exp(row).sum()) - row[target])
+            ranks.append(int((row > row[target]).sum()))
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert found["examples"] == len(losses)
+    assert found["loss"] == pytest.approx(np.mean(losses), abs=1e-5)
+    assert found["top1"] == pytest.approx(np.mean([rank < 1 for rank in ranks]))
+    assert found["top5"] == pytest.approx(np.mean([rank < 5 for rank in ranks]))
+    assert found["confusion"] is None
+    assert not (tmp_path / "confusion.png").exists()
+    shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert float(shown["perplexity"]) == pytest.approx(np.exp(np.mean(losses)), rel=1e-3)
 
 
 def test_the_same_command_again_trains_nothing(trained):

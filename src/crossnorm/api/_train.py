@@ -139,7 +139,7 @@ def evaluate_checkpoint(
     out: Path | str | None = None,
     device: str = "auto",
 ) -> Assessment:
-    """Evaluate a kept model, and write evaluation.json and confusion.png.
+    """Evaluate a kept model, and write evaluation.json and, for classes, confusion.png.
 
     Args:
         checkpoint: A ``.safetensors`` file with its configuration, the folder of a fine-tuned Transformer, or the
@@ -157,6 +157,7 @@ def evaluate_checkpoint(
     folder = path.parent if out is None else Path(out)
     make_folder(folder)
     found = assess(model, load_task(task, data=data, encoder=encoder), pick_device(device))
-    save(confusion_figure(found.confusion, found.classes), folder / "confusion.png")
+    if found.confusion is not None:
+        save(confusion_figure(found.confusion, found.classes), folder / "confusion.png")
     write_json(folder / "evaluation.json", {"task": task, "checkpoint": path.name, **asdict(found)})
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -141,19 +142,24 @@ def eval_(
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder to write to; default: the model's.")] = None,
 ) -> None:
-    """Evaluate a kept model: loss, top-1 and top-5 accuracy, confusion matrix.
+    """Evaluate a kept model: loss, top-1 and top-5 accuracy, confusion matrix; of a language model the perplexity.
 
     \b
     crossnorm eval crossnorm/digits --task digits
+    crossnorm eval crossnorm/shakespeare --task shakespeare --data FILE
     """  # noqa: D301
     from crossnorm.adapters.model_source import kept_model
     from crossnorm.api import evaluate_checkpoint
 
     found = evaluate_checkpoint(checkpoint, task, data=data, out=out, device=device)
-    typer.echo(f"examples {found.examples}\nloss     {found.loss:.4f}\ntop-1    {found.top1:.2%}")
-    if found.top5 is not None:
-        typer.echo(f"top-5    {found.top5:.2%}")
-    typer.echo(f"Written: {(out or kept_model(checkpoint).parent) / 'confusion.png'}, evaluation.json")
+    language = found.confusion is None
+    rows = {"tokens" if language else "examples": f"{found.examples}", "loss": f"{found.loss:.4f}"}
+    rows |= {"perplexity": f"{math.exp(found.loss):.4g}"} if language else {}
+    rows |= {"top-1": f"{found.top1:.2%}"} | ({} if found.top5 is None else {"top-5": f"{found.top5:.2%}"})
+    for name, value in rows.items():
+        typer.echo(f"{name:10} {value}")
+    written = (out or kept_model(checkpoint).parent) / "evaluation.json"
+    typer.echo(f"Written: {written}" if language else f"Written: {written}, confusion.png")
 
 
 def _fields(

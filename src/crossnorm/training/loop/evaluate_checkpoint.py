@@ -1,4 +1,4 @@
-"""Evaluate one model in detail: loss, top-1 and top-5 accuracy, and the confusion matrix."""
+"""Evaluate one model in detail: loss, top-1 and top-5 accuracy, and the confusion matrix of classes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Assessment:
     """Results of a model on a test set.
 
     Attributes:
-        examples: Size of the test set.
+        examples: Size of the test set; for language the number of predicted tokens.
         loss: Mean cross-entropy in nats.
         top1: Accuracy, 0 to 1.
         top5: Top-5 accuracy, 0 to 1; None with fewer than six classes.
         classes: Names by index.
-        confusion: Counts by true class (row) and predicted class (column).
+        confusion: Counts by true class (row) and predicted class (column); None for language.
     """
 
     examples: int
@@ -34,7 +34,7 @@ class Assessment:
     top1: float
     top5: float | None
     classes: tuple[str, ...]
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: tuple[tuple[int, ...], ...] | None
 
 
 @torch.inference_mode()
@@ -50,19 +50,19 @@ def assess(model: nn.Module, task: Task, device: torch.device) -> Assessment:
     hits = torch.zeros((), dtype=torch.int64)
     confusion = torch.zeros(n, n, dtype=torch.int64)
     for inputs, targets in test_batches(task, device):
-        logits = _logits(model, inputs, task)
+        logits, targets = _logits(model, inputs, task).flatten(0, -2), targets.flatten()  # language: (b, n, c), (b, n)
         loss += F.cross_entropy(logits, targets, reduction="sum").cpu().double()
         ranked = logits.topk(min(5, n)).indices
         hits += (ranked == targets[:, None]).any(1).sum().cpu()
         confusion += _confusion(targets, ranked[:, 0], n)
-    examples = len(task.test)
+    examples = task.test.targets.numel()
     return Assessment(
         examples=examples,
         loss=float(loss) / examples,
         top1=int(confusion.diagonal().sum()) / examples,
         top5=int(hits) / examples if n > 5 else None,
         classes=task.classes,
-        confusion=tuple(map(tuple, confusion.tolist())),
+        confusion=None if task.kind == "language" else tuple(map(tuple, confusion.tolist())),
     )
 
 
