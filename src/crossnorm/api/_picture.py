@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from crossnorm.adapters.model_source import kept_model
 from crossnorm.data import Task, load_task, prepare
+from crossnorm.data.batches import steps_per_epoch
 from crossnorm.errors import BadInput
 from crossnorm.io import make_folder
 from crossnorm.models import load_model
@@ -53,6 +57,7 @@ def picture(
     example: int = 0,
     temperature: float = 8.0,
     device: str = "auto",
+    progress: bool = True,
 ) -> Path:
     """Write a gallery, ``picture.html``, and its images as PNG files into a folder, and return the page.
 
@@ -67,6 +72,7 @@ def picture(
         example: Index of the test example.
         temperature: Temperature τ of the softmax over pixels.
         device: Device to train the small model: "auto", "cpu", "cuda" or "mps".
+        progress: Whether to show a progress bar on standard error.
 
     Raises:
         BadInput: One factor without the other, a file that is not an image, no such layer or example.
@@ -80,7 +86,7 @@ def picture(
         pairs = {f"{left.name} and {right.name}": (read_picture(left, _SIZE), read_picture(right, _SIZE))} | pairs
     folder = Path(out)
     loaded = load_task(task, data=data)
-    model = None if checkpoint is None else load_model(kept_model(Path(checkpoint)))
+    model: torch.nn.Module | None = None if checkpoint is None else load_model(kept_model(Path(checkpoint)))
     if not 0 <= example < len(loaded.test):
         raise BadInput("example", f"0 to {len(loaded.test) - 1}", example)
     make_folder(folder)
@@ -89,8 +95,8 @@ def picture(
         for k, (title, factors) in enumerate(pairs.items(), start=1)
     ]
     named = f"A small model, trained for {_EPOCHS} epochs," if checkpoint is None else Path(checkpoint).name
-    shown = model or _trained(loaded, device)
-    exhibits.append(_heads(folder / "heads.png", shown, loaded, layer=layer, example=example, named=named))
+    model = model or _trained(loaded, device, progress)
+    exhibits.append(_heads(folder / "heads.png", model, loaded, layer=layer, example=example, named=named))
     write_gallery(folder / "picture.html", "Cross-normalization in images", _LEAD, exhibits)
     return folder / "picture.html"
 
@@ -110,13 +116,27 @@ def _multiplied(file: Path, title: str, factors: tuple[Any, Any], temperature: f
     )
 
 
-def _trained(task: Task, device: str) -> torch.nn.Module:
+def _trained(task: Task, device: str, shown: bool) -> torch.nn.Module:
     """A small model of the task, trained with plain attention and seed 0."""
     size = {"embedding_dim": 32, "num_layers": 2} if task.kind in ("image", "sequence") else {}
     on = pick_device(device)
     member = build_member(Arm(name="small", recipe=make_recipe("quick", epochs=_EPOCHS)), size, task, 0, on)
-    train_cohort([member], task, seed=0, device=on, observer=SilentObserver())
+    columns = TextColumn("training a small model"), BarColumn(bar_width=30), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bars:
+        bar = bars.add_task("", total=_EPOCHS * steps_per_epoch(task.train, member.recipe.batch_size))
+        train_cohort([member], task, seed=0, device=on, observer=_Steps(lambda: bars.advance(bar)))
     return member.evaluated_model
+
+
+class _Steps(SilentObserver):
+    """Calls a function after every step."""
+
+    def __init__(self, advance: Callable[[], None]) -> None:
+        self._advance = advance
+
+    def stepped(self, members: int) -> None:
+        """Advance by one step."""
+        self._advance()
 
 
 def _heads(file: Path, model: torch.nn.Module, task: Task, *, layer: int, example: int, named: str) -> Exhibit:

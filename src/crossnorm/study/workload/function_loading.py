@@ -38,7 +38,7 @@ def load_function(name: str, imports: Sequence[str]) -> Train:
         hint = "Run Study(train, …) where the function is defined, with the same output folder."
         raise BadInput.because("function", f"{name} is defined in a script or notebook", hint)
     if module not in imports:
-        hint = f"If you trust it, add {module!r} to imports (--import {module} on the command line)."
+        hint = f"If you trust it, add --import {module} to the command (in Python: imports=[{module!r}])."
         raise BadInput.because("function", f"the module of {name} is not allowed to be imported", hint)
     try:
         found: Any = import_module(module)

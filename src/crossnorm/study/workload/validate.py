@@ -84,7 +84,7 @@ def check_own(arm: Arm, imports: Sequence[str], kind: str = "image") -> None:
         return
     module = arm.variant.name.partition(":")[0]
     if module not in imports:
-        hint = f"If you trust it, add {module!r} to imports (--import {module} on the command line)."
+        hint = f"If you trust it, add --import {module} to the command (in Python: imports=[{module!r}])."
         raise BadInput(f"arm {arm.name}", "a built-in variant or one of an imported module", arm.variant.name, hint)
     try:
         try_variant(arm.variant, kind)
