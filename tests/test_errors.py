@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
 from crossnorm.errors import BadInput, unknown_name
 
@@ -29,6 +31,33 @@ def test_unknown_name_offers_the_nearest():
 
 def test_unknown_name_is_silent_where_nothing_is_near():
     assert unknown_name("variant", "zzz", ["convex"]).hint == ""
+
+
+def test_long_lists_are_cut_to_the_nearest_and_say_where_the_rest_is():
+    error = unknown_name("model", "m7x", [f"m{i}" for i in range(53)])
+    assert error.expected.startswith("one of m7, ")
+    assert error.expected.endswith(", … (53 in all: crossnorm list models)")
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
+
+
+def test_a_script_shows_its_own_line_and_the_message():
+    shown = python("import crossnorm\ndef mine():\n    crossnorm.Study(tasc='digits')\nmine()")
+    place, *_, message = shown.splitlines()
+    assert place.strip() == 'File "<string>", line 3, in mine'
+    assert message.startswith("crossnorm.BadInput: Study: tasc (unknown field): expected one of ")
+    assert "Traceback" not in shown
+    assert "crossnorm/api" not in shown
+
+
+def test_other_errors_are_shown_as_ever():
+    shown = python(
+        "import sys\nsys.excepthook = lambda *about: print('before', file=sys.stderr)\nimport crossnorm\n1 / 0"
+    )
+    assert shown == "before\n"
+    assert python("import crossnorm\n1 / 0").startswith("Traceback")
 
 
 def test_survives_a_process_boundary():

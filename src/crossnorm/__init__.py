@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from crossnorm._lazy import lazy
 from crossnorm._version import __version__
+from crossnorm.errors import BadInput, show_briefly
 
 if TYPE_CHECKING:
     from crossnorm.adapters import convert
@@ -37,6 +38,7 @@ _HOME = {
 
 __all__ = [
     "AlphaSchedule",
+    "BadInput",
     "Result",
     "Study",
     "Variant",
@@ -54,6 +56,7 @@ __all__ = [
 
 
 __getattr__ = lazy(__name__, _HOME)
+show_briefly()
 
 
 def __dir__() -> list[str]:

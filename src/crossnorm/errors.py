@@ -5,12 +5,18 @@ The command line turns them into one line and exit code 2, without a traceback.
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from types import TracebackType
 
-__all__ = ["BadInput", "unknown_name"]
+__all__ = ["BadInput", "show_briefly", "unknown_name"]
 
-_MOST, _SHOWN = 24, 6  # longer lists of names are cut to the nearest few
+_MOST, _SHOWN = 40, 6  # longer lists of names are cut to the nearest few
+_LISTED = ("model", "recipe", "task", "variant")  # by `crossnorm list`
+_PACKAGE = str(Path(__file__).parent)
 
 
 class BadInput(ValueError):
@@ -47,6 +53,29 @@ def unknown_name(kind: str, got: object, known: Iterable[str]) -> BadInput:
     names = sorted(known)
     near = get_close_matches(str(got), names, n=_SHOWN)
     hint = f"Did you mean {near[0]!r}?" if near else ""
-    shown = names if len(names) <= _MOST else near or names[:_SHOWN]
-    more = "" if len(shown) == len(names) else f" … ({len(names)} in all)"
-    return BadInput(kind, f"one of {', '.join(shown)}{more}", repr(got), hint)
+    if len(names) > _MOST:
+        shown = ", ".join(near or names[:_SHOWN])
+        where = f": crossnorm list {kind}s" if kind in _LISTED else ""
+        return BadInput(kind, f"one of {shown}, … ({len(names)} in all{where})", repr(got), hint)
+    return BadInput(kind, f"one of {', '.join(names)}", repr(got), hint)
+
+
+def show_briefly() -> None:
+    """Let Python show an uncaught `BadInput` as the user's own line and the message, without crossnorm's frames.
+
+    Other errors are shown as before. Notebooks have their own display and are not affected.
+    """
+    before = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not isinstance(error, BadInput):
+            before(kind, error, trace)
+            return
+        frames = [frame for frame in traceback.extract_tb(trace) if not _is_library(frame.filename)]
+        sys.stderr.write("".join([*traceback.format_list(frames[-1:]), f"crossnorm.BadInput: {error}\n"]))
+
+    sys.excepthook = show
+
+
+def _is_library(file: str) -> bool:
+    return file.startswith((_PACKAGE, "<frozen")) or "site-packages" in Path(file).parts
