@@ -21,6 +21,7 @@ COST = Cost(
     train_examples=4000,
     steps=12345,
     images=1580160,
+    parameters=52_741,
     seconds_per_run=17.0,
     seconds_per_seed=85.0,
     workers=2,
@@ -52,9 +53,21 @@ OUTLOOK = Outlook(
     arm=ARM,
     trend=TREND,
 )
+FIELDS = {
+    "task": "digits",
+    "train_examples": 331,
+    "model": {"name": "cct_2_3x2_32", "img_size": [8, 11], "num_layers": 3, "sha256": "abc"},
+    "recipe": {"name": "paper", "lr": 0.07, "mixup": 0.0, "clip_norm": None, "flip": "random"},
+    "epochs": 13,
+    "settings": {},
+    "metric": "test_loss",
+    "direction": "lower",
+    "margin": 0.02,
+}
 WHOLE = Estimate(
     study="s",
     function=None,
+    resolved=FIELDS,
     arms=("baseline", "mixed-1", *(f"arm {k}" for k in range(11))),
     cost=COST,
     outlook=OUTLOOK,
@@ -133,3 +146,23 @@ def test_too_few_seeds_detect_nothing() -> None:
 )
 def test_durations_for_readers(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_the_resolved_study_comes_first() -> None:
+    text = shown(WHOLE)
+    assert text.startswith(
+        "s: study task digits, 331 training examples model cct_2_3x2_32 (52,741 parameters), img_size"
+    )
+    for said in (
+        "img_size 8 × 11, num_layers 3 recipe",
+        "recipe paper, lr 0.07, epochs 13 metric",
+        "metric test loss, lower is better margin ± 0.02 s: cost",
+    ):
+        assert said in text
+
+
+def test_a_function_shows_its_settings() -> None:
+    fields = FIELDS | {"task": None, "settings": {"width": 17}, "margin": None}
+    text = shown(replace(WHOLE, function="mine:train", resolved=fields))
+    assert text.startswith("s: study settings width 17 metric test loss, lower is better")
+    assert 'margin none: no arm can be "same" s: cost' in text

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from crossnorm.report.formatting import NOT_MEASURED, contrast_name, count, duration, metric_name, number, percent
 from crossnorm.stats import Outlook, Prospect
@@ -29,7 +30,7 @@ def plan_summary(estimate: Estimate) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    parts = [_cost_table(estimate), _outlook_table(estimate)]
+    parts = [_study_table(estimate), _cost_table(estimate), _outlook_table(estimate)]
     return Group(*parts, *(Text(f"Note: {note}", style="dim") for note in _notes(estimate)))
 
 
@@ -48,6 +49,41 @@ def _notes(estimate: Estimate) -> list[str]:
     if estimate.outlook.later != estimate.outlook.interval:
         notes.append("Seeds added after viewing results use sequential intervals, which need more seeds.")
     return notes
+
+
+def _study_table(estimate: Estimate) -> RichTable:
+    """What would be trained, every default written out."""
+    fields = estimate.resolved
+    table = _facts(f"{estimate.study}: study")
+    if fields["task"] is not None:
+        subset = "" if fields["train_examples"] is None else f", {fields['train_examples']} training examples"
+        table.add_row("task", fields["task"] + subset)
+    if estimate.function is None:
+        table.add_row("model", _model(fields["model"], estimate.cost.parameters))
+        recipe = {**fields["recipe"], "epochs": fields["epochs"]}
+        table.add_row("recipe", _settings(recipe, drop=("flip", "accumulate", "precision")))
+    elif fields["settings"]:
+        table.add_row("settings", _settings(fields["settings"]))
+    table.add_row("metric", f"{metric_name(fields['metric'])}, {fields['direction']} is better")
+    table.add_row("margin", 'none: no arm can be "same"' if fields["margin"] is None else f"± {fields['margin']}")
+    return table
+
+
+def _model(fields: Mapping[str, Any], parameters: int | None) -> str:
+    size = "" if parameters is None else f" ({parameters:,} parameters)"
+    name = str(fields.get("name", fields.get("from", "")))
+    return ", ".join([name + size, *filter(None, [_settings(fields, drop=("name", "from", "sha256"))])])
+
+
+def _settings(fields: Mapping[str, Any], drop: Sequence[str] = ()) -> str:
+    """``quick, lr 0.008, …``: the name, then every setting that is on."""
+    named = [str(fields["name"])] if "name" in fields and "name" not in drop else []
+    on = {k: v for k, v in fields.items() if k not in (*drop, "name") and v not in (None, 0, False)}
+    return ", ".join([*named, *(f"{key} {_shown(value)}" for key, value in on.items())])
+
+
+def _shown(value: object) -> str:
+    return " × ".join(map(str, value)) if isinstance(value, list) else f"{value}"
 
 
 def _cost_table(estimate: Estimate) -> RichTable:

@@ -51,6 +51,7 @@ class Cost:
         runs: Arms × seeds.
         runs_done: Number of runs with a final outcome.
         train_examples: Examples per epoch.
+        parameters: Number of parameters of the model.
         steps: Optimizer steps of all runs.
         images: Examples of all runs, over all epochs.
         seconds_per_run: Worker seconds of a run, averaged over arms.
@@ -68,6 +69,7 @@ class Cost:
     runs: int
     runs_done: int
     train_examples: int | None = None
+    parameters: int | None = None
     steps: int | None = None
     images: int | None = None
     seconds_per_run: float | None = None
@@ -148,10 +150,12 @@ def cost_of(plan: Plan, task: Task, curves: Curves, *, source: Source, done: Seq
     todo, kept = _todo(plan, done), _kept_bytes(plan, curves)
     members = max((len(cohort.arms) for cohort in cut(plan, todo, workers)), default=0)
     model = build_model(plan.arms[0], plan.spec.model, task, plan.seeds[0])
-    checkpoints = min(len(todo), members * workers) * _CHECKPOINTS * _STATE * 4 * count_parameters(model)
+    parameters = count_parameters(model)
+    checkpoints = min(len(todo), members * workers) * _CHECKPOINTS * _STATE * 4 * parameters
     return replace(
         cost_of_runs(plan, seconds, source=source, done=done, workers=workers),
         train_examples=len(task.train),
+        parameters=parameters,
         steps=len(plan.seeds) * sum(_steps(arm, task) for arm in plan.arms),
         images=len(plan.seeds) * sum(_images(arm, task) for arm in plan.arms),
         disk_bytes=kept,

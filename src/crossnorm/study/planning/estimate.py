@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,6 +42,7 @@ class Estimate:
     Attributes:
         study: The study's name.
         function: The training function; None for a task.
+        resolved: The study's fields with every setting of model and recipe, as study.yaml would have them.
         arms: Names of the arms, the baseline first.
         cost: Runs, hours, disk.
         outlook: Detectable differences and needed seeds.
@@ -50,6 +53,7 @@ class Estimate:
 
     study: str
     function: str | None
+    resolved: Mapping[str, Any]
     arms: tuple[str, ...]
     cost: Cost
     outlook: Outlook
@@ -88,6 +92,7 @@ def estimate_study(workload: Workload, folder: Path, options: EstimateOptions, b
     return Estimate(
         study=plan.spec.name,
         function=plan.spec.function,
+        resolved=plan.spec.model_dump(mode="json"),
         arms=tuple(arm.name for arm in plan.arms),
         cost=cost,
         outlook=outlook_of(plan, evidence, difference=options.difference),
