@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["BadInput", "unknown_name"]
+__all__ = ["BadInput", "StudyStopped", "unknown_name"]
 
 _MOST, _SHOWN = 24, 6  # longer lists of names are cut to the nearest few
 
@@ -40,6 +40,13 @@ class BadInput(ValueError):
     def within(self, outer: str) -> BadInput:
         """The same error, its name preceded by where it happened (a file, a field)."""
         return BadInput(f"{outer}: {self.name}", self.expected, self.got, self.hint)
+
+
+class StudyStopped(RuntimeError):
+    """A study ended early because training on would be pointless; its finished runs are kept.
+
+    The command line turns it into one line and exit code 1, without a traceback.
+    """
 
 
 def unknown_name(kind: str, got: object, known: Iterable[str]) -> BadInput:

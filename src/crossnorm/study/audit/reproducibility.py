@@ -80,9 +80,8 @@ def repeat_runs(folder: Path, plan: Plan, record: Record, imports: Sequence[str]
     if not complete:
         raise BadInput.because(str(folder), "the study has no complete run")
     workload = open_workload(plan.spec, imports)
-    changed = record.changed(plan, workload.digest, workload.code)
-    if changed is not None:
-        raise BadInput.because(str(folder), f"{changed} changed since the study started")
+    for what in record.changed(plan, workload.digest, workload.code):
+        raise BadInput.because(str(folder), f"{what} changed since the study started")
     chosen = {name: complete[name] for name in (plan.arms[0].name, plan.arms[-1].name) if name in complete}
     changes = _environment_changes(record.environment)
     return tuple(_repeat(folder, workload, run, changes) for run in (chosen or complete).values())

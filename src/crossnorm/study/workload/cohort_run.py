@@ -14,6 +14,7 @@ from crossnorm.errors import BadInput
 from crossnorm.study.events import Emit, Evaluated, Finished, Note, Stepped
 from crossnorm.study.spec.plan import Cohort, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.run_log import append_to_log
 from crossnorm.study.workload.build_model import build_member
 from crossnorm.study.workload.pretrained import keep_model
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
@@ -92,6 +93,8 @@ class _Recorder:
         self.folders = {name: RunFolder.of(folder, Run(name, cohort.seed)) for name in members}
         for name, own in self.folders.items():
             own.rewind(members[name].step or None)
+        self._shared = self.folders[cohort.arms[0]].log  # see `run_log`
+        self._before = self._shared.stat().st_size if self._shared.exists() else 0
         self._steps, self._emitted_at = 0, time.monotonic()
 
     def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None:
@@ -108,7 +111,16 @@ class _Recorder:
 
     def failed(self, member: Member) -> None:
         assert member.failure is not None
+        if member.traceback is not None:
+            self._log_crash(member.name, member.traceback)
         self._finish(member, member.failure, {"step": member.step})
+
+    def _log_crash(self, name: str, traceback: str) -> None:
+        """Write the traceback of a run into its log, with what the process has printed for the cohort so far."""
+        log = self.folders[name].log
+        shared = b"" if log == self._shared or not self._shared.exists() else self._shared.read_bytes()[self._before :]
+        text = shared.decode(errors="replace") + traceback
+        append_to_log(log, text, f"{name}, seed {self.seed}, crashed")
 
     def stepped(self, members: int) -> None:
         self._steps += members
