@@ -71,7 +71,7 @@ def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device,
             note(f"{error} The run starts from the beginning.")
             member = fresh()
     if member.step:
-        emit(Stepped(member.step, restored=True))
+        emit(Stepped(run.seed, {run.arm: member.step}, restored=True))
     return member
 
 
@@ -88,14 +88,14 @@ class _Recorder:
         device: torch.device,
         emit: Emit,
     ) -> None:
-        self.spec, self.task = plan.spec, task
+        self.spec, self.task, self.members = plan.spec, task, members
         self.seed, self.device, self.emit = cohort.seed, device, emit
         self.folders = {name: RunFolder.of(folder, Run(name, cohort.seed)) for name in members}
         for name, own in self.folders.items():
             own.rewind(members[name].step or None)
         self._shared = self.folders[cohort.arms[0]].log  # see `run_log`
         self._before = self._shared.stat().st_size if self._shared.exists() else 0
-        self._steps, self._emitted_at = 0, time.monotonic()
+        self._emitted_at = time.monotonic()
 
     def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None:
         own = self.folders[member.name]
@@ -123,14 +123,13 @@ class _Recorder:
         append_to_log(log, text, f"{name}, seed {self.seed}, crashed")
 
     def stepped(self, members: int) -> None:
-        self._steps += members
         if time.monotonic() - self._emitted_at > _EMIT_SECONDS:
             self._emit_steps()
             self._emitted_at = time.monotonic()
 
     def _emit_steps(self) -> None:
-        self.emit(Stepped(self._steps))
-        self._steps = 0
+        present = {name: member.step for name, member in self.members.items() if member.failure is None}
+        self.emit(Stepped(self.seed, present))
 
     def _finish(self, member: Member, outcome: Outcome, row: Mapping[str, Any]) -> None:
         details = {"step": row["step"], "seconds": row.get("seconds"), "device": str(self.device)}

@@ -194,7 +194,8 @@ def run_function(plan: Plan, train: Train, run: Run, folder: Path, device: torch
         crash = Outcome(RunStatus.CRASHED, _described(error), cause_of(error))
         append_to_log(own.log, "".join(traceback.format_exception(error)), f"{run.arm}, seed {run.seed}, crashed")
     outcome = function_run._finish(crash)
-    emit(Stepped(1))
+    if outcome.status is not RunStatus.CRASHED:
+        emit(Stepped(run.seed, {run.arm: 1}))
     emit(Finished(run, outcome))
 
 
