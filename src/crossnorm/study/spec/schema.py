@@ -44,7 +44,7 @@ class StudySpec(Strict):
 
     Attributes:
         format: Version of the study file.
-        name: Default: the file's name, or the task and the first variant.
+        name: Default: the file's name, or the task, or module and function, and the first variant.
         task: A name of ``crossnorm list tasks``.
         function: ``module:function``, a user's training function, instead of a task. It excludes `data`, `model`,
             `recipe`, `epochs` and `alpha_schedule`.
@@ -152,7 +152,7 @@ class StudySpec(Strict):
         if self.max_seeds is not None and self.max_seeds < len(self.seeds):
             raise ValueError("max_seeds of at least the number of seeds")
         if not self.name:
-            subject = self.task or str(self.function).partition(":")[2]
+            subject = self.task or str(self.function).removeprefix("__main__:").replace(":", "-")
             object.__setattr__(self, "name", "-".join([subject, *(v.label for v in self.variants[:1])]))
         return self
 

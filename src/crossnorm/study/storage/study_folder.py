@@ -28,6 +28,7 @@ from crossnorm.errors import BadInput
 from crossnorm.io import read_json, storage_fault, write_atomically
 from crossnorm.study.spec.plan import Plan, Run, make_plan
 from crossnorm.study.spec.schema import RECORD, StudySpec, parse_spec, written_out
+from crossnorm.study.spec.variation import EXTENDABLE, UNCOMPARED
 from crossnorm.study.storage.config_diff import differences
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import RunFolder
@@ -35,8 +36,6 @@ from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = ["Record", "forgotten_if_refused", "locked", "note_results_seen", "open_folder", "read_folder", "unwritable"]
 
-_GROWS = ("alphas", "arms", "control", "max_seeds", "seeds", "variants")
-_FREE = ("data",)  # the digest identifies the data, wherever the files are
 _RESULTS_SEEN = ".watched"
 _LOCKS = (".lock", ".owner", ".workers")
 _WITHOUT_RESULT = ("log.txt", "metrics.jsonl", "result.json")  # files of a run that has not finished
@@ -283,7 +282,7 @@ def _refuse_changed_code(folder: Path, before: Plan, changed: Mapping[str, Seque
 
 def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
     """Check that nothing but arms and seeds was added to the stored study."""
-    differ = differences(*(each.spec.model_dump(exclude={*_GROWS, *_FREE}) for each in (before, plan)))
+    differ = differences(*(each.spec.model_dump(exclude={*EXTENDABLE, *UNCOMPARED}) for each in (before, plan)))
     arms = {arm.name: arm for arm in plan.arms}
     changed = [arm.name for arm in before.arms if arms.get(arm.name) != arm]
     if changed and not differ:
