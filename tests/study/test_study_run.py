@@ -308,6 +308,9 @@ def test_an_open_ended_study_stops_when_decided_and_is_the_same_after_a_kill(tmp
     assert verdict["interval"] == "sequential"
     assert verdict["complete"]
     assert 3 < verdict["n_pairs"] < 24
+    said = " ".join(done.stdout.replace("│", " ").split())
+    assert f"on digits, {verdict['n_pairs']} seeds. convex:" in said
+    assert "24 seeds" not in said
     assert {row["verdict"] for row in verdict["arms"][1:]} == {"same"}
     process = start(tmp_path / "killed")
     wait_for_lines(tmp_path / "killed", 30, process)
