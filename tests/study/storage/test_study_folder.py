@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 
+from crossnorm.api._stored_result import default_folder
 from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec, read_fields
@@ -230,6 +231,15 @@ def test_a_refused_command_keeps_the_study_of_an_earlier_one(tmp_path):
     with pytest.raises(BadInput):
         refused_in(tmp_path, lambda: opened(tmp_path, seeds=5))
     assert read_folder(tmp_path) is not None
+
+
+def test_a_default_folder_inside_a_clone_of_the_repository_is_removed_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "crossnorm" / "src").mkdir(parents=True)
+    folder = default_folder("s")
+    with pytest.raises(BadInput):
+        refused_in(folder, lambda: open_folder(folder, plan(), "digest"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["crossnorm", "src"]
 
 
 def test_a_folder_that_was_there_stays(tmp_path):
