@@ -74,7 +74,12 @@ def study_file_page() -> str:
     sections = (
         ("Fields of a study", "", StudySpec),
         ("Variants", "An entry of `variants`: a name, or a mapping with these fields.", VariantSpec),
-        ("Arms", "An entry of `arms`; it may also set any field of the recipe.", ArmSpec),
+        (
+            "Arms",
+            "An entry of `arms`; it may also set fields of a variant, any field of the recipe, and fields of the "
+            "model: `{name: deep, model: {num_layers: 4}}`.",
+            ArmSpec,
+        ),
         ("α schedule", "The field `alpha_schedule` of a study or an arm.", ScheduleSpec),
         ("Recipe", "The field `recipe`: a name of `crossnorm list recipes` and any of these fields.", Recipe),
     )

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["BadInput", "show_briefly", "unknown_name"]
+__all__ = ["BadInput", "StudyStopped", "show_briefly", "unknown_name"]
 
 _MOST, _SHOWN = 40, 6  # longer lists of names are cut to the nearest few
 _LISTED = ("model", "recipe", "task", "variant")  # by `crossnorm list`
@@ -46,6 +46,13 @@ class BadInput(ValueError):
     def within(self, outer: str) -> BadInput:
         """The same error, its name preceded by where it happened (a file, a field)."""
         return BadInput(f"{outer}: {self.name}", self.expected, self.got, self.hint)
+
+
+class StudyStopped(RuntimeError):
+    """A study ended early because training on would be pointless; its finished runs are kept.
+
+    The command line turns it into one line and exit code 1, without a traceback.
+    """
 
 
 def unknown_name(kind: str, got: object, known: Iterable[str]) -> BadInput:

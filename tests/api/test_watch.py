@@ -206,15 +206,15 @@ def test_the_status_file_follows_the_executors_events(tmp_path: Path) -> None:
     with StatusFile(tmp_path) as status:
         listen = status.begin(plan, plan.runs, plan.runs[10:], lambda arm: 7 * arm.training.epochs)
         listen(0, CohortStarted(Cohort(2, ("baseline", "convex-1"))))
-        listen(0, Stepped(5, restored=True))
+        listen(0, Stepped(2, {"baseline": 5}, restored=True))
         listen(0, Evaluated(Run("baseline", 2), {}, memory=11))
         status._write()
         found = read_status(tmp_path)
         assert found is not None
         assert found["seconds_left"] is None
         assert found["workers"]["0"]["examples_per_second"] is None
-        for _ in range(3):
-            listen(0, Stepped(2))
+        for step in (1, 2, 3):
+            listen(0, Stepped(2, {"baseline": 5 + step, "convex-1": step}))
         status._write()
         found = read_status(tmp_path)
         assert found is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from crossnorm.adapters.model_source import kept_model
+from crossnorm.adapters.model_source import kept_model, locate
 from crossnorm.api import Study
 from crossnorm.cli import app
 from crossnorm.cli.study_options import StudyOptions
@@ -22,6 +23,7 @@ from crossnorm.study.spec.plan import make_plan
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.workload.build_model import build_member
 from crossnorm.study.workload.pretrained import load_pretrained, pretrained_keywords
+from crossnorm.study.workload.validate import load_study_task, resolve
 from tests.study.study_cases import TINY
 
 SMALL = ["--task", "digits", "--train-examples", "67", "--epochs", "2", "--set", "batch_size=31"]
@@ -58,6 +60,16 @@ def bert(tmp_path_factory):
 
     home = tmp_path_factory.mktemp("bert")
     return write_bert(home / "bert", layers=1), write_questions(home / "trec")
+
+
+def test_the_folder_of_a_study_of_one_run_is_its_model(checkpoint):
+    assert here("eval", checkpoint.parents[3], "--task", "digits").exit_code == 0
+    for folder in (checkpoint.parents[3], checkpoint.parent):
+        assert locate(str(folder)) == checkpoint
+        fields = {"task": "digits", "model": {"from": str(folder)}, "alphas": [0, 1]}
+        spec = parse_spec(fields, "x")
+        (digest,) = {resolve(spec, load_study_task(spec)).spec.model["sha256"]}
+        assert digest == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
 
 
 def test_a_checkpoint_goes_on_while_alpha_rises(checkpoint, tmp_path):

@@ -44,6 +44,33 @@ def test_other_variants_are_another_study_elsewhere(folder):
 
 
 @pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"seeds": 9, "alphas": "0,1,3"}, "tiny"),
+        ({"epochs": 2, "margin": "0.5"}, "tiny"),  # as in the file
+        ({"epochs": 3}, "tiny-epochs-3"),
+        ({"epochs": 3, "variants": "matched"}, "tiny-matched-epochs-3"),
+        ({"settings": ["lr=0.5", "model.num_layers=2"]}, "tiny-lr-0.5-num-layers-2"),
+        ({"margin": "1%"}, "tiny-margin-1pct"),
+    ],
+)
+def test_options_that_make_another_study_name_it(folder, options, name):
+    assert StudyOptions(**options).study("tiny.yaml").name == name
+    assert StudyOptions(**options).study("out").name == "tiny"  # the folder was named
+
+
+def test_functions_of_one_name_in_two_modules_have_two_folders(folder):
+    names = [StudyOptions(metric="loss", direction="lower").study(name).name for name in ("one:train", "two.a:train")]
+    assert names == ["one-train-convex", "two.a-train-convex"]
+
+
+def test_a_study_of_another_name_is_continued(folder):
+    before = read_folder(folder)
+    renamed = make_plan(StudyOptions().study("tiny.yaml").model_copy(update={"name": "another"}))
+    assert open_folder(folder, renamed, "digest") == before[1]
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"variants": ["nope"]}, "tiny.yaml: variants.nope: variant: expected one of additive"),

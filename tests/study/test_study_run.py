@@ -184,15 +184,47 @@ def test_a_variant_of_ones_own_in_a_study(tmp_path):
     assert {name: text for name, text in contents(tmp_path / "o").items() if name in before} == before
 
 
+BROKEN = """
+import torch
+def broken(value, *, alpha, visible):
+    if torch.is_grad_enabled():
+        raise {}('no luck')
+    return value
+"""
+
+
+@pytest.mark.slow
+def test_an_arm_that_crashes_on_two_seeds_stops_the_study(tmp_path):
+    (tmp_path / "mine.py").write_text(BROKEN.format("TypeError"))
+    study = write_study(tmp_path, variants=["mine:broken"], seeds=6, epochs=1)
+    done = crossnorm("plot", study, "--import", "mine", "--out", "o", "--workers", 1, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "arm mine:broken-1 crashed on seeds 0 and 1 and finished on none: TypeError: no luck" in done.stderr
+    assert "Traceback" not in done.stderr
+    kept = {path.parent.name for path in (tmp_path / "o" / "runs" / "baseline").glob("*/result.json")}
+    assert kept <= {"0", "1"}
+    assert "0" in kept
+    (tmp_path / "mine.py").write_text(BROKEN.format("TypeError").replace("if torch", "if not torch"))
+    again = crossnorm("plot", study, "--import", "mine", "--out", "o", cwd=tmp_path)
+    refused(again, "calling it failed: TypeError: no luck")
+    (tmp_path / "mine.py").write_text("def broken(value, *, alpha, visible):\n    return value\n")
+    mended = crossnorm("plot", study, "--import", "mine", "--out", "o", cwd=tmp_path)
+    assert mended.returncode == 0, mended.stderr
+
+
 @pytest.mark.slow
 def test_a_run_that_crashes_is_tried_again_and_reported(tmp_path):
-    (tmp_path / "mine.py").write_text("def broken(value, *, alpha, visible):\n    raise RuntimeError('no luck')\n")
+    (tmp_path / "mine.py").write_text(BROKEN.format("RuntimeError"))
     study = write_study(tmp_path, variants=["mine:broken"], seeds=2, epochs=1)
     done = crossnorm("plot", study, "--import", "mine", "--out", "o", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     result = json.loads((tmp_path / "o" / "runs" / "mine%3Abroken-1" / "1" / "result.json").read_text())
     assert (result["status"], result["tries"]) == ("crashed", 2)
     assert "no luck" in result["reason"]
+    log = tmp_path / "o" / "runs" / "mine%3Abroken-1" / "1" / "log.txt"
+    assert str(log) in done.stderr
+    assert log.read_text().count("RuntimeError: no luck") == 2
+    assert 'mine.py", line 5, in broken' in log.read_text()
     verdict = json.loads((tmp_path / "o" / "verdict.json").read_text())
     assert [row["crashed"] for row in verdict["arms"]] == [0, 2]
     assert verdict["arms"][1]["verdict"] == "undecided"
@@ -276,6 +308,9 @@ def test_an_open_ended_study_stops_when_decided_and_is_the_same_after_a_kill(tmp
     assert verdict["interval"] == "sequential"
     assert verdict["complete"]
     assert 3 < verdict["n_pairs"] < 24
+    said = " ".join(done.stdout.replace("│", " ").split())
+    assert f"on digits, {verdict['n_pairs']} seeds. convex:" in said
+    assert "24 seeds" not in said
     assert {row["verdict"] for row in verdict["arms"][1:]} == {"same"}
     process = start(tmp_path / "killed")
     wait_for_lines(tmp_path / "killed", 30, process)

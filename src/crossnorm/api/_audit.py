@@ -63,7 +63,7 @@ def _audited(folder: Path, imports: Sequence[str]) -> Audit:
         function=plan.spec.function,
         metric=verdict.metric,
         confidence=verdict.confidence,
-        seeds=len(plan.seeds),
+        seeds=len(result.table.seeds),
         repeats=repeat_runs(folder, plan, record, imports),
         kinds=audit_kinds(plan, result.table, verdict),
     )

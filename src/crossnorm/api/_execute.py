@@ -11,7 +11,7 @@ from crossnorm.study.executors.execution import Execution, train_needed_runs
 from crossnorm.study.monitoring.messages import announcement, warnings_of
 from crossnorm.study.monitoring.progress_bar import Progress
 from crossnorm.study.storage.mirror import mirrored
-from crossnorm.study.storage.study_folder import locked, open_folder
+from crossnorm.study.storage.study_folder import forgotten_if_refused, locked, open_folder
 from crossnorm.study.workload.workload import Workload
 
 __all__ = ["execute"]
@@ -27,18 +27,20 @@ def execute(workload: Workload, folder: Path, execution: Execution, bars: Progre
         bars: Shows progress and messages.
 
     Raises:
-        BadInput: The folder is locked, not writable, or holds something else.
+        BadInput: The folder is locked, not writable, or holds something else; or a function does not log the metric.
+        StudyStopped: An arm crashes on every seed.
     """
     plan = workload.plan
     with locked(folder), mirrored(execution.mirror, folder, bars.note) as mirrors:
         _check_runs_exist(folder)
-        record = open_folder(folder, plan, workload.digest, workload.code, bars.note)
-        bars.say(announcement(plan, folder, execution.device))
-        for warning in warnings_of(plan, results_seen=record.results_seen):
-            bars.note(warning)
-        for mirror in mirrors:
-            mirror.copy_study()
-        runs = train_needed_runs(workload, folder, record, execution, bars, mirrors)
+        with forgotten_if_refused(folder):
+            record = open_folder(folder, plan, workload.digest, workload.code, bars.note)
+            bars.say(announcement(plan, folder, execution.device))
+            for warning in warnings_of(plan, results_seen=record.results_seen):
+                bars.note(warning)
+            for mirror in mirrors:
+                mirror.copy_study()
+            runs = train_needed_runs(workload, folder, record, execution, bars, mirrors)
         result = result_of(folder, plan, record, runs)
         result.save(folder)
     return result

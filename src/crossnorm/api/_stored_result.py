@@ -92,7 +92,7 @@ def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, 
     return Result(
         table=table,
         verdict=study_verdict(plan, record, table, interim=looking and not table.complete),
-        facts=_facts(folder, plan, record),
+        facts=_facts(folder, plan, record, seeds=len(table.seeds)),
         folder=folder,
     )
 
@@ -108,7 +108,7 @@ def _kept_table(file: Path) -> Table:
             raise error.within(str(file)) from None
 
 
-def _facts(folder: Path, plan: Plan, record: Record) -> dict[str, Any]:
+def _facts(folder: Path, plan: Plan, record: Record, *, seeds: int) -> dict[str, Any]:
     results = {run: RunFolder.of(folder, run).read_result() for run in plan.runs}
     failures = [
         {"arm": run.arm, "seed": run.seed, "status": result["status"].value, "reason": result.get("reason") or ""}
@@ -120,7 +120,7 @@ def _facts(folder: Path, plan: Plan, record: Record) -> dict[str, Any]:
     hardware = {key: environment.pop(key) for key in ("system", "processor", "cores", "gpu") if key in environment}
     return {
         "title": plan.spec.name,
-        "description": describe(plan),
+        "description": describe(plan, seeds),
         "command": "crossnorm plot study.yaml --out repeated",
         "plan_yaml": (folder / "study.yaml").read_text(encoding="utf-8"),
         "versions": environment,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from crossnorm.study.monitoring.progress_bar import Progress
 from crossnorm.study.spec.plan import Cohort, Run, make_plan
 from crossnorm.study.spec.schema import StudySpec, parse_spec
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import locked, open_folder, read_folder
+from crossnorm.study.storage.study_folder import forgotten_if_refused, locked, open_folder, read_folder
 from crossnorm.study.workload.cohort_run import run_cohort
 from crossnorm.study.workload.pretrained import load_kept
 from crossnorm.study.workload.workload import Workload, open_workload
@@ -80,8 +80,10 @@ def train_run(
     folder = Path(out)
     with joined(pick_device(device)) as (world, chosen), Progress(shown=progress and world.first) as bars:
         workload = open_workload(_extended(asked, folder), imports, loading=bars.loading)
-        with locked(folder) if world.first else nullcontext():
+        with contextlib.ExitStack() as stack:
             if world.first:
+                stack.enter_context(locked(folder))
+                stack.enter_context(forgotten_if_refused(folder))
                 open_folder(folder, workload.plan, workload.digest, workload.code, bars.note)
                 bars.say(run_announcement(workload.plan, run, folder, chosen.type))
             world.wait()  # the folder is read by all processes only after the first one has written it

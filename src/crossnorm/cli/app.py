@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from crossnorm._lazy import needs_torch
 from crossnorm._version import __version__
-from crossnorm.errors import BadInput
+from crossnorm.errors import BadInput, StudyStopped
 
 __all__ = ["app", "guarded", "main"]
 
@@ -64,6 +64,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
                 raise
             typer.echo(f"crossnorm: this command {reason}", err=True)
             raise typer.Exit(2) from None
+        except StudyStopped as error:
+            typer.echo(f"crossnorm: {error}", err=True)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("crossnorm: interrupted; run the same command to resume.", err=True)
             raise typer.Exit(130) from None

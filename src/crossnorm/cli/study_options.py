@@ -16,6 +16,7 @@ from crossnorm.errors import BadInput
 
 if TYPE_CHECKING:
     from crossnorm.api import Study
+    from crossnorm.study.spec.schema import StudySpec
 
 __all__ = ["StudyName", "StudyOptions", "with_study_options"]
 
@@ -43,7 +44,10 @@ class StudyOptions:
     margin: Annotated[str | None, typer.Option(help='Largest difference that counts as "same": 0.02, or 1%.')] = None
     device: Device = "auto"
     workers: Annotated[int | None, typer.Option(help="Number of worker processes; default: one per core.")] = None
-    out: Annotated[Path | None, typer.Option(help="Folder of the study; default: crossnorm/<name>.")] = None
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder; default: crossnorm/<name>, with what options change."),
+    ] = None
     data: Annotated[Path | None, typer.Option(help="Folder or zip of train/CLASS/*, test/CLASS/*; or text.")] = None
     imports: Annotated[
         list[str] | None,
@@ -72,6 +76,7 @@ class StudyOptions:
         }
         given = {key: value for key, value in changes.items() if value is not None}
         written = find_study(name)
+        unchanged = dict(written)
         if "metric" in given:
             written.pop("direction", None)
         if "variants" in given:
@@ -84,13 +89,15 @@ class StudyOptions:
         self._set(written)
         folder = self.folder(name)
         stored = None if folder is None else read_folder(folder)
-        if stored is not None and "variants" in given:  # the folder was named, so this extends its study
+        if stored is not None:  # the folder was named, so this continues or extends its study
             written["name"] = stored[0].spec.name
         spec = parse_spec(written | given, name)
         try:
             arms_of(spec)
         except BadInput as error:
             raise error.within(name) from None
+        if stored is None:
+            spec = _named(spec, unchanged)
         # Fields that were not set stay unset: the default recipe depends on the model.
         return Study.model_validate(spec.model_dump(exclude_unset=True))
 
@@ -122,6 +129,24 @@ class StudyOptions:
     def execution(self) -> dict[str, Any]:
         """Keywords of `Study.run` and `Study.estimate`."""
         return {"workers": self.workers, "device": self.device, "imports": self.imports or []}
+
+
+def _named(spec: StudySpec, unchanged: dict[str, Any]) -> StudySpec:
+    """The study with a name, hence a default folder, that says what the options change beside arms and seeds.
+
+    Args:
+        spec: The study with the options.
+        unchanged: The fields that the study has without them.
+    """
+    from crossnorm.study.spec.schema import parse_spec
+    from crossnorm.study.spec.variation import variation
+
+    told = {} if "metric" in unchanged else {"metric": spec.metric, "direction": spec.direction}
+    try:
+        other = variation(parse_spec(unchanged | told, spec.name), spec)
+    except BadInput:  # only the options make the study valid
+        return spec
+    return spec.model_copy(update={"name": f"{spec.name}-{other}"}) if other else spec
 
 
 def _check_arms(arms: object, changed: dict[str, Any], recipe: str | None) -> None:

@@ -39,12 +39,13 @@ class CohortStarted:
 
 @dataclass(frozen=True)
 class Stepped:
-    """Optimization steps, summed over the cohort's runs; `restored`: they were read from a checkpoint.
+    """The step that runs of a seed have reached, by arm; `restored`: it was read from a checkpoint.
 
     The run of a training function counts as one step.
     """
 
-    steps: int
+    seed: int
+    steps: dict[str, int]
     restored: bool = False
     kind: Literal["step"] = "step"
 

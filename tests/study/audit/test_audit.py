@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -12,15 +13,17 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from typer.testing import CliRunner
 
 from crossnorm.api import Study, read_result
 from crossnorm.api import _audit as audits
 from crossnorm.cli import app
 from crossnorm.errors import BadInput
+from crossnorm.report.terminal.audit_summary import audit_summary
 from crossnorm.stats import FalseRate
 from crossnorm.study.audit.aa_arms import AaKind, Audit, audit_kinds, audit_study
-from crossnorm.study.audit.reproducibility import Repeat, _environment_changes, repeat_runs, same_rows
+from crossnorm.study.audit.reproducibility import Repeat, _environment_changes, _largest_dose, repeat_runs, same_rows
 from crossnorm.study.spec.plan import Cohort, Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.environment import describe_environment
@@ -187,6 +190,34 @@ def test_what_is_no_fault():
     elsewhere = Repeat(arm="a", seed=3, evaluations=2, difference="x", elsewhere=("torch 1 → 2",))
     assert elsewhere.holds is None
     assert audited(repeats=(elsewhere,), kinds=(kind("same"), kind(low=0.05))).passed
+
+
+def summary(**changes):
+    console = Console(width=200, file=io.StringIO())
+    console.print(audit_summary(audited(**changes)))
+    return " ".join(console.file.getvalue().replace("│", " ").split())
+
+
+def test_nothing_is_said_of_what_was_not_measured():
+    few = replace(kind(), kind="baseline", rate=FalseRate(runs=4, pairs=3, disjoint=0))
+    same = Repeat(arm="convex-1", seed=3, evaluations=2, difference=None)
+    said = summary(repeats=(same,), kinds=(few,))
+    assert "Not everything was checked. Trained again and bit-identical: convex-1 (seed 3)." in said
+    assert "not estimated, because there are too few runs" in said
+    for praise in ("Audit passed", "within", "nominal level"):
+        assert praise not in said
+    said = summary(repeats=(same,), kinds=(kind("same", low=0.01),))
+    assert "Audit passed" in said
+    assert "50.0 %, with 95 % confidence at most 100 %; nominally 5 %." in said
+
+
+def test_the_baseline_a_variant_and_the_last_arm_are_repeated():
+    fields = TINY | {"alphas": [0, 0.5, 1], "variants": ["convex", "matched"], "arms": [{"name": "slow", "lr": 0.001}]}
+    plan = make_plan(parse_spec(fields, "tiny"))
+    names = {arm.name for arm in plan.arms}
+    assert _largest_dose(plan, names) == ["convex-1"]
+    assert _largest_dose(plan, names - {"convex-1"}) == ["convex-0.5"]
+    assert _largest_dose(replace(plan, arms=plan.arms[:1]), names) == []
 
 
 def test_rows_are_compared_but_for_their_times():

@@ -32,6 +32,7 @@ def function_plan(**fields):
         (plan(model={"from": "bert-base-uncased"}, seeds=3), "bert-base-uncased on digits, 3 seeds"),
         (plan(model={}, seeds=3), "a model on digits, 3 seeds"),
         (function_plan(seeds=5), "mine:train, 5 seeds"),
+        (plan(seeds=6, stop="decided", max_seeds=12), "cct_2_3x2_32 on digits, 6 to 12 seeds"),
     ],
 )
 def test_the_subject(study, subject):
@@ -46,6 +47,12 @@ def test_the_description_explains_each_variant_once_and_the_symbols_it_uses():
         f"matched: {VARIANTS['matched'].summary}. "
         "S(V): the softmax of V over the tokens; N: the number of tokens."
     )
+
+
+def test_what_was_trained_counts_not_what_was_planned():
+    open_ended = plan(seeds=2, stop="decided", max_seeds=12, variants=["attenuated"])
+    assert describe(open_ended, 6).startswith("cct_2_3x2_32 on digits, 6 seeds. attenuated:")
+    assert describe(open_ended, 1).startswith("cct_2_3x2_32 on digits, 1 seed. attenuated:")
 
 
 def test_symbols_that_no_variant_uses_are_not_explained():

@@ -41,14 +41,14 @@ def test_an_unfinished_run_goes_on_from_its_copied_checkpoint(tmp_path):
     mirror.copy_study()
     mirror.evaluated(run, {})
     again = tmp_path / "again" / "out"
-    assert Mirror("memory://crossnorm-test/study", again).fetch() == 3
+    assert Mirror("memory://crossnorm-test/study", again).fetch() == 4
     assert RunFolder.of(again, run).checkpoint.exists()
     whole_study(again)
     assert (verdict(again.parent), curves(again.parent)) == (verdict(tmp_path / "whole"), curves(tmp_path / "whole"))
     (tmp_path / "out").rename(tmp_path / "elsewhere")
     again.rename(tmp_path / "out")
     mirror.finished(run)
-    assert Mirror("memory://crossnorm-test/study", tmp_path / "third").fetch() == 3  # the outcome for the checkpoint
+    assert Mirror("memory://crossnorm-test/study", tmp_path / "third").fetch() == 4  # the outcome for the checkpoint
 
 
 def test_a_copy_that_was_cut_off_is_noticed(tmp_path):

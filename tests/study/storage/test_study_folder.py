@@ -7,10 +7,13 @@ import shlex
 
 import pytest
 
+from crossnorm.api._stored_result import default_folder
 from crossnorm.errors import BadInput
-from crossnorm.study.spec.plan import make_plan
+from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec, read_fields
-from crossnorm.study.storage.study_folder import locked, open_folder, read_folder
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.study_folder import forgotten_if_refused, locked, open_folder, read_folder
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.recipe.recipes import make_recipe
 
 
@@ -133,9 +136,28 @@ def test_a_file_where_the_folder_should_be_is_named(tmp_path):
         pass
 
 
+def finished(folder, arm, status=RunStatus.COMPLETE):
+    RunFolder.of(folder, Run(arm, 0)).finish(Outcome(status), {})
+
+
+def test_a_variant_that_only_crashed_may_be_mended(tmp_path):
+    own = plan(variants=["mine:doubled"])
+    open_folder(tmp_path, own, "digest", {"mine:doubled": "old"})
+    finished(tmp_path, "baseline")
+    finished(tmp_path, "mine:doubled-1", RunStatus.CRASHED)
+    checkpoint = RunFolder.of(tmp_path, Run("mine:doubled-1", 1)).checkpoint
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("trained with the old code")
+    record = open_folder(tmp_path, own, "digest", {"mine:doubled": "new"})
+    assert record.code == {"mine:doubled": "new"}
+    assert not checkpoint.exists()
+    assert read_folder(tmp_path) == (own, record)
+
+
 def test_a_changed_variant_is_refused_by_name(tmp_path):
     own = plan(variants=["mine:doubled"])
     open_folder(tmp_path, own, "digest", {"mine:doubled": "old"})
+    finished(tmp_path, "mine:doubled-1")
     before = (tmp_path / "study.yaml").read_bytes()
     with pytest.raises(BadInput, match="code of the variant mine:doubled changed .* another output folder"):
         open_folder(tmp_path, plan(variants=["mine:doubled"], seeds=5), "digest", {"mine:doubled": "new"})
@@ -150,6 +172,7 @@ def test_a_changed_helper_of_the_function_is_refused(tmp_path):
     fields = {"function": "mine:train", "metric": "loss", "direction": "lower", "alphas": [0, 1]}
     own = make_plan(parse_spec(fields, "my.yaml"))
     open_folder(tmp_path, own, "digest", {"mine:train": "old"})
+    finished(tmp_path, "baseline")
     with pytest.raises(BadInput, match="code of its module that the function mine:train uses changed"):
         open_folder(tmp_path, own, "digest", {"mine:train": "new"})
 
@@ -163,5 +186,63 @@ def test_a_folder_of_an_older_version_goes_on_and_says_what_was_not_checked(tmp_
     assert "mine:doubled changed is not known" in notes[0]
     assert open_folder(tmp_path, own, "digest", {"mine:doubled": "new"}, notes.append) == record
     assert len(notes) == 1
+    finished(tmp_path, "mine:doubled-1")
     with pytest.raises(BadInput, match="mine:doubled changed"):
         open_folder(tmp_path, own, "digest", {"mine:doubled": "newer"})
+
+
+def refused_in(folder, begin):
+    """A command that begins a study and is refused later."""
+    with locked(folder), forgotten_if_refused(folder):
+        begin()
+        raise BadInput.because("ray", "not installed")
+
+
+def test_a_refused_command_leaves_no_folder(tmp_path):
+    folder = tmp_path / "crossnorm" / "s"
+
+    def begin():
+        open_folder(folder, plan(), "digest")
+        RunFolder.of(folder, Run("baseline", 0)).append({"step": 0})
+        finished(folder, "baseline", RunStatus.CRASHED)
+
+    with pytest.raises(BadInput, match="not installed"):
+        refused_in(folder, begin)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kept", ["runs/baseline/0/checkpoint.safetensors", "runs/baseline/0/own.pt"])
+def test_what_a_refused_command_can_go_on_from_is_kept(tmp_path, kept):
+    folder = tmp_path / "s"
+
+    def begin():
+        open_folder(folder, plan(), "digest")
+        (folder / kept).parent.mkdir(parents=True)
+        (folder / kept).touch()
+
+    with pytest.raises(BadInput):
+        refused_in(folder, begin)
+    assert (folder / kept).exists()
+    assert read_folder(folder) is not None
+
+
+def test_a_refused_command_keeps_the_study_of_an_earlier_one(tmp_path):
+    opened(tmp_path)
+    with pytest.raises(BadInput):
+        refused_in(tmp_path, lambda: opened(tmp_path, seeds=5))
+    assert read_folder(tmp_path) is not None
+
+
+def test_a_default_folder_inside_a_clone_of_the_repository_is_removed_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "crossnorm" / "src").mkdir(parents=True)
+    folder = default_folder("s")
+    with pytest.raises(BadInput):
+        refused_in(folder, lambda: open_folder(folder, plan(), "digest"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["crossnorm", "src"]
+
+
+def test_a_folder_that_was_there_stays(tmp_path):
+    with pytest.raises(BadInput):
+        refused_in(tmp_path, lambda: None)
+    assert tmp_path.exists()

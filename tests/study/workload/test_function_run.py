@@ -194,7 +194,7 @@ def raises(error):
         (raises(SystemExit(3)), ["SystemExit: 3"]),
         (raises(MemoryError()), ["MemoryError: no message"]),
         (lambda run: None, ["without logging loss", "nothing"]),
-        (lambda run: run.log(1, acc=3), ["without logging loss; it last logged acc"]),
+        (lambda run: run.log(1, acc=3), ["without logging loss; it logged acc"]),
         (lambda run: (run.log(4, loss=1), run.log(3, loss=1)), ["run.log: step: expected at least 4", "got 3"]),
         (lambda run: run.log(-1, loss=1), ["at least 0"]),
         (lambda run: run.log(0.5, loss=1), ["a whole number"]),

@@ -167,6 +167,22 @@ def test_a_function_that_crashes_fails_the_run_with_its_reason(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_misspelt_metric_ends_with_the_first_run_and_leaves_no_folder(tmp_path):
+    written(tmp_path)
+    options = ["--direction", "lower", "--alphas", "0,1", "--seeds", "3"]
+    done = crossnorm("plot", "mine:train", "--metric", "los", *options, "--workers", "1", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "without logging los; it logged loss (did you mean 'loss'?)" in done.stderr.splitlines()[-1]
+    assert done.stderr.count("crashed") == 1
+    assert not (tmp_path / "crossnorm").exists()
+    done = crossnorm("plot", "mine:train", "--metric", "loss", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (log,) = tmp_path.glob("crossnorm/*/runs/baseline/2/log.txt")
+    assert "baseline, seed 2, started" in log.read_text().splitlines()[0]
+    assert log.read_text().splitlines()[1] == "printed by the function"
+
+
+@pytest.mark.slow
 def test_the_plain_example(tmp_path):
     shutil.copy(EXAMPLES / "plain_loop.py", tmp_path)
     options = ["--metric", "loss", "--direction", "lower", "--alphas", "0,1", "--seeds", "2", "--out", "o"]

@@ -36,10 +36,10 @@ def audit_summary(audit: Audit) -> Group:
     from rich.panel import Panel
     from rich.text import Text
 
-    unknown = any(repeat.holds is None for repeat in audit.repeats)
-    unrated = all(kind.rate.rate is None for kind in audit.kinds)
-    style = "red" if audit.faults else "yellow" if unknown or unrated else "green"
-    conclusion = Text("\n".join(audit.faults) or _passed(unknown=unknown, unrated=unrated), style=style)
+    checked = all(repeat.holds for repeat in audit.repeats) and all(kind.rate.rate is not None for kind in audit.kinds)
+    style = "red" if audit.faults else "green" if checked else "yellow"
+    heading = "Audit passed" if checked else "Not everything was checked"
+    conclusion = Text("\n".join(audit.faults) or f"{heading}. {' '.join(_findings(audit))}", style=style)
     return Group(
         *_determinism(audit),
         Text(),
@@ -49,16 +49,24 @@ def audit_summary(audit: Audit) -> Group:
     )
 
 
-def _passed(*, unknown: bool, unrated: bool) -> str:
-    """The conclusion without faults; `unknown`: no run could be repeated, `unrated`: too few runs for any rate."""
-    repeated = "runs are bit-identical"
+def _findings(audit: Audit) -> list[str]:
+    """What an audit without faults has found, as sentences that claim no more than was measured."""
+    same = [f"{repeat.arm} (seed {repeat.seed})" for repeat in audit.repeats if repeat.holds]
+    unknown = [f"{repeat.arm} (seed {repeat.seed})" for repeat in audit.repeats if repeat.holds is None]
+    found = [f"Trained again and bit-identical: {', '.join(same)}."] if same else []
     if unknown:
-        repeated = "bit-identical runs cannot be checked on this machine, which differs from the one that trained them"
-    rate = "is within the nominal level"
-    if unrated:
-        rate = "was not estimated, because there are too few runs"
-    heading = "Not everything was checked" if unknown or unrated else "Audit passed"
-    return f"{heading}: {repeated}; the A/A error rate {rate}."
+        found.append(
+            f"Not comparable on this machine, which differs from the one that trained them: {', '.join(unknown)}."
+        )
+    for kind in audit.kinds:
+        rate = kind.rate
+        if rate.rate is None:
+            found.append(f"False positives ({_KINDS[kind.kind]}): not estimated, because there are too few runs.")
+        else:
+            limit = f"with {percent(audit.confidence)} confidence at most {100 * rate.high:.0f} %"
+            level = f"nominally {percent(1 - audit.confidence)}"
+            found.append(f"False positives ({_KINDS[kind.kind]}): {100 * rate.rate:.1f} %, {limit}; {level}.")
+    return found
 
 
 def _determinism(audit: Audit) -> list[Text]:

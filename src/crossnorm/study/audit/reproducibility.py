@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,9 @@ class Repeat:
 
 
 def repeat_runs(folder: Path, plan: Plan, record: Record, imports: Sequence[str] = ()) -> tuple[Repeat, ...]:
-    """Train the first complete run of the baseline and of the last arm again, and compare.
+    """Train the first complete run of the baseline, of the first variant and of the last arm again, and compare.
+
+    The first variant is repeated at its largest dose; arms without a complete run are left out.
 
     Of a run of more than a minute, only the evaluations of the first minute are repeated, but at least two.
 
@@ -80,12 +82,19 @@ def repeat_runs(folder: Path, plan: Plan, record: Record, imports: Sequence[str]
     if not complete:
         raise BadInput.because(str(folder), "the study has no complete run")
     workload = open_workload(plan.spec, imports)
-    changed = record.changed(plan, workload.digest, workload.code)
-    if changed is not None:
-        raise BadInput.because(str(folder), f"{changed} changed since the study started")
-    chosen = {name: complete[name] for name in (plan.arms[0].name, plan.arms[-1].name) if name in complete}
+    for what in record.changed(plan, workload.digest, workload.code):
+        raise BadInput.because(str(folder), f"{what} changed since the study started")
+    wanted = dict.fromkeys([plan.arms[0].name, *_largest_dose(plan, complete), plan.arms[-1].name])
+    chosen = {name: complete[name] for name in wanted if name in complete}
     changes = _environment_changes(record.environment)
     return tuple(_repeat(folder, workload, run, changes) for run in (chosen or complete).values())
+
+
+def _largest_dose(plan: Plan, complete: Collection[str]) -> list[str]:
+    """The complete arm of the first variant in which it acts most; none in a study without variants."""
+    acting = [arm for arm in plan.arms if arm.variant is not None and arm.name in complete]
+    first = [arm for arm in acting if arm.family == acting[0].family]
+    return [max(first, key=lambda arm: abs(arm.dose or 0.0)).name] if first else []
 
 
 def _environment_changes(stored: Mapping[str, str]) -> tuple[str, ...]:

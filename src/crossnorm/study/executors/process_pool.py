@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
 from crossnorm.study.events import (
@@ -28,6 +29,8 @@ from crossnorm.study.events import (
 )
 from crossnorm.study.executors.retries import Retries
 from crossnorm.study.spec.plan import Cohort
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.run_log import last_lines
 from crossnorm.study.storage.study_folder import unwritable
 from crossnorm.study.storage.worker_lock import hold_worker_lock
 from crossnorm.study.workload.job import Job
@@ -54,7 +57,9 @@ def run_local(job: Job, cohorts: Sequence[Cohort], *, workers: int, listen: List
         listen: Receives the events, in this thread.
 
     Raises:
-        BadInput: Workers of an earlier call are still active, or the folder cannot be written.
+        BadInput: Workers of an earlier call are still active, the folder cannot be written, or a function does not log
+            the study's metric.
+        StudyStopped: An arm crashes on every seed.
     """
     if cohorts:
         with hold_worker_lock(job.folder) as inherited:
@@ -105,11 +110,13 @@ class _Worker:
                     stream.close()
         self.errors.close()
 
-    def exit_reason(self) -> str:
-        """The exit status and the last line of standard error."""
+    def exit_reason(self, folder: Path) -> str:
+        """The exit status and the last line of standard error, or of the log of its run."""
         status = self.process.wait()
         self.errors.seek(0)
         lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        if self.cohort is not None:
+            lines += last_lines(RunFolder.of(folder, self.cohort.runs[0]).log)
         ended = f"signal {-status}" if status < 0 else f"exit status {status}"
         return f"worker ended with {ended}" + (f": {lines[-1]}" if lines else "")
 
@@ -120,7 +127,7 @@ class _Pool:
         self.pending = deque(cohorts)
         self.events: _Events = queue.Queue()
         self.workers: set[_Worker] = set()
-        self.retries = Retries(job.folder, self.pending, listen)
+        self.retries = Retries(job.folder, job.plan, self.pending, listen)
 
     def run(self, workers: int) -> None:
         try:
@@ -152,7 +159,7 @@ class _Pool:
         elif isinstance(event, DiskFailed):
             raise unwritable(self.folder, event.reason)
         elif isinstance(event, Finished) and event.outcome.status is RunStatus.CRASHED:
-            self.retries.crashed(worker.number, event.run, event.outcome.reason)
+            self.retries.crashed(worker.number, event.run, event.outcome)
         else:
             self.listen(worker.number, event)
 
@@ -169,7 +176,7 @@ class _Pool:
     def _replace(self, worker: _Worker) -> None:
         """Retry the runs of a dead worker, and start another worker."""
         self.workers.remove(worker)
-        reason = worker.exit_reason()
+        reason = worker.exit_reason(self.folder)
         worker.stop()
         if worker.cohort is None:
             raise RuntimeError(f"A worker could not start: {reason}")

@@ -37,7 +37,9 @@ def run_ray(job: Job, cohorts: Sequence[Cohort], *, address: str, workers: int, 
         listen: Receives the events, in this thread.
 
     Raises:
-        BadInput: Ray is not installed or does not answer, or the folder cannot be written.
+        BadInput: Ray is not installed or does not answer, the folder cannot be written, or a function does not log the
+            study's metric.
+        StudyStopped: An arm crashes on every seed.
     """
     if cohorts:
         with _connected(address, workers) as ray:
@@ -78,7 +80,7 @@ class _Tasks:
 
         self.ray, self.folder, self.listen = ray, job.folder, listen
         self.pending = deque(cohorts)
-        self.retries = Retries(job.folder, self.pending, listen)
+        self.retries = Retries(job.folder, job.plan, self.pending, listen)
         # On the node of this process: it survives the death of any other node.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.events = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
@@ -107,7 +109,7 @@ class _Tasks:
             number, line = self.events.get()
             event = decode_event(line)
             if isinstance(event, Finished) and event.outcome.status is RunStatus.CRASHED:
-                self.retries.crashed(number, event.run, event.outcome.reason)
+                self.retries.crashed(number, event.run, event.outcome)
             else:
                 self.listen(number, event)
 

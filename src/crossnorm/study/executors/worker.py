@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import os
 import queue
 import signal
@@ -67,6 +68,8 @@ def _take_output() -> TextIO:
     """Reserve the standard output for events; all other prints, of Python and of libraries, go to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a killed run leaves what it printed
     return out
 
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from crossnorm.study.events import CohortStarted, Event, Finished, Listener, Note, Stepped
-from crossnorm.study.monitoring.eta import Every, Pace, remaining
+from crossnorm.study.monitoring.eta import Every, RunPace, remaining
 from crossnorm.study.spec.plan import Arm, Cohort, Plan, Run
 from crossnorm.training.loop.outcome import RunStatus
 
@@ -68,23 +68,6 @@ class Progress:
         """Print a warning."""
         self.console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
 
-    def steps(self, description: str, total: int) -> Callable[[int], None]:
-        """Start the bar of one run; returns a function that advances it, called first with the restored steps."""
-        if self._load is not None:
-            self.bars.remove_task(self._load)
-        bar = self.bars.add_task(f"[bold]{escape(description)}[/]", total=total, note="", left="")
-        pace: Pace | None = None
-
-        def advance(steps: int) -> None:
-            nonlocal pace
-            if pace is None:
-                pace = Pace(total, steps)
-            else:
-                pace.advance(steps)
-            self.bars.update(bar, completed=pace.done, left=remaining(pace.seconds_left))
-
-        return advance
-
     def begin(self, plan: Plan, runs: Sequence[Run], todo: Sequence[Run], steps: Callable[[Arm], int]) -> Listener:
         """Start the bars of a study; returns the listener that advances them.
 
@@ -104,11 +87,11 @@ class _StudyBars:
 
     def __init__(self, progress: Progress, steps: dict[str, int], study: str, runs: Sequence[Run], todo: Sequence[Run]):
         self.bars, self.console, self.note, self.steps = progress.bars, progress.console, progress.note, steps
+        self.cohorts: dict[int, Cohort] = {}
         self.plain, self.lines = not progress.console.is_terminal and progress.shown, Every(_LINE_SECONDS)
         self.done, self.count = len(runs) - len(todo), len(runs)
-        total = sum(steps[run.arm] for run in runs) or 1
-        self.pace = Pace(total, total - sum(steps[run.arm] for run in todo))
-        self.total = self.bars.add_task(f"[bold]{escape(study)}[/]", total=total, note="", left="")
+        self.pace = RunPace({run: steps[run.arm] for run in runs}, todo)
+        self.total = self.bars.add_task(f"[bold]{escape(study)}[/]", total=1, note="", left="")
         self._update()
         if self.done and todo:
             text = f"{self.done} of {self.count} runs are already complete."
@@ -119,11 +102,12 @@ class _StudyBars:
         if isinstance(event, CohortStarted):
             self._start_cohort(number, event.cohort)
         elif isinstance(event, Stepped):
-            self.pace.advance(event.steps, restored=event.restored)
-            self.bars.advance(self.workers[number], event.steps)
+            self.pace.stepped(event)
+            self.bars.update(self.workers[number], completed=self.pace.reached(self.cohorts[number].runs))
             self._update()
         elif isinstance(event, Finished):
             self.done += 1
+            self.pace.ended(event.run)
             self._update()
             if event.outcome.status is not RunStatus.COMPLETE:
                 self.note(f"{event.run.arm}, seed {event.run.seed} {event.outcome}")
@@ -132,13 +116,13 @@ class _StudyBars:
 
     def _update(self) -> None:
         runs, left = f"{self.done} of {self.count} runs", remaining(self.pace.seconds_left)
-        self.bars.update(self.total, completed=self.pace.done, note=runs, left=left)
+        self.bars.update(self.total, completed=self.pace.share, note=runs, left=left)
         if self.plain and (self.lines.due() or self.done == self.count):
-            share = f"{100 * self.pace.done / self.pace.total:.0f} %"
+            share = f"{100 * self.pace.share:.0f} %"
             self.console.print(", ".join(filter(None, [runs, share, left])), highlight=False)
 
     def _start_cohort(self, number: int, cohort: Cohort) -> None:
-        arms = cohort.arms
+        arms, self.cohorts[number] = cohort.arms, cohort
         what = arms[0] if len(arms) == 1 else f"{len(arms)} arms"
         if number not in self.workers:
             self.workers[number] = self.bars.add_task(f"  worker {number + 1}", total=1, note="", left="")

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Any
 
 from crossnorm.io import read_json, write_json
-from crossnorm.study.events import CohortStarted, Evaluated, Event, Listener, Stepped
-from crossnorm.study.monitoring.eta import Pace
+from crossnorm.study.events import CohortStarted, Evaluated, Event, Finished, Listener, Stepped
+from crossnorm.study.monitoring.eta import RunPace
 from crossnorm.study.spec.plan import Arm, Plan, Run
 
 __all__ = ["SILENT_AFTER", "StatusFile", "read_status"]
@@ -43,8 +43,7 @@ class _WorkerStatus:
     recent: deque[tuple[float, int]] = field(default_factory=deque)
 
     def stepped(self, steps: int) -> None:
-        """Add steps made just now."""
-        self.done += steps
+        """Add steps made just now to the measured speed."""
         now = time.monotonic()
         self.recent.append((now, steps * self.batch_size))
         while self.recent[0][0] < now - _WINDOW:
@@ -89,7 +88,7 @@ class StatusFile:
         """Start to report these runs; returns the listener. Arguments as `Progress.begin`."""
         steps = {arm.name: steps_of(arm) for arm in plan.arms}
         batch = {arm.name: 1 if arm.recipe is None else arm.recipe.batch_size for arm in plan.arms}
-        pace = Pace(sum(steps[run.arm] for run in todo))
+        pace = RunPace({run: steps[run.arm] for run in runs}, todo)
         with self._lock:
             self._fields, self._workers = {"runs": len(runs), "seconds_left": None}, {}
 
@@ -107,13 +106,14 @@ class StatusFile:
                     )
                 elif worker is not None and isinstance(event, Evaluated):
                     worker.memory = worker.memory if event.memory is None else event.memory
-                elif worker is not None and isinstance(event, Stepped) and event.restored:
-                    worker.done += event.steps
-                    pace.advance(event.steps, restored=True)
                 elif worker is not None and isinstance(event, Stepped):
-                    worker.stepped(event.steps)
-                    pace.advance(event.steps)
+                    made = pace.stepped(event)
+                    worker.done = pace.reached(Run(arm, worker.seed) for arm in worker.arms)
+                    if made:
+                        worker.stepped(made)
                     self._fields["seconds_left"] = pace.seconds_left
+                elif isinstance(event, Finished):
+                    pace.ended(event.run)
 
         return listen
 

@@ -80,7 +80,7 @@ def stored_evidence(folder: Path, workload: Workload) -> Evidence:
     shared = replace(before, arms=tuple(arm for arm in before.arms if arm.name in names))
     same_arms = all(plan.arm(arm.name) == arm for arm in shared.arms)
     changed = record.changed(plan, workload.digest, workload.code)
-    if not same_arms or changed is not None or before.spec.model != plan.spec.model:
+    if not same_arms or changed or before.spec.model != plan.spec.model:
         what = "data, model, recipe or code" if plan.spec.function is None else "function, code or settings"
         return Evidence(notes=(f"The runs in {folder} are not used: their {what} differ.",))
     table = collect(folder, replace(shared, spec=plan.spec), shared.runs)

@@ -84,7 +84,10 @@ class ArmSpec(BaseModel):
     """An additional arm: a name, an optional dose and control, and any settings.
 
     Settings are those of a variant (`variant`, `alpha`, `site`, `layers`, `gain`, `temperature`), `alpha_schedule`,
-    `learnable_alpha`, or any field of the recipe.
+    `learnable_alpha`, `model`, or any field of the recipe. For a training function every other field is a setting.
+
+    `model: {num_layers: 4}` changes fields of the study's model in this arm; with `name` it is another model, which
+    takes nothing from the study's. It is refused where the study starts from trained weights.
 
     `nuisance` and `seed_offset` make A/A arms: with no other setting, they are trained as the baseline with other
     random numbers. Their verdicts show the false-positive rate of the study.

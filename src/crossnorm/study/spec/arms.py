@@ -37,6 +37,7 @@ class Arm:
         family: Label of the variant whose trend includes the arm; None: it is in no trend.
         nuisance: Number of its own dropout stream; 0: the seed's stream.
         seed_offset: Added to the seed; 0: the arm is paired.
+        model: Fields of the study's model that the arm changes; with `name`, another model.
         settings: The settings that a training function gets.
     """
 
@@ -51,6 +52,7 @@ class Arm:
     family: str | None = None
     nuisance: int = 0
     seed_offset: int = 0
+    model: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -58,6 +60,10 @@ class Arm:
         """The recipe of an arm of a task."""
         assert self.recipe is not None
         return self.recipe
+
+    def model_settings(self, study: Mapping[str, Any]) -> dict[str, Any]:
+        """The arm's model, given the study's."""
+        return dict(self.model) if "name" in self.model else {**study, **self.model}
 
 
 def arms_of(spec: StudySpec) -> tuple[Arm, ...]:
@@ -156,14 +162,16 @@ def _additional(arm: ArmSpec, spec: StudySpec, recipe: Recipe | None) -> Arm:
         return _function_arm(arm, spec, settings)
     _check_learnable(arm, settings)
     variant = _variant_of(arm, settings, spec.site)
+    model = _model_of(arm, settings, spec)
     for name in settings:
         if name == "name" or name not in Recipe.model_fields:
-            known = (set(Recipe.model_fields) | {"variant", *_VARIANT_FIELDS, *_ARM_FIELDS}) - {"name"}
+            known = (set(Recipe.model_fields) | {"variant", "model", *_VARIANT_FIELDS, *_ARM_FIELDS}) - {"name"}
             raise unknown_name(f"arms.{arm.name} (setting)", name, known)
     own = make_recipe(recipe.name, **(recipe.model_dump(exclude={"name"}) | settings))
     schedule = arm.alpha_schedule or spec.alpha_schedule
     alike = own == recipe and schedule == spec.alpha_schedule and not arm.nuisance and not arm.seed_offset
-    return _with_variant(_plain_arm(arm, own), arm, spec, variant, alike)
+    alike = alike and not model
+    return _with_variant(replace(_plain_arm(arm, own), model=model), arm, spec, variant, alike)
 
 
 def _function_arm(arm: ArmSpec, spec: StudySpec, settings: dict[str, Any]) -> Arm:
@@ -251,6 +259,7 @@ def _family(arm: ArmSpec, variant: Variant, alike: bool) -> str | None:
 
 
 _ARM_FIELDS = ("alpha_lr", "alpha_schedule", "learnable_alpha", "nuisance", "seed_offset")
+_TRAINED = ("from", "weights", "pretrained")
 _VARIANT_FIELDS = ("alpha", "site", "layers", "gain", "temperature")
 
 
@@ -264,6 +273,25 @@ def _variant_of(arm: ArmSpec, settings: dict[str, Any], site: str) -> Variant | 
         return None
     with _within(f"arms.{arm.name}"):
         return Variant(name=name, **{"site": site, **fields})
+
+
+def _model_of(arm: ArmSpec, settings: dict[str, Any], spec: StudySpec) -> dict[str, Any]:
+    """Remove the field `model` from an arm's settings, and check it.
+
+    The rest is checked when the arm's model is built.
+    """
+    model, where = settings.pop("model", {}), f"arms.{arm.name}.model"
+    if not isinstance(model, dict):
+        raise BadInput(where, "a mapping of fields of the model, such as {num_layers: 4}", model)
+    trained = [key for key in _TRAINED if spec.model.get(key)]
+    if model and trained:
+        reason = f"not available, because the study's model starts from trained weights ({trained[0]})"
+        raise BadInput.because(where, reason)
+    for key in (*_TRAINED, "variant"):
+        if key in model:
+            hint = "Use the arm's field variant." if key == "variant" else "Set it in the study's model, for all arms."
+            raise BadInput.because(f"{where}.{key}", "not available in a single arm", hint)
+    return _plain_settings(where, model)
 
 
 def _check(arms: Sequence[Arm], spec: StudySpec) -> None:

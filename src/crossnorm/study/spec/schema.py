@@ -45,7 +45,7 @@ class StudySpec(Strict):
 
     Attributes:
         format: Version of the study file.
-        name: Default: the file's name, or the task and the first variant.
+        name: Default: the file's name, or the task, or module and function, and the first variant.
         task: A name of ``crossnorm list tasks``; beside a function, the function's ``run.task``.
         function: ``module:function``, a user's training function. It excludes `model`, `recipe`, `epochs` and
             `keep_models`; `data` and `train_examples` need a task.
@@ -153,7 +153,7 @@ class StudySpec(Strict):
         if self.max_seeds is not None and self.max_seeds < len(self.seeds):
             raise ValueError("max_seeds of at least the number of seeds")
         if not self.name:
-            subject = self.task if self.function is None else self.function.partition(":")[2]
+            subject = self.task if self.function is None else self.function.removeprefix("__main__:").replace(":", "-")
             object.__setattr__(self, "name", "-".join([str(subject), *(v.label for v in self.variants[:1])]))
         return self
 

@@ -28,10 +28,17 @@ def scope_of(plan: Plan) -> str:
     return f"{model_of(plan)}{examples}, recipe {recipe.name} ({_optimization(recipe)})"
 
 
-def subject_of(plan: Plan) -> str:
-    """``cct_2_3x2_32 on mnist1d, 6 seeds``."""
-    what = model_of(plan)
-    return f"{what}, 1 seed" if len(plan.seeds) == 1 else f"{what}, {len(plan.seeds)} seeds"
+def subject_of(plan: Plan, seeds: int | None = None) -> str:
+    """``cct_2_3x2_32 on mnist1d, 6 seeds``; before an open-ended study ``6 to 12 seeds``.
+
+    Args:
+        plan: The plan.
+        seeds: The number of seeds that were trained; None: before training.
+    """
+    least = len(plan.spec.seeds) if seeds is None else seeds
+    most = len(plan.seeds) if seeds is None else seeds
+    count = f"{most}" if least == most else f"{least} to {most}"
+    return f"{model_of(plan)}, {count} {'seed' if most == 1 else 'seeds'}"
 
 
 def training_of(recipe: Recipe) -> str:
@@ -46,9 +53,12 @@ def _optimization(recipe: Recipe) -> str:
     return f"{recipe.optimizer} at {recipe.lr:g}, {epochs}"
 
 
-def describe(plan: Plan) -> str:
-    """``cct_2_3x2_32 on mnist1d, 6 seeds. convex: V becomes (1-α) V + α S(V): …`` with the symbols it uses."""
+def describe(plan: Plan, seeds: int | None = None) -> str:
+    """``cct_2_3x2_32 on mnist1d, 6 seeds. convex: V becomes (1-α) V + α S(V): …`` with the symbols it uses.
+
+    Arguments as in `subject_of`.
+    """
     names = dict.fromkeys(arm.variant.name for arm in plan.arms if arm.variant is not None)
-    parts = [subject_of(plan)] + [f"{name}: {VARIANTS[name].summary}" for name in names if name in VARIANTS]
+    parts = [subject_of(plan, seeds)] + [f"{name}: {VARIANTS[name].summary}" for name in names if name in VARIANTS]
     symbols = [part for part in _SYMBOLS if any(part.partition(":")[0] in p for p in parts[1:])]
     return ". ".join(parts + ["; ".join(symbols)] * bool(symbols)) + "."

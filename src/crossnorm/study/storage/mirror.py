@@ -20,7 +20,7 @@ __all__ = ["Mirror", "mirrored"]
 _INTERVAL = 60.0
 """Seconds between two copies of an unfinished run."""
 _STUDY_FILES = ("study.yaml", "verdict.json", "table.csv", "curves.png", "trend.png", "report.html")
-_RUN_FILES = ("checkpoint.safetensors", "metrics.jsonl", "result.json")
+_RUN_FILES = ("log.txt", "checkpoint.safetensors", "metrics.jsonl", "result.json")
 """In this order: a copied curve may be newer than its checkpoint, never older; the outcome comes last."""
 
 

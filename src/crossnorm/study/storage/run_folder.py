@@ -3,6 +3,7 @@
     metrics.jsonl   one line per evaluation; if a step occurs twice, the last line counts
     checkpoint.*    the state of an unfinished run, and the state before it
     result.json     the outcome of a finished run
+    log.txt         what was printed while it trained, and the traceback of a crash
 
 A process may be killed at any instant: a reader never sees a half-written file, and a damaged one is detected.
 """
@@ -59,6 +60,11 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """The file of the newest checkpoint."""
         return self.path / "checkpoint.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """The file of what was printed, see `storage.run_log`."""
+        return self.path / "log.txt"
 
     @property
     def writing(self) -> bool:

@@ -13,8 +13,9 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,17 +25,20 @@ import yaml
 from filelock import FileLock, Timeout
 
 from crossnorm.errors import BadInput
-from crossnorm.io import storage_fault, write_atomically
-from crossnorm.study.spec.plan import Plan, make_plan
+from crossnorm.io import read_json, storage_fault, write_atomically
+from crossnorm.study.spec.plan import Plan, Run, make_plan
 from crossnorm.study.spec.schema import RECORD, StudySpec, parse_spec, written_out
+from crossnorm.study.spec.variation import EXTENDABLE, UNCOMPARED
 from crossnorm.study.storage.config_diff import differences
 from crossnorm.study.storage.environment import describe_environment
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.training.loop.outcome import RunStatus
 
-__all__ = ["Record", "locked", "note_results_seen", "open_folder", "read_folder", "unwritable"]
+__all__ = ["Record", "forgotten_if_refused", "locked", "note_results_seen", "open_folder", "read_folder", "unwritable"]
 
-_GROWS = ("alphas", "arms", "control", "max_seeds", "seeds", "variants")
-_FREE = ("data",)  # the digest identifies the data, wherever the files are
 _RESULTS_SEEN = ".watched"
+_LOCKS = (".lock", ".owner", ".workers")
+_WITHOUT_RESULT = ("log.txt", "metrics.jsonl", "result.json")  # files of a run that has not finished
 _HEADER = "# A crossnorm study, resolved. `crossnorm plot` on the same study and folder continues or extends it.\n"
 
 
@@ -60,20 +64,25 @@ class Record:
         """Whether arms or seeds were added after results had been seen."""
         return any(extension["results_seen"] for extension in self.extensions)
 
-    def changed(self, plan: Plan, digest: str, code: Mapping[str, str]) -> str | None:
-        """What has changed since the study started, as the beginning of a sentence; None: nothing.
+    def changed(self, plan: Plan, digest: str, code: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+        """What has changed since the study started, as the beginning of a sentence, with the arms that it concerns.
 
         Args:
             plan: The compiled study.
             digest: SHA-256 of its data, or of its function's own code, now.
             code: SHA-256 of the user's code by name, now.
         """
-        names = [name for name, found in code.items() if self.code.get(name, found) != found]
+        every, function = tuple(arm.name for arm in plan.arms), plan.spec.function
         if digest != self.digest:
-            return f"the {plan.spec.digested}"
-        if plan.spec.function in names:
-            return f"code of its module that the function {plan.spec.function} uses"
-        return f"the code of the variant {names[0]}" if names else None
+            return {f"the {plan.spec.digested}": every}
+        found = {}
+        for name in (name for name, now in code.items() if self.code.get(name, now) != now):
+            if name == function:
+                found[f"code of its module that the function {name} uses"] = every
+            else:
+                arms = tuple(arm.name for arm in plan.arms if arm.variant is not None and arm.variant.name == name)
+                found[f"the code of the variant {name}"] = arms
+        return found
 
 
 @contextmanager
@@ -83,7 +92,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         BadInput: Another process holds the lock, or the folder cannot be written.
     """
-    owner = folder / ".owner"
+    owner, new = folder / ".owner", [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
@@ -107,6 +116,48 @@ def locked(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             owner.unlink(missing_ok=True)
         lock.release()
+        if new and not (folder / "study.yaml").exists():
+            _remove_empty(folder, new)
+
+
+def _remove_empty(folder: Path, new: Sequence[Path]) -> None:
+    """Remove the folders that `locked` made, if they hold nothing but its own files."""
+    with suppress(OSError):
+        if all(path.name in _LOCKS for path in folder.iterdir()):
+            for path in list(folder.iterdir()):
+                path.unlink()
+            for each in new:
+                each.rmdir()
+
+
+@contextmanager
+def forgotten_if_refused(folder: Path) -> Iterator[None]:
+    """If bad input ends the block, remove a study that began inside it and has nothing to go on from.
+
+    Otherwise the study of a refused command would block its folder for the correct one. Checkpoints, finished runs, and
+    files that a training function wrote are always kept.
+
+    Args:
+        folder: The study's folder, locked.
+    """
+    begins = not (folder / "study.yaml").exists()
+    try:
+        yield
+    except BadInput:
+        if begins:
+            with suppress(OSError):
+                _forget(folder)
+        raise
+
+
+def _forget(folder: Path) -> None:
+    runs = folder / "runs"
+    files = [path for path in runs.rglob("*") if not path.is_dir()]
+    results = [read_json(path) for path in files if path.name == "result.json"]
+    crashed = all(isinstance(result, dict) and result.get("status") == RunStatus.CRASHED for result in results)
+    if crashed and all(path.name in _WITHOUT_RESULT for path in files):
+        shutil.rmtree(runs, ignore_errors=True)
+        (folder / "study.yaml").unlink(missing_ok=True)
 
 
 def _while_locked(folder: Path) -> str:
@@ -201,18 +252,14 @@ def _continued(
 ) -> Record:
     before, record = old
     _refuse_differences(folder, before, plan)
-    changed = record.changed(plan, digest, code)
-    if changed is not None:
-        what = "data" if changed == "the data" else "code or data" if "data" in changed else "code"
-        hint = f"Restore the {what}, or give another output folder."
-        raise BadInput.because(str(folder), f"{changed} changed since the study started", hint)
+    _refuse_changed_code(folder, before, record.changed(plan, digest, code))
     names = {arm.name for arm in before.arms}
     arms = [arm.name for arm in plan.arms if arm.name not in names]
     variants = {arm.variant.name for arm in before.arms if arm.variant is not None}
     unknown = [name for name in code if name not in record.code and name in variants]
     if unknown:
         note(f"Whether the code of {', '.join(unknown)} changed is not known: an older crossnorm started {folder}.")
-    record = replace(record, code={**record.code, **code})
+    record = replace(record, digest=digest, code={**record.code, **code})
     seeds = [seed for seed in plan.seeds if seed not in before.seeds]
     if not arms and not seeds:
         return record
@@ -221,9 +268,22 @@ def _continued(
     return replace(record, extensions=(*record.extensions, extension))
 
 
+def _refuse_changed_code(folder: Path, before: Plan, changed: Mapping[str, Sequence[str]]) -> None:
+    """Refuse changed data or code, unless no run has finished with it: then its runs start from the beginning."""
+    known = {arm.name for arm in before.arms}
+    for what, arms in changed.items():
+        runs = [RunFolder.of(folder, Run(arm, seed)) for arm in arms if arm in known for seed in before.seeds]
+        if what == "the data" or any(run.finished for run in runs):
+            restored = "data" if what == "the data" else "data or code" if "data" in what else "code"
+            hint = f"Restore the {restored}, or give another output folder."
+            raise BadInput.because(str(folder), f"{what} changed since the study started", hint)
+        for run in runs:
+            run.remove_checkpoint()
+
+
 def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
     """Check that nothing but arms and seeds was added to the stored study."""
-    differ = differences(*(each.spec.model_dump(exclude={*_GROWS, *_FREE}) for each in (before, plan)))
+    differ = differences(*(each.spec.model_dump(exclude={*EXTENDABLE, *UNCOMPARED}) for each in (before, plan)))
     arms = {arm.name: arm for arm in plan.arms}
     changed = [arm.name for arm in before.arms if arms.get(arm.name) != arm]
     if changed and not differ:

@@ -77,7 +77,7 @@ def _checked_weights(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def build_model(arm: Arm, settings: Mapping[str, Any], task: Task, seed: int) -> torch.nn.Module:
     """The arm's model; arguments and errors as `build_member`."""
-    model = _plain_model(settings, task, seed)
+    model = _plain_model(arm.model_settings(settings), task, seed)
     _add_variant(model, arm)
     return model
 
@@ -105,8 +105,7 @@ def build_member(
         BadInput: A keyword or value that does not fit the model, a model that does not fit the task, a site that the
             model lacks, or a model that cannot be converted.
     """
-    model = _plain_model(settings, task, seed)
-    _add_variant(model, arm)
+    model = build_model(arm, settings, task, seed)
     return make_member(
         arm.name,
         model,

@@ -14,6 +14,7 @@ from crossnorm.errors import BadInput
 from crossnorm.study.events import Emit, Evaluated, Finished, Note, Stepped
 from crossnorm.study.spec.plan import Cohort, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.run_log import append_to_log
 from crossnorm.study.workload.build_model import build_member
 from crossnorm.study.workload.pretrained import keep_model
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
@@ -70,7 +71,7 @@ def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device,
             note(f"{error} The run starts from the beginning.")
             member = fresh()
     if member.step:
-        emit(Stepped(member.step, restored=True))
+        emit(Stepped(run.seed, {run.arm: member.step}, restored=True))
     return member
 
 
@@ -87,12 +88,14 @@ class _Recorder:
         device: torch.device,
         emit: Emit,
     ) -> None:
-        self.spec, self.task = plan.spec, task
+        self.spec, self.task, self.members = plan.spec, task, members
         self.seed, self.device, self.emit = cohort.seed, device, emit
         self.folders = {name: RunFolder.of(folder, Run(name, cohort.seed)) for name in members}
         for name, own in self.folders.items():
             own.rewind(members[name].step or None)
-        self._steps, self._emitted_at = 0, time.monotonic()
+        self._shared = self.folders[cohort.arms[0]].log  # see `run_log`
+        self._before = self._shared.stat().st_size if self._shared.exists() else 0
+        self._emitted_at = time.monotonic()
 
     def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None:
         own = self.folders[member.name]
@@ -108,17 +111,25 @@ class _Recorder:
 
     def failed(self, member: Member) -> None:
         assert member.failure is not None
+        if member.traceback is not None:
+            self._log_crash(member.name, member.traceback)
         self._finish(member, member.failure, {"step": member.step})
 
+    def _log_crash(self, name: str, traceback: str) -> None:
+        """Write the traceback of a run into its log, with what the process has printed for the cohort so far."""
+        log = self.folders[name].log
+        shared = b"" if log == self._shared or not self._shared.exists() else self._shared.read_bytes()[self._before :]
+        text = shared.decode(errors="replace") + traceback
+        append_to_log(log, text, f"{name}, seed {self.seed}, crashed")
+
     def stepped(self, members: int) -> None:
-        self._steps += members
         if time.monotonic() - self._emitted_at > _EMIT_SECONDS:
             self._emit_steps()
             self._emitted_at = time.monotonic()
 
     def _emit_steps(self) -> None:
-        self.emit(Stepped(self._steps))
-        self._steps = 0
+        present = {name: member.step for name, member in self.members.items() if member.failure is None}
+        self.emit(Stepped(self.seed, present))
 
     def _finish(self, member: Member, outcome: Outcome, row: Mapping[str, Any]) -> None:
         details = {"step": row["step"], "seconds": row.get("seconds"), "device": str(self.device)}

@@ -14,16 +14,17 @@ from typing import Any
 import torch
 
 from crossnorm.data import Task
-from crossnorm.errors import BadInput
+from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Variant
 from crossnorm.io import storage_fault
 from crossnorm.study.events import Emit, Evaluated, Finished, Note, Stepped
 from crossnorm.study.spec.plan import Arm, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.run_log import append_to_log
 from crossnorm.study.workload.function_loading import Train
 from crossnorm.training.checkpoint.file_format import State, write_state
 from crossnorm.training.checkpoint.state_tree import flatten, restore
-from crossnorm.training.loop.outcome import Outcome, RunStatus
+from crossnorm.training.loop.outcome import Cause, Outcome, RunStatus, cause_of
 from crossnorm.training.recipe.schedules import AlphaSchedule
 from crossnorm.training.runtime.rng_state import generators_now, seed_generators, set_generators
 
@@ -191,22 +192,29 @@ class FunctionRun:
     def _note(self, text: str) -> None:
         self._emit(Note(f"{self.arm}, seed {self._run.seed}: {text}"))
 
-    def _finish(self, crash: str | None) -> Outcome:
-        """Store the outcome of the run whose function has ended; `crash` is the reason of a crash."""
+    def _finish(self, crash: Outcome | None) -> Outcome:
+        """Store the outcome of the run whose function has ended."""
         outcome = self._outcome(crash)
         details = {"step": self._row.get("step"), "seconds": round(self._seconds, 3), "device": str(self.device)}
         self._folder.finish(outcome, details | {"torch": torch.__version__})
         return outcome
 
-    def _outcome(self, crash: str | None) -> Outcome:
-        if self._failure is not None:
-            return self._failure
-        if crash is None and self.schedule is not None:
-            crash = _short_of_dose(self.schedule, self._row.get("alpha"))
-        if crash is None and not any(row.get(self._metric) is not None for row in self._folder.read_rows()):
-            logged = ", ".join(key for key in self._row if key not in _RESERVED) or "nothing"
-            crash = f"the function returned without logging {self._metric}; it last logged {logged}"
-        return Outcome(RunStatus.COMPLETE) if crash is None else Outcome(RunStatus.CRASHED, crash)
+    def _outcome(self, crash: Outcome | None) -> Outcome:
+        if self._failure is not None or crash is not None:
+            return self._failure or crash or Outcome(RunStatus.COMPLETE)
+        short = None if self.schedule is None else _short_of_dose(self.schedule, self._row.get("alpha"))
+        if short is not None:
+            return Outcome(RunStatus.CRASHED, short, Cause.CODE)
+        rows = self._folder.read_rows()
+        if any(row.get(self._metric) is not None for row in rows):
+            return Outcome(RunStatus.COMPLETE)
+        logged = dict.fromkeys(key for row in rows for key in row if key not in _RESERVED)
+        near = unknown_name("metric", self._metric, logged).hint
+        near = f" (d{near[1:]})" if near else ""
+        reason = (
+            f"the function returned without logging {self._metric}; it logged {', '.join(logged) or 'nothing'}{near}"
+        )
+        return Outcome(RunStatus.CRASHED, reason, Cause.METRIC)
 
 
 def run_function(
@@ -235,9 +243,11 @@ def run_function(
     except BaseException as error:
         if storage_fault(error):
             raise
-        crash = _described(error)
+        crash = Outcome(RunStatus.CRASHED, _described(error), cause_of(error))
+        append_to_log(own.log, "".join(traceback.format_exception(error)), f"{run.arm}, seed {run.seed}, crashed")
     outcome = function_run._finish(crash)
-    emit(Stepped(1))
+    if outcome.status is not RunStatus.CRASHED:
+        emit(Stepped(run.seed, {run.arm: 1}))
     emit(Finished(run, outcome))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 import torch
 
 from crossnorm.study.events import Emit
-from crossnorm.study.spec.plan import Cohort, Plan
+from crossnorm.study.spec.plan import Cohort, Plan, Run
 from crossnorm.study.spec.schema import StudySpec
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.run_log import output_in
 from crossnorm.study.workload.cohort_run import run_cohort
 from crossnorm.study.workload.function_loading import load_function, unpickled_function
 from crossnorm.study.workload.function_run import run_function
@@ -80,11 +83,22 @@ def cohort_runner(job: Job) -> Callable[[Cohort, Emit], None]:
     task = None if plan.spec.task is None else load_study_task(plan.spec)
     if plan.spec.function is None:
         assert task is not None
-        return lambda cohort, emit: run_cohort(plan, cohort, task, job.folder, device, emit)
+
+        def run_models(cohort: Cohort, emit: Emit) -> None:
+            with _logged(job, cohort.runs):
+                run_cohort(plan, cohort, task, job.folder, device, emit)
+
+        return run_models
     train = unpickled_function(job.function) if job.function else load_function(plan.spec.function, job.imports)
 
-    def run(cohort: Cohort, emit: Emit) -> None:
-        for each in cohort.runs:
-            run_function(plan, train, each, job.folder, device, emit, task)
+    def run_functions(cohort: Cohort, emit: Emit) -> None:
+        for run in cohort.runs:
+            with _logged(job, (run,)):
+                run_function(plan, train, run, job.folder, device, emit, task)
 
-    return run
+    return run_functions
+
+
+def _logged(job: Job, runs: Sequence[Run]) -> AbstractContextManager[None]:
+    """The context in which the output of this process goes to the log of the first run."""
+    return output_in(RunFolder.of(job.folder, runs[0]).log, [f"{run.arm}, seed {run.seed}" for run in runs])

@@ -23,7 +23,7 @@ from crossnorm.errors import BadInput
 from crossnorm.rng import address
 from crossnorm.training.loop.evaluation import evaluate
 from crossnorm.training.loop.losses import logits_of
-from crossnorm.training.loop.outcome import Outcome, RunStatus
+from crossnorm.training.loop.outcome import Outcome, RunStatus, cause_of
 from crossnorm.training.loop.run_state import Member
 from crossnorm.training.loop.site_diagnostics import site_diagnostics
 from crossnorm.training.recipe.recipes import Recipe
@@ -218,5 +218,6 @@ def _finite_or_none(value: float | int | None) -> float | int | None:
 def _crash(member: Member, error: Exception, observer: Observer) -> None:
     where = traceback.extract_tb(error.__traceback__)[-1]
     reason = f"{type(error).__name__}: {str(error) or 'no message'} ({where.name}, line {where.lineno})"
-    member.failure = Outcome(RunStatus.CRASHED, reason)
+    member.failure = Outcome(RunStatus.CRASHED, reason, cause_of(error))
+    member.traceback = "".join(traceback.format_exception(error))
     observer.failed(member)

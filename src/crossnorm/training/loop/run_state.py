@@ -42,6 +42,7 @@ class Member:
         step: Number of steps done.
         seconds: Time of its steps and evaluations.
         failure: Why it left the cohort, diverged or crashed; None while it trains.
+        traceback: The traceback of its crash.
         loss_sum: Sum of the training losses since the last evaluation, on the device.
         loss_steps: Number of those losses.
     """
@@ -58,6 +59,7 @@ class Member:
     step: int = 0
     seconds: float = 0.0
     failure: Outcome | None = None
+    traceback: str | None = None
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
     loss_steps: int = 0
 
