@@ -13,8 +13,8 @@ import numpy as np
 
 from crossnorm.errors import BadInput
 from crossnorm.io import make_folder, write_atomically
-from crossnorm.report import FigureStyle, curves_figure, result_html, trend_figure, write_report
-from crossnorm.stats import Bands, Table, Trend, Verdict, bands
+from crossnorm.report import FigureStyle, curves_figure, result_html, tex_table, trend_figure, write_report
+from crossnorm.stats import Bands, Table, Trend, Verdict, bands, caveats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,12 +64,18 @@ class Result:
             trend_figure(table, verdict, size=style.width, text_size=style.font_size),
         )
 
-    def save(self, directory: Path | str, style: FigureStyle | None = None) -> Path:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know beside the answer, such as a baseline at chance or arms that are identical to the bit."""
+        return caveats(self.table, self.verdict, classes=self.facts.get("classes"))
+
+    def save(self, directory: Path | str, style: FigureStyle | None = None, *, tex: bool = False) -> Path:
         """Write verdict.json, table.csv, report.html and the figures into a folder, and return the folder.
 
         Args:
             directory: Made if missing.
             style: Formats, width and text size of the figures; default PNG, page width.
+            tex: Also write answer.tex, the table of arms and contrasts for LaTeX.
 
         Raises:
             BadInput: A style that leaves no room, a folder that cannot be written, or one whose table.csv
@@ -82,6 +88,8 @@ class Result:
         write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts, style=style)
         write_atomically(directory / "table.csv", _csv(self.table))
         write_atomically(directory / "verdict.json", self.verdict.to_json())
+        if tex:
+            write_atomically(directory / "answer.tex", tex_table(self.verdict))
         return directory
 
     def _check_loses_nothing(self, stored: Path) -> None:

@@ -91,4 +91,5 @@ def _facts(folder: Path, plan: Plan, record: Record) -> dict[str, Any]:
         "extensions": list(record.extensions),
         "failures": failures,
         "seconds_per_seed": seconds_per_seed(plan, results),
+        "classes": plan.spec.model.get("num_classes"),
     }

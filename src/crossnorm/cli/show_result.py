@@ -21,7 +21,7 @@ def show(result: Result, folder: Path | None = None) -> None:
 
     console = Console()
     console.print(arms_table(result.verdict, result.facts.get("seconds_per_seed")))
-    console.print(answer_panel(result.verdict, result.facts.get("description", "")))
+    console.print(answer_panel(result.verdict, result.facts.get("description", ""), result.notes))
     where = folder or result.folder
     if where is not None:
         console.print(f"Report: {where / 'report.html'}", highlight=False, soft_wrap=True)
