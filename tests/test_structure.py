@@ -32,7 +32,7 @@ RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = sorted({path.parent for path in MODULES})
 MOST_MODULES = 13
-CALLED_FROM_OUTSIDE = {"_repr_html_", "main", "resume"}  # by notebooks, the console script, training functions
+CALLED_FROM_OUTSIDE = {"_repr_html_", "main", "resume", "to_pandas"}  # by notebooks, the console script, users
 
 
 def room(module: Path) -> str:

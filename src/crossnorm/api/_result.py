@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from crossnorm.errors import BadInput
 from crossnorm.io import make_folder, write_atomically
 from crossnorm.report import FigureStyle, curves_figure, result_html, tex_table, trend_figure, write_report
@@ -119,19 +117,13 @@ def stored_lines(table: Path) -> int:
 
 
 def _csv(table: Table) -> str:
-    """The table in long form, one line per arm, seed and evaluation; `report --from` reads it back."""
-    metrics = sorted(table.metrics)
+    """The records of the table; `report --from` reads them back."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["arm", "variant", "dose", "site", "control", "seed", "status", "step", *metrics])
-    for a, arm in enumerate(table.arms):
-        variant = arm.variant if table.dose_name == "α" else None  # otherwise it follows from the names of the arms
-        about = [arm.name, variant, arm.alpha, arm.site, arm.control]
-        for s, seed in enumerate(table.seeds):
-            for i, step in enumerate(table.steps):
-                values = [table.metrics[name][a, s, i] for name in metrics]
-                if np.isnan(values).all():
-                    continue
-                cells = ["" if np.isnan(value) else repr(float(value)) for value in values]
-                writer.writerow([*("" if x is None else x for x in about), seed, table.status[a, s], step, *cells])
+    columns = ["arm", "variant", "dose", "site", "control", "seed", "status", "step", *sorted(table.metrics)]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in table.records():
+        if table.dose_name != "α":
+            row["variant"] = None  # it follows from the names of the arms
+        writer.writerow({name: repr(value) if isinstance(value, float) else value for name, value in row.items()})
     return text.getvalue()

@@ -69,15 +69,17 @@ def with_summaries(table: Table, metric: Metric, *, side: Direction | None = Non
         metric: Its base is a column of the table.
         side: The better side of the base, from which it reaches the target; None: as in `DIRECTIONS`.
     """
-    base = metric.base
-    added = {str(Metric(base, "auc")): area_under_curve(table, base)}
+    base, better = metric.base, side or DIRECTIONS.get(metric.base)
+    added = {Metric(base, "auc", direction=better): area_under_curve(table, base)}
     if metric.target is not None:
-        added[str(metric)] = steps_to_target(table, base, metric.target, side or DIRECTIONS[base])
+        added[metric] = steps_to_target(table, base, metric.target, better or DIRECTIONS[base])
     metrics = dict(table.metrics)
-    for name, values in added.items():
+    for name, values in ((str(summary), values) for summary, values in added.items()):
         metrics[name] = np.full((*values.shape, len(table.steps)), np.nan)
         metrics[name][..., -1:] = values[..., None]
-    return replace(table, metrics=metrics)
+    return replace(
+        table, metrics=metrics, summaries={**table.summaries, **{str(summary): summary for summary in added}}
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

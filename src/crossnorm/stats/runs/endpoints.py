@@ -9,7 +9,7 @@ import numpy as np
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.metric import DIRECTIONS, Direction, Metric
 from crossnorm.stats.runs.curve_summaries import with_summaries
-from crossnorm.stats.runs.run_table import Table
+from crossnorm.stats.runs.run_table import Floats, Table
 
 __all__ = ["with_endpoint"]
 
@@ -28,44 +28,40 @@ def with_endpoint(table: Table, text: str, direction: str | None = None) -> tupl
         BadInput: There is no such column, the direction is missing or wrong, or every run has reached the target at
             its first evaluation.
     """
-    parsed = Metric.parse(text)
-    summarizes = parsed.summary != "last" and _has_curve(table, parsed.base)
-    if not summarizes or _has_curve(table, text):
-        if text not in table.metrics:
-            summaries = [f"{name}_auc" for name in table.metrics] if parsed.summary != "last" else []
-            raise unknown_name("metric", text, [*table.metrics, *summaries])
+    if text in table.metrics and text not in table.summaries:
         return table, Metric(text, direction=_side(text, direction))
+    parsed = Metric.parse(text)
+    if parsed.summary == "last" or parsed.base not in table.metrics:
+        raise unknown_name("metric", text, table.metrics)
     side = _side(parsed.base, direction)
     summed = with_summaries(table, parsed, side=side)
-    if parsed.target is None:
-        return summed, Metric(parsed.base, "auc", direction=side)
-    steps = summed.final(str(parsed))
-    if np.isfinite(steps).any() and bool((steps[np.isfinite(steps)] == _first_steps(table, parsed.base, steps)).all()):
-        hint = f"The direction is the better side of {parsed.base}: {side} was given."
-        raise BadInput.because("metric", f"{text}: every run has reached the target at its first evaluation", hint)
-    return summed, parsed
-
-
-def _has_curve(table: Table, column: str) -> bool:
-    """Whether some run has several values of the column; summaries have one."""
-    values = table.metrics.get(column)
-    return values is not None and bool(((~np.isnan(values)).sum(axis=-1) > 1).any())
+    found = summed.summaries[str(parsed)]
+    if found.target is not None:
+        _check_target(summed, found, side)
+    return summed, found
 
 
 def _side(column: str, direction: str | None) -> Direction:
     known = DIRECTIONS.get(column)
     side = direction or known
     if side not in ("lower", "higher"):
-        raise BadInput(
-            "direction", "lower or higher", "none" if side is None else side, f"Say which {column} is better."
-        )
+        hint = f"Say which {column} is better."
+        raise BadInput("direction", "lower or higher", "none" if side is None else side, hint)
     if known not in (None, side):
         raise BadInput("direction", f"{known} for {column}", side)
     return cast("Direction", side)
 
 
-def _first_steps(table: Table, column: str, like: np.ndarray) -> np.ndarray:
-    """The first evaluated step of the runs that have reached the target."""
-    there = ~np.isnan(table.metrics[column])
-    first = np.array(table.steps, dtype=np.float64)[np.argmax(there, axis=-1)]
-    return np.asarray(first[np.isfinite(like)])
+def _check_target(table: Table, metric: Metric, side: Direction) -> None:
+    """Refuse a target that every run has reached at its first evaluation."""
+    steps = table.final(str(metric))
+    reached = np.isfinite(steps)
+    if reached.any() and bool((steps[reached] == _first_steps(table, metric.base)[reached]).all()):
+        hint = f"The direction is the better side of {metric.base}: {side} was given."
+        raise BadInput.because("metric", f"{metric}: every run has reached the target at its first evaluation", hint)
+
+
+def _first_steps(table: Table, column: str) -> Floats:
+    """The first evaluated step of every run, (arms, seeds)."""
+    there = ~np.isnan(table.curves(column))
+    return np.asarray(np.array(table.steps, dtype=np.float64)[np.argmax(there, axis=-1)])

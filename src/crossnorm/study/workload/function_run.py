@@ -16,6 +16,7 @@ import torch
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.io import storage_fault
+from crossnorm.metric import Metric
 from crossnorm.study.events import Emit, Evaluated, Finished, Note, Stepped
 from crossnorm.study.spec.plan import Arm, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
@@ -92,7 +93,7 @@ class FunctionRun:
         self._row = {"step": step, "seconds": round(self._seconds, 3), **dose, **logged, **finite}
         self._folder.append(self._row)
         self._emit(Evaluated(self._run, self._row))
-        if not math.isfinite(values.get(self._metric, 0.0)):
+        if not math.isfinite(values.get(self._metric, values.get(Metric.parse(self._metric).base, 0.0))):
             self.stop = True
             self._failure = Outcome(RunStatus.DIVERGED, f"{self._metric} not finite at step {step}")
 
@@ -164,7 +165,9 @@ class FunctionRun:
     def _outcome(self, crash: str | None) -> Outcome:
         if self._failure is not None:
             return self._failure
-        if crash is None and not any(row.get(self._metric) is not None for row in self._folder.read_rows()):
+        judged = (self._metric, Metric.parse(self._metric).base)  # a summary is made from its column's curve
+        logged_rows = self._folder.read_rows()
+        if crash is None and not any(row.get(name) is not None for row in logged_rows for name in judged):
             logged = ", ".join(key for key in self._row if key not in _RESERVED) or "nothing"
             crash = f"the function returned without logging {self._metric}; it last logged {logged}"
         return Outcome(RunStatus.COMPLETE) if crash is None else Outcome(RunStatus.CRASHED, crash)
