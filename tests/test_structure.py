@@ -32,7 +32,7 @@ RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = sorted({path.parent for path in MODULES})
 MOST_MODULES = 13
-CALLED_FROM_OUTSIDE = {"_repr_html_", "main", "resume", "train_batches"}  # by notebooks, scripts, training functions
+CALLED_FROM_OUTSIDE = {"_repr_html_", "main", "resume", "to_pandas", "train_batches"}  # by notebooks, scripts, users
 
 
 def room(module: Path) -> str:

@@ -58,5 +58,5 @@ def test_an_arm_that_is_not_there_and_a_folder_of_a_study_are_refused(runs):
     assert "runs.csv: baseline: expected one of plain, mine, shrunk, got theirs" in done.stderr
     done = reported(runs.parent, "--baseline", "mine")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "--baseline require --from" in done.stderr
+    assert "--baseline requires --from" in done.stderr
     assert [path.name for path in runs.parent.iterdir()] == ["runs.csv"]

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from crossnorm.errors import BadInput
 from crossnorm.io import make_folder, write_atomically
-from crossnorm.report import FigureStyle, curves_figure, result_html, trend_figure, write_report
-from crossnorm.stats import Bands, Table, Trend, Verdict, bands
+from crossnorm.report import FigureStyle, curves_figure, result_html, tex_table, trend_figure, write_report
+from crossnorm.stats import Bands, Table, Trend, Verdict, bands, caveats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,12 +62,18 @@ class Result:
             trend_figure(table, verdict, size=style.width, text_size=style.font_size),
         )
 
-    def save(self, directory: Path | str, style: FigureStyle | None = None) -> Path:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know beside the answer, such as a baseline at chance or arms that are identical to the bit."""
+        return caveats(self.table, self.verdict, classes=self.facts.get("classes"))
+
+    def save(self, directory: Path | str, style: FigureStyle | None = None, *, tex: bool = False) -> Path:
         """Write verdict.json, table.csv, report.html and the figures into a folder, and return the folder.
 
         Args:
             directory: Made if missing.
             style: Formats, width and text size of the figures; default PNG, page width.
+            tex: Also write answer.tex, the table of arms and contrasts for LaTeX.
 
         Raises:
             BadInput: A style that leaves no room, a folder that cannot be written, or one whose table.csv
@@ -82,6 +86,8 @@ class Result:
         write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts, style=style)
         write_atomically(directory / "table.csv", _csv(self.table))
         write_atomically(directory / "verdict.json", self.verdict.to_json())
+        if tex:
+            write_atomically(directory / "answer.tex", tex_table(self.verdict))
         return directory
 
     def _check_loses_nothing(self, stored: Path) -> None:
@@ -111,19 +117,13 @@ def stored_lines(table: Path) -> int:
 
 
 def _csv(table: Table) -> str:
-    """The table in long form, one line per arm, seed and evaluation; `report --from` reads it back."""
-    metrics = sorted(table.metrics)
+    """The records of the table; `report --from` reads them back."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["arm", "variant", "dose", "site", "control", "seed", "status", "step", *metrics])
-    for a, arm in enumerate(table.arms):
-        variant = arm.variant if table.dose_name == "α" else None  # otherwise it follows from the names of the arms
-        about = [arm.name, variant, arm.alpha, arm.site, arm.control]
-        for s, seed in enumerate(table.seeds):
-            for i, step in enumerate(table.steps):
-                values = [table.metrics[name][a, s, i] for name in metrics]
-                if np.isnan(values).all():
-                    continue
-                cells = ["" if np.isnan(value) else repr(float(value)) for value in values]
-                writer.writerow([*("" if x is None else x for x in about), seed, table.status[a, s], step, *cells])
+    columns = ["arm", "variant", "dose", "site", "control", "seed", "status", "step", *sorted(table.metrics)]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in table.records():
+        if table.dose_name != "α":
+            row["variant"] = None  # it follows from the names of the arms
+        writer.writerow({name: repr(value) if isinstance(value, float) else value for name, value in row.items()})
     return text.getvalue()

@@ -129,4 +129,5 @@ def _facts(folder: Path, plan: Plan, record: Record, *, seeds: int) -> dict[str,
         "extensions": list(record.extensions),
         "failures": failures,
         "seconds_per_seed": seconds_per_seed(plan, results),
+        "classes": plan.spec.model.get("num_classes"),
     }

@@ -46,6 +46,6 @@ def _print(result: Result, folder: Path | None) -> None:
 
     console = Console()
     console.print(arms_table(result.verdict, result.facts.get("seconds_per_seed")))
-    console.print(answer_panel(result.verdict, result.facts.get("description", "")))
+    console.print(answer_panel(result.verdict, result.facts.get("description", ""), result.notes))
     if folder is not None:
         console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

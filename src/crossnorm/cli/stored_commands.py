@@ -15,60 +15,81 @@ from crossnorm.errors import BadInput
 
 __all__: list[str] = []
 
+TEX = "tex"  # no format of figures
+
 
 @app.command()
 @guarded
 def report(
     folder: Annotated[Path | None, typer.Argument(help="Folder of a study.")] = None,
-    table: Annotated[
-        Path | None,
-        typer.Option("--from", help="Table of runs: CSV, JSON lines, TensorBoard logs."),
+    tables: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="Table of runs: CSV, JSON lines, TensorBoard logs. Several are joined."),
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="Column to compare (with --from).")] = None,
-    direction: Annotated[str | None, typer.Option(help="Better direction: lower or higher (with --from).")] = None,
-    margin: Annotated[str | None, typer.Option(help='Largest difference that counts as "same" (with --from).')] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Column to compare, COLUMN_auc or COLUMN_steps_to_TARGET; default: as declared.")
+    ] = None,
+    direction: Annotated[str | None, typer.Option(help="Better side of the column: lower or higher.")] = None,
+    margin: Annotated[str | None, typer.Option(help='Largest difference that counts as "same".')] = None,
     baseline: Annotated[str | None, typer.Option(help="Arm to compare with (with --from).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; default: the study's folder.")] = None,
-    formats: Annotated[str, typer.Option(help="Formats of the figures, separated by commas: png,svg,pdf.")] = "png",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write to; default: the study's, or report-METRIC in it for another question."),
+    ] = None,
+    formats: Annotated[
+        str, typer.Option(help="Formats of the figures, separated by commas: png,svg,pdf; tex: the tables for LaTeX.")
+    ] = "png",
     width: Annotated[str, typer.Option(help="Width of the figures: page, column, or inches.")] = "page",
     font_size: Annotated[float, typer.Option(help="Font size of the figures in points.")] = 8.0,
     expect: Expect = None,
     as_json: AsJson = False,
 ) -> None:
-    """Redraw a stored study, or draw any table of runs. The answer of an unfinished study is provisional.
+    """Redraw a stored study, ask its runs another question, or draw any table of runs.
+
+    The answer of an unfinished study is provisional.
 
     \b
     crossnorm report crossnorm/quick
-    crossnorm report crossnorm/quick --formats svg,pdf --width 3.3 --font-size 8
+    crossnorm report crossnorm/quick --formats svg,pdf,tex --width 3.3 --font-size 8
+    crossnorm report crossnorm/quick --metric test_accuracy --margin 0.005
+    crossnorm report crossnorm/quick --metric test_loss_auc        mean over training
     crossnorm report --from runs.csv --metric loss --direction lower --out answer
+    crossnorm report --from mine.csv --from theirs.csv --metric loss_steps_to_0.5 --direction lower --out answer
     crossnorm report --from logs --metric eval/loss --direction lower --out answer    logs/ARM/SEED/events…
+
+    --metric, --direction and --margin ask a study's stored runs a question that was not declared. The answer says so
+    and is written to report-METRIC in the study's folder. COLUMN_auc is the mean of a column's curve over the steps;
+    COLUMN_steps_to_TARGET is the first step at which the column reaches the target from its worse side.
 
     --from requires --metric, --direction and --out. Columns of the table: arm, seed, step, the metrics, and optionally
     dose and control. The baseline is the arm named baseline, else the first with dose 0, else the first. If its
     dose is not 0, there is no trend.
     """  # noqa: D301
-    from crossnorm.api import load, report_table
+    from crossnorm.api import ask_again, compare, refuse_studies
     from crossnorm.report import FigureStyle
 
     expected = expected_words(expect)
-    names = tuple(name.strip() for name in formats.split(","))
-    style = FigureStyle(width=inches(width), font_size=font_size, formats=names)
-    if (folder is None) == (table is None):
+    names = [name.strip() for name in formats.split(",")]
+    figures = tuple(name for name in names if name != TEX) or ("png",)
+    style = FigureStyle(width=inches(width), font_size=font_size, formats=figures)
+    size = None if margin is None else margin_of(margin)
+    if (folder is None) == (not tables):
         raise BadInput("report", "either a study's folder or --from FILE", "none" if folder is None else "both")
     if folder is not None:
-        if metric or direction or margin or baseline:
-            raise BadInput.because("report", "--metric, --direction, --margin and --baseline require --from")
-        result = load(folder)
-        result.save(out or folder, style)
+        if baseline:
+            raise BadInput.because("report", "--baseline requires --from")
+        result, where = ask_again(folder, metric=metric, direction=direction, margin=size)
+        where = out or where
     else:
-        assert table is not None
+        refuse_studies(tables or [])
         given = {"metric": metric, "direction": direction, "out": out}
         if metric is None or direction is None or out is None:
             lacking = [f"--{name}" for name, value in given.items() if value is None]
             raise BadInput.because("report --from", f"{', '.join(lacking)} missing")
-        result = report_table(table, metric, direction, None if margin is None else margin_of(margin), baseline)
-        result.save(out, style)
-    show(result, out or folder, as_json=as_json, expected=expected)
+        result = compare(tables or [], metric=metric, direction=direction, margin=size, baseline=baseline)
+        where = out
+    result.save(where, style, tex=TEX in names)
+    show(result, where, as_json=as_json, expected=expected)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from crossnorm.report.figures.style import FigureStyle, save
 from crossnorm.report.html.notebook import result_html
 from crossnorm.report.html.report_page import write_report
 from crossnorm.report.terminal.verdict_summary import answer_panel, arms_table
+from crossnorm.report.tex_tables import tex_table
 
 __all__ = [
     "FigureStyle",
@@ -18,6 +19,7 @@ __all__ = [
     "curves_figure",
     "result_html",
     "save",
+    "tex_table",
     "trend_figure",
     "write_report",
 ]

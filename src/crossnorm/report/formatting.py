@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossnorm.stats import NONE, ArmResult, Contrast, Verdict, brief, first_bounded, number
+from crossnorm.stats import NONE, ArmResult, Contrast, Verdict, brief, first_bounded, metric_words, number
 
 __all__ = [
     "NONE",
@@ -13,6 +13,7 @@ __all__ = [
     "count",
     "dose",
     "duration",
+    "endpoint_name",
     "interval",
     "interval_note",
     "memory",
@@ -63,6 +64,12 @@ def dose(alpha: float | None) -> str:
 def metric_name(metric: str) -> str:
     """``test loss`` for ``test_loss``."""
     return metric.replace("_", " ")
+
+
+def endpoint_name(verdict: Verdict) -> str:
+    """``test loss at the last evaluation``, or the name of a summary of the curve."""
+    name = metric_words(verdict.endpoint)
+    return f"{name} at the last evaluation" if verdict.endpoint.summary == "last" else name
 
 
 def contrast_name(contrast: str | None) -> str:

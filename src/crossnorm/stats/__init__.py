@@ -36,9 +36,11 @@ from crossnorm.stats.runs.curve_summaries import (
     with_summaries,
 )
 from crossnorm.stats.runs.dose_names import name_trends
-from crossnorm.stats.runs.from_records import table_from_records
+from crossnorm.stats.runs.endpoints import with_endpoint
+from crossnorm.stats.runs.from_records import absent, table_from_records
 from crossnorm.stats.runs.run_table import ArmInfo, Table
 from crossnorm.stats.verdicts.analyse import estimate
+from crossnorm.stats.verdicts.caveats import caveats
 from crossnorm.stats.verdicts.number_text import NONE, brief, dose_words, number
 from crossnorm.stats.verdicts.robustness import Robustness, robustness_checks
 from crossnorm.stats.verdicts.verdict import Answer, ArmResult, Contrast, Pairing, Trend, Verdict
@@ -63,10 +65,12 @@ __all__ = [
     "Table",
     "Trend",
     "Verdict",
+    "absent",
     "achieved_power",
     "area_under_curve",
     "bands",
     "brief",
+    "caveats",
     "detectable_difference",
     "dose_words",
     "estimate",
@@ -91,5 +95,6 @@ __all__ = [
     "settled",
     "steps_to_target",
     "table_from_records",
+    "with_endpoint",
     "with_summaries",
 ]

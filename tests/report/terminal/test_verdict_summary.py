@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import json
+import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -9,7 +12,7 @@ from crossnorm.report import answer_panel, arms_table
 from crossnorm.report.formatting import interval, number
 from crossnorm.report.html.report_page import render_page
 from crossnorm.report.terminal.verdict_summary import sparkline
-from crossnorm.stats import Table, Verdict, robustness_checks
+from crossnorm.stats import Table, Verdict, caveats, robustness_checks
 from tests.report.report_studies import grid, judged, troubled
 
 
@@ -100,6 +103,57 @@ def test_numbers_for_readers(value: float | None, text: str) -> None:
     assert number(value) == text
     assert interval(None, 1.0) == "–"
     assert interval(-0.5, 0.25) == "[−0.500, +0.250]"
+
+
+def test_notes_stand_next_to_the_answer() -> None:
+    table = grid(steps=1)
+    verdict = judged(table)
+    (note,) = caveats(table, verdict)
+    text = " ".join(shown(answer_panel(verdict, notes=(note,))).replace("│", " ").split())
+    assert f"{verdict.answer.sentence} Note: {note} " in text
+    assert "Note:" not in shown(answer_panel(verdict))
+    page = render_page(table=table, verdict=verdict, facts={})
+    assert f"<strong>Note.</strong> {note}</p>" in page
+    assert "<strong>Note.</strong>" not in render_page(table=grid(), verdict=judged(grid()), facts={})
+
+
+def test_infinite_intervals_say_from_how_many_pairs_they_are_finite() -> None:
+    verdict = judged(grid(seeds=5), interval="sequential")
+    text = " ".join(shown(arms_table(verdict)).split())
+    assert "No intervals: 5 pairs, too few; sequential intervals of 6 comparisons are finite from 6 pairs." in text
+    assert all(row.low is not None for row in judged(grid(seeds=6), interval="sequential").arms[1:])
+
+
+def test_contrasts_show_the_pairs_they_need() -> None:
+    verdict = judged(grid(alphas=(0.01, 1.0)), margin=0.002)
+    contrast = verdict.contrasts[0]
+    assert contrast.verdict == "undecided"
+    below = shown(arms_table(verdict)).partition("arm − control")[2]
+    line = next(line for line in below.splitlines() if line.strip().startswith(contrast.arm))
+    assert "{} ({}–{})".format(*contrast.pairs_needed) in line  # type: ignore[misc]
+    assert "pairs_needed" not in json.loads(verdict.to_json())["contrasts"][0]
+
+
+@pytest.mark.parametrize("interval", ["bonferroni-t", "sequential"])
+def test_no_number_has_a_hyphen_for_a_minus(interval: str) -> None:
+    table = grid(alphas=(-1.0, 0.5))
+    verdict = judged(table, interval=interval)
+    page = re.sub(
+        r"<(script|style).*?</\1>|<[^>]*>", "", render_page(table=table, verdict=verdict, facts={}), flags=re.S
+    )
+    for text in (verdict.answer.sentence, shown(answer_panel(verdict)), shown(arms_table(verdict)), page):
+        names = [arm.name for arm in table.arms]
+        for name in sorted(names, key=len, reverse=True):
+            text = text.replace(name, "")
+        assert not re.search(r"(?<!\w)-\.?\d", text)
+        assert "−" in text
+
+
+def test_a_table_of_doses_never_says_alpha() -> None:
+    table = replace(grid(), dose_name="dose")
+    text = shown(answer_panel(judged(table))) + shown(arms_table(judged(table)))
+    assert "α" not in text
+    assert "dose from 0 to 1" in text
 
 
 def test_a_repeated_verdict_is_said_where_there_is_one() -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from crossnorm.api import report_table
+from crossnorm.api import compare
 from crossnorm.errors import BadInput
 from crossnorm.study.events import Evaluated, Finished
 from crossnorm.study.monitoring.trackers import open_tracker, read_event_log, tracked
@@ -52,7 +52,7 @@ def test_what_is_tracked_is_read_back(logs):
     rows = read_event_log(logs)
     assert len(rows) == 2 * 3 * 4
     assert rows[-1] == {"arm": "convex-0.5", "seed": 2, "step": 15, "loss": 2.375}
-    result = report_table(logs, "loss", "lower", None)
+    result = compare(logs, metric="loss", direction="lower")
     assert result.verdict.arms[1].difference == pytest.approx(0.25)
     (file,) = (logs / "baseline" / "1").iterdir()
     assert {(row["arm"], row["seed"]) for row in read_event_log(file)} == {("baseline", 1)}

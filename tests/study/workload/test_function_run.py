@@ -95,6 +95,21 @@ def test_rows_are_joined_by_step_and_carry_the_dose(tmp_path):
     assert [event.kind for event in found.told] == ["evaluated"] * 3 + ["step", "finished"]
 
 
+def test_a_summary_needs_the_column_that_it_sums_up(tmp_path):
+    def train(run):
+        run.log(0, loss=1.0, other=float("nan"))
+        run.log(5, loss=0.5)
+
+    assert carried_out(tmp_path / "a", train, metric="loss_auc").result["status"] == "complete"
+    failed = carried_out(tmp_path / "b", train, metric="acc_auc").result
+    assert (failed["status"], failed["reason"]) == (
+        "crashed",
+        "the function returned without logging acc_auc; it last logged loss",
+    )
+    ended = carried_out(tmp_path / "c", lambda run: run.log(0, loss=float("inf")), metric="loss_steps_to_0.5").result
+    assert ended["status"] == "diverged"
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), torch.tensor(float("inf"))])
 def test_a_metric_that_is_not_finite_is_divergence(tmp_path, value):
     after = []

@@ -13,7 +13,7 @@ from crossnorm.report.figures.arm_groups import controls_of
 from crossnorm.report.figures.grid_layout import Layout, blank, columns_that_fit
 from crossnorm.report.figures.line_labels import end_labels, label_width, mark_sides, shortened
 from crossnorm.report.figures.style import INK, ArmStyle, arm_styles, readable, styled, variant_style, width_of
-from crossnorm.report.formatting import contrast_name, dose, interval, interval_note, metric_name, number, percent
+from crossnorm.report.formatting import contrast_name, dose, endpoint_name, interval, interval_note, number, percent
 from crossnorm.stats import ArmInfo, ArmResult, Contrast, Table, Verdict, brief
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def trend_figure(table: Table, verdict: Verdict, *, size: str | float = "page", 
         ticks=0.5,
     )
     with styled(text_size):
-        title = f"difference in {metric_name(verdict.metric)} at the last evaluation"
+        title = f"difference in {endpoint_name(verdict)}"
         figure, cells = blank(
             layout, title=title, study=verdict.study, footnote=_footnote(verdict), text_size=text_size
         )

@@ -14,7 +14,7 @@ from crossnorm.report.figures.alpha_trend import Series, series
 from crossnorm.report.figures.arm_groups import POSITIONS, controls_of, declared, drawable, metrics_of, panels, spaced
 from crossnorm.report.figures.style import arm_styles
 from crossnorm.report.formatting import axis_name, metric_name
-from crossnorm.stats import ArmBand, Table, Verdict, bands, pairing_diagnostics
+from crossnorm.stats import ArmBand, Table, Verdict, bands, metric_words, pairing_diagnostics
 
 __all__ = ["chart_data", "rounded"]
 
@@ -52,7 +52,7 @@ def chart_data(table: Table, verdict: Verdict) -> dict[str, Any]:
         "metric": decided,
         "direction": verdict.direction,
         "dose_name": verdict.dose_name,
-        "decided": metric_name(verdict.metric),
+        "decided": metric_words(verdict.endpoint),
         "margin": verdict.margin,
         "seeds": list(table.seeds),
         "kept": kept,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from crossnorm.report.figures.alpha_trend import trend_figure
 from crossnorm.report.figures.learning_curves import curves_figure
 from crossnorm.report.figures.style import styled
-from crossnorm.report.formatting import interval_note
+from crossnorm.report.formatting import endpoint_name, interval_note
 from crossnorm.report.html.report_page import environment
-from crossnorm.stats import Table, Verdict
+from crossnorm.stats import Table, Verdict, caveats
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -30,6 +30,8 @@ def result_html(table: Table, verdict: Verdict) -> str:
     return _template("notebook_result.html").render(
         verdict=verdict,
         note=interval_note(verdict),
+        endpoint=endpoint_name(verdict),
+        caveats=caveats(table, verdict),
         figures=[(title, _inline(figure)) for title, figure in figures],
     )
 

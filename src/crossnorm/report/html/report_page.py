@@ -19,6 +19,7 @@ from crossnorm.report.figures.style import FigureStyle, save
 from crossnorm.report.formatting import (
     contrast_name,
     dose,
+    endpoint_name,
     interval,
     interval_note,
     metric_name,
@@ -27,7 +28,7 @@ from crossnorm.report.formatting import (
     percent,
 )
 from crossnorm.report.html.chart_data import chart_data
-from crossnorm.stats import Table, Verdict, brief, robustness_checks
+from crossnorm.stats import Table, Verdict, brief, caveats, robustness_checks
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -51,6 +52,7 @@ class Facts:
         failures: One mapping per failed run: arm, seed, status ("diverged" or "crashed"), reason.
         revision: Revision of the code.
         seconds_per_seed: Time of one more seed of all arms on one worker; gives the time of the pairs needed.
+        classes: Number of classes of the task, to tell a baseline at chance.
     """
 
     title: str = ""
@@ -63,6 +65,7 @@ class Facts:
     failures: tuple[Mapping[str, Any], ...] = ()
     revision: str = ""
     seconds_per_seed: float | None = None
+    classes: int | None = None
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Facts:
@@ -140,6 +143,8 @@ def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any], pro
         facts=known,
         verdict=verdict,
         note=interval_note(verdict),
+        caveats=caveats(table, verdict, classes=known.classes),
+        endpoint=endpoint_name(verdict),
         values=_values(data),
         pairing=_pairing(data),
         robustness=robustness_checks(verdict),

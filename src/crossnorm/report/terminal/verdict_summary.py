@@ -9,9 +9,9 @@ from crossnorm.report.formatting import (
     NONE,
     contrast_name,
     count,
+    endpoint_name,
     interval,
     interval_note,
-    metric_name,
     number,
     pairs_cost,
     pairs_needed,
@@ -45,13 +45,15 @@ def sparkline(values: Sequence[float | None]) -> str:
     )
 
 
-def answer_panel(verdict: Verdict, description: str = "") -> Panel:
-    """The answer's sentence and estimate, the trends over α as sparklines, and the study's description."""
+def answer_panel(verdict: Verdict, description: str = "", notes: Sequence[str] = ()) -> Panel:
+    """The answer's sentence and notes, its estimate, the trends over α as sparklines, and the study's description."""
     from rich.panel import Panel
     from rich.text import Text
 
     answer = verdict.answer
     text = Text(answer.sentence, style="bold")
+    for note in notes:
+        text.append(f"\n\nNote: {note}", style="not bold yellow")
     if answer.estimate is not None:
         unit = "" if verdict.trend.slope is None else f", per unit of {verdict.dose_name}"
         text.append(f"\n\n{contrast_name(answer.contrast)}{unit}: ", style="not bold")
@@ -116,7 +118,7 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
 
     better = "lower is better" if verdict.direction == "lower" else "higher is better"
     table = RichTable(
-        title=Text(f"{metric_name(verdict.metric)} at the last evaluation, {better}", style="bold"),
+        title=Text(f"{endpoint_name(verdict)}, {better}", style="bold"),
         caption=Text(_caption(verdict, seconds_per_seed), style="dim"),
         title_justify="left",
         caption_justify="left",

@@ -58,7 +58,7 @@ def steps_to_target(table: Table, metric: str, target: float, direction: Directi
     return np.where(usable, first, np.nan)
 
 
-def with_summaries(table: Table, metric: Metric) -> Table:
+def with_summaries(table: Table, metric: Metric, *, side: Direction | None = None) -> Table:
     """The table with the area under the metric's base and, if it has a target, the steps to it as further columns.
 
     Both have their value at the last evaluation. A run that never reaches the target is missing from the means, and an
@@ -66,17 +66,20 @@ def with_summaries(table: Table, metric: Metric) -> Table:
 
     Args:
         table: The runs.
-        metric: Its base is a column of the table; for a target, one of `DIRECTIONS`.
+        metric: Its base is a column of the table.
+        side: The better side of the base, from which it reaches the target; None: as in `DIRECTIONS`.
     """
-    base = metric.base
-    added = {str(Metric(base, "auc")): area_under_curve(table, base)}
+    base, better = metric.base, side or DIRECTIONS.get(metric.base)
+    added = {Metric(base, "auc", direction=better): area_under_curve(table, base)}
     if metric.target is not None:
-        added[str(metric)] = steps_to_target(table, base, metric.target, DIRECTIONS[base])
+        added[metric] = steps_to_target(table, base, metric.target, better or DIRECTIONS[base])
     metrics = dict(table.metrics)
-    for name, values in added.items():
+    for name, values in ((str(summary), values) for summary, values in added.items()):
         metrics[name] = np.full((*values.shape, len(table.steps)), np.nan)
         metrics[name][..., -1:] = values[..., None]
-    return replace(table, metrics=metrics)
+    return replace(
+        table, metrics=metrics, summaries={**table.summaries, **{str(summary): summary for summary in added}}
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

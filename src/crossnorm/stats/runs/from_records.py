@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from crossnorm.errors import BadInput
 from crossnorm.stats.runs.dose_names import name_trends
 from crossnorm.stats.runs.run_table import STATUSES, ArmInfo, Floats, Table
 
-__all__ = ["table_from_records"]
+__all__ = ["absent", "table_from_records"]
 
 _KEYS = ("arm", "seed", "step")
 _ABOUT_ARM = ("variant", "dose", "site", "control")
@@ -29,10 +30,13 @@ class _Rows:
     runs: dict[tuple[str, int], set[int]] = field(default_factory=dict)
 
 
-def table_from_records(records: Iterable[Mapping[str, object]], *, baseline: str | None = None) -> Table:
+def table_from_records(
+    records: Iterable[Mapping[str, object]], *, baseline: str | None = None, places: Iterable[str] | None = None
+) -> Table:
     """Build a table from rows with columns arm, seed, step and metrics, and optionally dose and control.
 
-    Further optional columns: variant, site and status (one of `STATUSES`). An empty cell or None means "not measured".
+    Further optional columns: variant, site and status (one of `STATUSES`). An empty cell or None means "not measured";
+    in a column other than a metric so does nan.
     Seeds are sorted, because pairs enter sequential tests in seed order.
 
     A run without a status is "diverged" if its last value of any metric is nan or infinite, "missing" if it has no row
@@ -46,12 +50,13 @@ def table_from_records(records: Iterable[Mapping[str, object]], *, baseline: str
     Args:
         records: The rows; numbers may be text.
         baseline: The baseline's name; None: the arm called "baseline", else the first with dose 0, else the first.
+        places: Where each row stands, for errors; None: "row 1", "row 2" and so on.
 
     Raises:
         BadInput: There are no rows, a column is missing, a cell is not a number, a cell has two values, an arm has two
             doses, or a control or baseline is unknown.
     """
-    rows = _read(records)
+    rows = _read(records, itertools.repeat(None) if places is None else places)
     if not rows.runs:
         raise BadInput("table", "at least one row with arm, seed and step", "none")
     names = _baseline_first(rows, baseline)
@@ -75,31 +80,31 @@ def table_from_records(records: Iterable[Mapping[str, object]], *, baseline: str
     )
 
 
-def _read(records: Iterable[Mapping[str, object]]) -> _Rows:
+def _read(records: Iterable[Mapping[str, object]], places: Iterable[str | None]) -> _Rows:
     rows = _Rows()
-    for line, record in enumerate(records, start=1):
+    for line, (record, place) in enumerate(zip(records, places, strict=False), start=1):
         try:
             _read_row(rows, record)
         except BadInput as error:
-            raise error.within(f"row {line}") from None
+            raise error.within(place or f"row {line}") from None
     return rows
 
 
 def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
-    if absent := [key for key in _KEYS if key not in record]:
-        raise BadInput("columns", f"arm, seed, step and metrics ({absent[0]} is missing)", ", ".join(map(str, record)))
-    if lacking := [key for key in _KEYS if _empty(record.get(key))]:
+    if unnamed := [key for key in _KEYS if key not in record]:
+        raise BadInput("columns", f"arm, seed, step and metrics ({unnamed[0]} is missing)", ", ".join(map(str, record)))
+    if lacking := [key for key in _KEYS if absent(record.get(key))]:
         raise BadInput(lacking[0], "a value in every row", "an empty cell", "Columns: arm, seed, step, then metrics.")
     arm = str(record["arm"])
     seed, step = _integer("seed", record["seed"]), _integer("step", record["step"])
     about = rows.about.setdefault(arm, {})
     for key in _ABOUT_ARM:
-        if _empty(value := record.get(key)):
+        if absent(value := record.get(key)):
             continue
         before = about.setdefault(key, str(value))
         if _number(key, before) != _number(key, value) if key == "dose" else before != str(value):
             raise BadInput(key, f"one {key} per arm ({arm}: {before})", str(value))
-    if not _empty(value := record.get("status")):
+    if not absent(value := record.get("status")):
         if str(value) not in STATUSES:
             raise BadInput("status", "one of " + ", ".join(STATUSES), value)
         rows.status[arm, seed] = str(value)
@@ -116,6 +121,14 @@ def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
 
 def _empty(cell: object) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def absent(cell: object) -> bool:
+    """Whether a cell is empty or marked as absent, as pandas does: nan, NaT or NA."""
+    try:
+        return _empty(cell) or bool(cell != cell)
+    except TypeError:  # pandas.NA, which is neither true nor false
+        return True
 
 
 def _number(name: str, cell: object) -> float:

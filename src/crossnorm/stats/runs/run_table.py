@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossnorm.errors import BadInput, unknown_name
+from crossnorm.metric import Metric
 
 __all__ = ["STATUSES", "ArmInfo", "Floats", "Table"]
 
@@ -17,6 +20,8 @@ Floats = NDArray[np.float64]
 
 _LARGEST = 1e150
 """Larger values overflow when squared; float32 ends at 3e38, so no trained value is lost."""
+
+_COLUMNS = ("arm", "variant", "dose", "site", "control", "seed", "status", "step")
 
 STATUSES = ("complete", "diverged", "crashed", "settled", "missing")
 
@@ -31,6 +36,7 @@ class ArmInfo:
         alpha: Its dose; None: none.
         site: Where the variant acts; None: not given.
         control: Name of the arm it is compared with in addition to the baseline; None: only the baseline.
+        settings: What else the arm sets, by name.
     """
 
     name: str
@@ -38,6 +44,7 @@ class ArmInfo:
     alpha: float | None = None
     site: str | None = None
     control: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,6 +59,7 @@ class Table:
         status: (arms, seeds) of "complete", "diverged", "crashed" (retries included), "settled" (not run: its
             comparisons are decided) or "missing" (not run yet).
         dose_name: What the doses are called: "α" for variants of attention, "dose" for other settings.
+        summaries: The metrics that sum up the curve of another, by name; they have a value at the last step only.
 
     Raises:
         BadInput: Shapes disagree, names repeat, or a control or status is unknown.
@@ -63,6 +71,7 @@ class Table:
     metrics: Mapping[str, Floats]
     status: NDArray[np.str_]
     dose_name: str = "α"
+    summaries: Mapping[str, Metric] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Validate all fields and make the arrays read-only."""
@@ -121,6 +130,48 @@ class Table:
         """Position of the arm's control; 0 (the baseline) for an arm that names none."""
         name = self.arms[arm].control
         return 0 if name is None else self.index(name)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """One row per arm, seed and evaluation with a value; None for what does not exist.
+
+        Keys: arm, variant, dose, site, control, seed, status, step, then the metrics by name.
+        """
+        metrics = sorted(self.metrics)
+        for a, arm in enumerate(self.arms):
+            about = {
+                "arm": arm.name,
+                "variant": arm.variant,
+                "dose": arm.alpha,
+                "site": arm.site,
+                "control": arm.control,
+            }
+            for s, seed in enumerate(self.seeds):
+                for i, step in enumerate(self.steps):
+                    values = {name: float(self.metrics[name][a, s, i]) for name in metrics}
+                    if all(map(np.isnan, values.values())):
+                        continue
+                    cells = {name: None if np.isnan(value) else value for name, value in values.items()}
+                    yield about | {"seed": seed, "status": str(self.status[a, s]), "step": step} | cells
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame of `records`, with the arms' settings as columns between step and metrics.
+
+        A setting with the name of another column is prefixed with "setting.".
+
+        Raises:
+            BadInput: pandas is not installed.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError as error:
+            hint = "Install it with: pip install pandas."
+            raise BadInput.because("to_pandas", f"pandas is not installed ({error})", hint) from None
+        names = list(dict.fromkeys(name for arm in self.arms for name in arm.settings))
+        taken = {*self.metrics, *_COLUMNS}
+        columns = {name: f"setting.{name}" if name in taken else name for name in names}
+        settings = {arm.name: {columns[n]: arm.settings.get(n) for n in names} for arm in self.arms}
+        rows = [row | settings[row["arm"]] for row in self.records()]
+        return pandas.DataFrame(rows, columns=[*_COLUMNS, *columns.values(), *sorted(self.metrics)])
 
 
 def _check_arms(arms: tuple[ArmInfo, ...]) -> None:

@@ -88,6 +88,7 @@ def estimate(
         pairing=Pairing(correlation=correlation, variance_ratio=ratio),
         endpoint=metric,
         dose_name=table.dose_name,
+        scope=scope or "",
     )
 
 

@@ -124,6 +124,7 @@ class Verdict:
         pairing: Effect of pairing.
         endpoint: The metric with its summary; `metric` is its column. Not part of verdict.json.
         dose_name: What the doses are called. Not part of verdict.json.
+        scope: Model, task and recipe; empty for a table of runs. Not part of verdict.json.
     """
 
     study: str
@@ -142,6 +143,7 @@ class Verdict:
     pairing: Pairing
     endpoint: Metric = field(metadata=_SHOWN_ONLY)
     dose_name: str = field(default="α", metadata=_SHOWN_ONLY)
+    scope: str = field(default="", metadata=_SHOWN_ONLY)
 
     def to_json(self) -> str:
         """Canonical JSON, to be written as UTF-8: sorted keys, 10 significant digits, null for missing values."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crossnorm.errors import BadInput
+from crossnorm.metric import Metric
 from crossnorm.study.events import Evaluated, Event, Finished
 from crossnorm.study.executors.process_pool import run_local
 from crossnorm.study.spec.plan import Cohort, Plan, Run
@@ -110,10 +111,15 @@ def _repeat(folder: Path, workload: Workload, run: Run, changes: tuple[str, ...]
         return _result(run, stored, [], "the run has an outcome but no evaluation", changes)
     device = str((own.read_result(check_curve=False) or {}).get("device", "cpu"))
     rows, failure = _trained_again(workload, run, stored[-1], device)
-    difference = same_rows(stored, rows, None if spec.function is None else spec.metric)
+    difference = same_rows(stored, rows, None if spec.function is None else _judged(spec.metric, stored))
     if difference and failure:
         difference = f"{difference} ({failure})"
     return _result(run, stored, rows, difference, changes)
+
+
+def _judged(metric: str, rows: Sequence[Row]) -> str:
+    """The logged column that decides: the metric, or the one whose curve it sums up."""
+    return metric if any(metric in row for row in rows) else Metric.parse(metric).base
 
 
 def _result(

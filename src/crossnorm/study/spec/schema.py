@@ -64,8 +64,8 @@ class StudySpec(Strict):
         seeds: A number of seeds, from 0, or a list.
         recipe: A recipe's name and any of its fields; default name: see `default_recipe`.
         epochs: Number of epochs instead of the recipe's.
-        metric: The metric of the verdict: a name that the function logs; for a task, test_loss or test_accuracy at
-            the last evaluation, or one of them followed by `_auc` (mean over training) or `_steps_to_<target>`.
+        metric: The metric of the verdict: a name that the function logs, or test_loss or test_accuracy of a task, at
+            the last evaluation; or that name followed by `_auc` (mean over training) or `_steps_to_<target>`.
         direction: Whether lower or higher is better; required for a function.
         margin: Differences inside ± margin count as "same": a number in the metric's unit, or "1 %" of the
             baseline's mean; null: never "same".

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from crossnorm.metric import Metric
 from crossnorm.stats import Table, Verdict, estimate, settled
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import scope_of
@@ -78,7 +79,7 @@ def study_verdict(plan: Plan, record: Record, table: Table, *, interim: bool = F
     return estimate(
         table,
         study=spec.name,
-        metric=spec.endpoint,
+        metric=table.summaries.get(str(Metric.parse(spec.metric)), spec.endpoint),
         margin=spec.margin,
         confidence=spec.confidence,
         interval="sequential" if sequential else "bonferroni-t",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, Table, name_trends, with_summaries
 from crossnorm.study.spec.plan import Arm, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
@@ -50,7 +51,11 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
         status=status,
         dose_name="α" if any(arm.variant is not None for arm in plan.arms) else "dose",
     )
-    return table if metric.summary == "last" else with_summaries(table, metric)
+    if plan.spec.function is not None and metric.base not in names:
+        metric = Metric.parse(metric.base)  # the summary of a column that the function logs
+    if metric.summary == "last" or metric.base not in names:
+        return table
+    return with_summaries(table, metric, side=plan.spec.direction if plan.spec.function is not None else None)
 
 
 def planned_table(plan: Plan) -> Table:
@@ -61,13 +66,22 @@ def planned_table(plan: Plan) -> Table:
 
 def arm_infos(plan: Plan) -> tuple[ArmInfo, ...]:
     """The arms as the statistics describe them; those of a trend without a variant give it their own names."""
+    varied = _varied(plan)
+    infos = tuple(_info(arm, varied) for arm in plan.arms)
     unnamed = {arm.name for arm in plan.arms if arm.variant is None and arm.family is not None}
-    return name_trends(tuple(map(_info, plan.arms)), unnamed)
+    return name_trends(infos, unnamed)
 
 
-def _info(arm: Arm) -> ArmInfo:
+def _info(arm: Arm, varied: Sequence[str]) -> ArmInfo:
     site = None if arm.variant is None else arm.variant.site
-    return ArmInfo(name=arm.name, variant=arm.family, alpha=arm.dose, site=site, control=arm.control)
+    settings = dict(arm.settings) if arm.recipe is None else {name: getattr(arm.recipe, name) for name in varied}
+    return ArmInfo(name=arm.name, variant=arm.family, alpha=arm.dose, site=site, control=arm.control, settings=settings)
+
+
+def _varied(plan: Plan) -> list[str]:
+    """Fields of the recipe in which arms of the study differ."""
+    recipes = [arm.recipe.model_dump() for arm in plan.arms if arm.recipe is not None]
+    return [name for name in (recipes or [{}])[0] if any(recipe[name] != recipes[0][name] for recipe in recipes)]
 
 
 def _is_metric(key: str, value: object) -> bool:

@@ -17,6 +17,7 @@ from crossnorm.data import Task
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Variant
 from crossnorm.io import storage_fault
+from crossnorm.metric import Metric
 from crossnorm.study.events import Emit, Evaluated, Finished, Note, Stepped
 from crossnorm.study.spec.plan import Arm, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
@@ -123,7 +124,7 @@ class FunctionRun:
         self._row = {"step": step, "seconds": round(self._seconds, 3), **alpha, **logged, **finite}
         self._folder.append(self._row)
         self._emit(Evaluated(self._run, self._row))
-        if not math.isfinite(values.get(self._metric, 0.0)):
+        if not math.isfinite(values.get(self._metric, values.get(Metric.parse(self._metric).base, 0.0))):
             self.stop = True
             self._failure = Outcome(RunStatus.DIVERGED, f"{self._metric} not finite at step {step}")
 
@@ -205,8 +206,9 @@ class FunctionRun:
         short = None if self.schedule is None else _short_of_dose(self.schedule, self._row.get("alpha"))
         if short is not None:
             return Outcome(RunStatus.CRASHED, short, Cause.CODE)
+        judged = (self._metric, Metric.parse(self._metric).base)  # a summary is made from its column's curve
         rows = self._folder.read_rows()
-        if any(row.get(self._metric) is not None for row in rows):
+        if any(row.get(name) is not None for row in rows for name in judged):
             return Outcome(RunStatus.COMPLETE)
         logged = dict.fromkeys(key for row in rows for key in row if key not in _RESERVED)
         near = unknown_name("metric", self._metric, logged).hint
