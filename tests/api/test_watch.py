@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from crossnorm.api import read_result
+from crossnorm.api import read_result, watch
 from crossnorm.api._watch import Watched, progress_of
 from crossnorm.cli import app
 from crossnorm.errors import BadInput
@@ -224,3 +224,9 @@ def test_the_status_file_follows_the_executors_events(tmp_path: Path) -> None:
         assert found["seconds_left"] >= 0
         assert worker["examples_per_second"] > 0
     assert not (tmp_path / "status.json").exists()
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"nothing: no study is here: .* --wait"):
+        watch(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()

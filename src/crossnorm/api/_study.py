@@ -21,7 +21,7 @@ from crossnorm.study.planning.estimate import Estimate, EstimateOptions, estimat
 from crossnorm.study.spec.plan import Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec, readable
 from crossnorm.study.workload.function_loading import Train, function_name
-from crossnorm.study.workload.workload import Workload, open_workload
+from crossnorm.study.workload.workload import Workload, open_workload, stored_workload
 from crossnorm.training.runtime.devices import pick_device
 
 __all__ = ["Study"]
@@ -155,6 +155,6 @@ class Study(StudySpec):
             workers=workers or default_workers(), device=pick_device(device), pilot=pilot, difference=difference
         )
         with Progress(shown=progress) as bars:
-            workload = self._open(imports, bars)
             folder = Path(out) if out is not None else default_folder(self.name)
-            return estimate_study(workload, folder, options, bars)
+            workload = stored_workload(folder, self) if not pilot and not imports else None
+            return estimate_study(workload or self._open(imports, bars), folder, options, bars)

@@ -26,19 +26,28 @@ _PATIENCE = 4.0  # wait at least this many times the time that the last reading 
 
 
 def watch(
-    folder: Path | str, *, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], None] = lambda address: None
+    folder: Path | str,
+    *,
+    wait: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ready: Callable[[str], None] = lambda address: None,
 ) -> None:
-    """Serve the live page of a study's folder until interrupted; the folder need not exist yet.
+    """Serve the live page of a study's folder until interrupted.
 
     Args:
         folder: The study's folder.
+        wait: Serve a waiting page while the folder holds no study yet.
         host: The address to listen on; with another than 127.0.0.1 other machines can read the page.
         port: The port to listen on; 0: any free one.
         ready: Called with the page's address once it is served.
 
     Raises:
-        BadInput: The address cannot be listened on.
+        BadInput: The folder holds no study, or the address cannot be listened on.
     """
+    if not wait and not (Path(folder) / "study.yaml").exists():
+        hint = "Start the study with crossnorm plot, or let the page wait for it with --wait."
+        raise BadInput.because(str(folder), "no study is here: the folder has no study.yaml", hint)
     with bind_server(Watched(Path(folder)), host, port) as server:
         name, port = str(server.server_address[0]), server.server_address[1]
         ready(f"http://{f'[{name}]' if ':' in name else name}:{port}/")

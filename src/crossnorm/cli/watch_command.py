@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from crossnorm.cli.app import app, guarded
-from crossnorm.cli.options import import_modules
 
 __all__: list[str] = []
 
@@ -16,14 +15,12 @@ __all__: list[str] = []
 @app.command()
 @guarded
 def watch(
-    folder: Annotated[Path, typer.Argument(help="A study's folder; it need not exist yet.")],
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for a study that has not started yet.")] = False,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines read the page.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0: any free port.", min=0, max=65535)] = 0,
-    imports: Annotated[
-        list[str] | None, typer.Option("--import", help="Python module with variants of your own.")
-    ] = None,
 ) -> None:
     """Serve the live page of a running study to a browser on this machine. Ctrl-C stops the page, not the study.
 
@@ -33,8 +30,7 @@ def watch(
     """  # noqa: D301
     from crossnorm import api
 
-    import_modules(imports or [])
     try:
-        api.watch(folder, host=host, port=port, ready=lambda address: typer.echo(f"Live page: {address}"))
+        api.watch(folder, wait=wait, host=host, port=port, ready=lambda address: typer.echo(f"Live page: {address}"))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None

@@ -79,7 +79,7 @@ def chosen(page: Any) -> list[Any]:
 def test_a_study_is_watched_from_before_its_beginning_to_its_end(
     browser: Any, started: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    watcher = started("watch", "out")
+    watcher = started("watch", "out", "--wait")
     assert watcher.stdout is not None
     address = watcher.stdout.readline().split()[-1]
     page, noise = opened(browser, address)
@@ -152,7 +152,7 @@ def test_a_folder_that_breaks_and_mends_is_followed(
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "study.yaml").write_text("format: 7\n", encoding="utf-8")
-    watcher = started("watch", "out")
+    watcher = started("watch", "out", "--wait")
     assert watcher.stdout is not None
     page, noise = opened(browser, watcher.stdout.readline().split()[-1])
     page.get_by_text("The folder cannot be read.").wait_for(timeout=ENDS)

@@ -10,12 +10,14 @@ from crossnorm.data import Task
 from crossnorm.data.arrays import joint_digest
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.study_folder import read_folder
 from crossnorm.study.workload.code_digest import code_digests, function_digest
 from crossnorm.study.workload.function_loading import Train, load_function, pickled_function
 from crossnorm.study.workload.job import Job, make_job
 from crossnorm.study.workload.validate import check_own, load_study_task, resolve
 
-__all__ = ["Workload", "open_workload"]
+__all__ = ["Workload", "open_workload", "stored_workload"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,3 +88,27 @@ def open_workload(
         imports=tuple(imports),
         function=pickled,
     )
+
+
+def stored_workload(folder: Path, spec: StudySpec) -> Workload | None:
+    """A study as its folder has it, to be read only: no code of the user's own is imported.
+
+    Args:
+        folder: The study's folder.
+        spec: The study, perhaps with more seeds than are stored.
+
+    Returns:
+        None if the folder holds no study, another one, or one without a finished run.
+    """
+    found = read_folder(folder)
+    if found is None:
+        return None
+    before, record = found
+    old, new = (each.model_dump(exclude={"seeds"}) for each in (before.spec, spec))
+    if old != new or not any(RunFolder.of(folder, run).finished for run in before.runs):
+        return None
+    plan = make_plan(spec)
+    if spec.function is not None:
+        return Workload(plan=plan, digest=record.digest, code=record.code)
+    task = load_study_task(spec)
+    return Workload(plan=plan, digest=task.digest, code=record.code, task=task)
