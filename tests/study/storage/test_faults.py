@@ -191,6 +191,8 @@ def test_a_disk_that_fails_while_the_answer_is_written(tmp_path):
         raise OSError(errno.EROFS, "Read-only file system")
     with pytest.raises(IsADirectoryError), locked(tmp_path / "s"):
         raise IsADirectoryError
+    assert not (tmp_path / "s").exists()  # nothing was begun in it
+    (tmp_path / "s").mkdir()
     (tmp_path / "s" / ".report.html.abc.tmp").touch()
     with locked(tmp_path / "s"):
         assert not list((tmp_path / "s").glob("*.tmp"))

@@ -345,5 +345,5 @@ def test_arms_alone_bring_no_grid():
         ("wide", "dose", "long"),
         ("long", "control", None),
     ]
-    assert found.spec.name == "train"
+    assert found.spec.name == "m-train"
     assert len(make_plan(parse_spec(base | {"alphas": [1]}, "x")).arms) == 5
