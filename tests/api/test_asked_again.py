@@ -43,7 +43,10 @@ def test_another_metric(folder: Path) -> None:
     assert found["arms"][1]["difference"] == pytest.approx(-declared["arms"][1]["difference"] / 4)
     assert REMARK in found["answer"]["sentence"]
     assert "chosen after" not in declared["answer"]["sentence"]
-    assert REMARK.split(";")[0] in (folder / "report-test_accuracy" / "report.html").read_text(encoding="utf-8")
+    page = (folder / "report-test_accuracy" / "report.html").read_text(encoding="utf-8")
+    assert REMARK.split(";")[0] in page
+    command = "crossnorm plot study.yaml --out repeated &amp;&amp; crossnorm report repeated --metric test_accuracy"
+    assert f"{command} --margin 0.01</code>" in page
 
 
 def test_another_margin_of_the_declared_metric(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,7 +56,10 @@ def ask_again(
     )
     if not table.complete and verdict.n_pairs:
         note_results_seen(folder)
-    asked = replace(result, table=table, verdict=verdict, folder=None)
+    options = {"metric": str(endpoint), "direction": side, "margin": size}
+    given = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None)
+    facts = {**result.facts, "command": f"{result.facts['command']} && crossnorm report repeated {given}"}
+    asked = replace(result, table=table, verdict=verdict, facts=facts, folder=None)
     return asked, folder / f"report-{encoded_name(str(endpoint))}"
 
 

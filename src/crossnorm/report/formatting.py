@@ -7,6 +7,7 @@ from crossnorm.stats import NONE, ArmResult, Contrast, Verdict, brief, first_bou
 __all__ = [
     "NONE",
     "NOT_MEASURED",
+    "answer_parts",
     "axis_name",
     "better_side",
     "contrast_name",
@@ -70,6 +71,12 @@ def endpoint_name(verdict: Verdict) -> str:
     """``test loss at the last evaluation``, or the name of a summary of the curve."""
     name = metric_words(verdict.endpoint)
     return f"{name} at the last evaluation" if verdict.endpoint.summary == "last" else name
+
+
+def answer_parts(verdict: Verdict) -> tuple[str, str]:
+    """The sentence with the answer itself, and what follows: its notes and its scope."""
+    lead, stop, rest = verdict.answer.sentence.partition(". ")
+    return (f"{lead}.", f" {rest}") if stop else (lead, "")
 
 
 def contrast_name(contrast: str | None) -> str:

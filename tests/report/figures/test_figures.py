@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,18 @@ def test_labels_are_doses_where_doses_tell_the_arms_apart() -> None:
     assert arm_labels(arms, "dose") == ["convex-0.5", "x" * 17 + "…", "baseline"]
     twins = [ArmInfo(name=name, variant="convex", alpha=0.5) for name in ("a", "b")]
     assert arm_labels(twins, "α") == ["a", "b"]
+
+
+def test_a_single_evaluation_stands_at_its_step() -> None:
+    table = grid(steps=1)
+    table = replace(table, steps=(1000,), metrics={"test_loss": table.metrics["test_loss"]})
+    figure = curves_figure(table, judged(table))
+    drawn(figure)
+    low, high = figure.axes[0].get_xlim()
+    assert (low, high) == (999, 1001)
+    labels = [tick.get_text() for axes in figure.axes for tick in axes.get_xticklabels()]
+    assert "1000" in labels
+    assert {axes.xaxis.get_offset_text().get_text() for axes in figure.axes} == {""}
 
 
 def test_the_axis_is_epochs_only_where_all_runs_agree() -> None:

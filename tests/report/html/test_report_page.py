@@ -82,6 +82,7 @@ def test_the_page_shows_the_verdicts_values() -> None:
     verdict = judged(table)
     found = page(table, verdict)
     assert found.texts["estimate"] == number(verdict.answer.estimate, sign=True)
+    assert found.texts["word"] == verdict.answer.verdict
     assert found.texts["bounds"] == interval(verdict.answer.low, verdict.answer.high)
     shown = found.tables["arms-table"][1:]
     for cells, row in zip(shown, verdict.arms, strict=True):

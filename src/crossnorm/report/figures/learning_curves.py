@@ -173,7 +173,7 @@ def _draw(axes: Axes, row: _Row, group: Panel, text_size: float) -> None:
     arms = list(group.arms) if row.difference or over_alpha else [*group.arms, 0]
     shown = row.x[list(group.arms)] if over_alpha else row.x
     left, right = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
-    span = right - left or 1.0
+    span = right - left or 50.0  # a single evaluation stands in the middle of one unit on either side
     axes.set_ylim(*row.limits())
     axes.set_xlim(left - 0.02 * span, right + 0.02 * span)
     if row.difference:
@@ -237,6 +237,7 @@ def _annotate(axes: Axes, row: _Row, group: Panel, metric: str, verdict: Verdict
     else:
         axes.set_title(group.title)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=row.axis != "alpha"))
+    axes.ticklabel_format(axis="x", useOffset=False)
     if not row.difference:
         axes.tick_params(labelbottom=False)
     if not first:

@@ -17,6 +17,7 @@ from crossnorm.report.figures.learned_alpha import learned_arms, learned_figure
 from crossnorm.report.figures.learning_curves import curves_figure
 from crossnorm.report.figures.style import FigureStyle, save
 from crossnorm.report.formatting import (
+    answer_parts,
     contrast_name,
     dose,
     endpoint_name,
@@ -145,6 +146,7 @@ def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any], pro
         note=interval_note(verdict),
         caveats=caveats(table, verdict, classes=known.classes),
         endpoint=endpoint_name(verdict),
+        answer=answer_parts(verdict),
         values=_values(data),
         pairing=_pairing(data),
         robustness=robustness_checks(verdict),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crossnorm.report.formatting import (
     NONE,
+    answer_parts,
     contrast_name,
     count,
     endpoint_name,
@@ -50,8 +51,9 @@ def answer_panel(verdict: Verdict, description: str = "", notes: Sequence[str] =
     from rich.panel import Panel
     from rich.text import Text
 
-    answer = verdict.answer
-    text = Text(answer.sentence, style="bold")
+    answer, (lead, rest) = verdict.answer, answer_parts(verdict)
+    text = Text(lead, style="bold")
+    text.append(rest, style="not bold")
     for note in notes:
         text.append(f"\n\nNote: {note}", style="not bold yellow")
     if answer.estimate is not None:
