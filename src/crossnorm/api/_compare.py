@@ -12,6 +12,7 @@ from crossnorm.api._result import Result
 from crossnorm.errors import BadInput
 from crossnorm.metric import Metric
 from crossnorm.stats import Table, estimate, table_from_records
+from crossnorm.stats.runs.tracker_exports import rows_of_export
 from crossnorm.study.monitoring.trackers import is_event_log, read_event_log
 
 __all__ = ["compare", "report_table"]
@@ -30,8 +31,9 @@ def compare(
     """The verdict on any table of runs, paired by seed.
 
     Args:
-        table: Rows with arm, seed, step and metrics, optionally dose and control, or a pandas DataFrame. NaN is an
-            empty cell, except in the column `metric`: a run whose last value is NaN has diverged.
+        table: Rows with arm, seed, step and metrics, optionally dose and control, or a pandas DataFrame; or the same of
+            an export of Weights & Biases (`rows_of_export`). NaN is an empty cell, except in the column `metric`: a run
+            whose last value is NaN has diverged.
         metric: The column to compare, at each run's last step.
         direction: "lower" or "higher": which is better.
         margin: Largest difference that counts as "same"; "1 %" is of the baseline's mean.
@@ -44,7 +46,7 @@ def compare(
     """
     if hasattr(table, "to_dict"):
         table = _rows_of_frame(table.to_dict("records"), metric)
-    runs = table if isinstance(table, Table) else table_from_records(table, baseline=baseline)
+    runs = table if isinstance(table, Table) else table_from_records(rows_of_export(table), baseline=baseline)
     verdict = estimate(
         runs,
         study=name,
