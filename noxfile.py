@@ -17,7 +17,7 @@ def test(session: nox.Session) -> None:
 @nox.session
 def slow(session: nox.Session) -> None:
     """The tests marked slow, with every optional library."""
-    session.install("-e", ".[test,browser,docs,hf,timm,ray,track]")
+    session.install("-e", ".[test,browser,docs,hf,lightning,timm,ray,track]")
     session.run("pytest", "-n", "auto", "-m", "slow", *session.posargs)
 
 

@@ -12,6 +12,9 @@ __all__ = ["TORCH_EXTRA", "lazy", "needs_torch"]
 TORCH_EXTRA = ("torch", "torchvision", "safetensors", "sklearn", "mnist1d")
 """What the extra ``torch`` installs."""
 
+_EXTRAS = {"torch": TORCH_EXTRA, "hf": ("accelerate", "transformers"), "lightning": ("lightning",)}
+"""Libraries by extra."""
+
 
 def lazy(package: str, home: Mapping[str, str]) -> Callable[[str], Any]:
     """The ``__getattr__`` of a package.
@@ -21,7 +24,7 @@ def lazy(package: str, home: Mapping[str, str]) -> Callable[[str], Any]:
         home: The module of every public name.
 
     Raises:
-        ImportError: When a name is used that needs torch, and torch is not installed.
+        ImportError: When a name is used that needs the library of an extra, and it is not installed.
     """
 
     def find(name: str) -> Any:
@@ -30,9 +33,10 @@ def lazy(package: str, home: Mapping[str, str]) -> Callable[[str], Any]:
         try:
             value = getattr(import_module(home[name]), name)
         except ImportError as error:
-            if not needs_torch(error):
+            reason = next(filter(None, (_needs(extra, error) for extra in _EXTRAS)), None)
+            if reason is None:
                 raise
-            raise ImportError(f"{package}.{name} {needs_torch(error)}", name=error.name) from None
+            raise ImportError(f"{package}.{name} {reason}", name=error.name) from None
         setattr(sys.modules[package], name, value)
         return value
 
@@ -41,5 +45,11 @@ def lazy(package: str, home: Mapping[str, str]) -> Callable[[str], Any]:
 
 def needs_torch(error: ImportError) -> str:
     """What to say if a library of the extra ``torch`` is missing; empty for any other import error."""
+    return _needs("torch", error)
+
+
+def _needs(extra: str, error: ImportError) -> str:
     missing = (error.name or "").partition(".")[0]
-    return f"needs {missing}, which is not installed: pip install 'crossnorm[torch]'" if missing in TORCH_EXTRA else ""
+    if missing not in _EXTRAS[extra]:
+        return ""
+    return f"needs {missing}, which is not installed: pip install 'crossnorm[{extra}]'"

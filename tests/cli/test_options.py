@@ -92,7 +92,7 @@ def test_errors_say_the_file_and_the_place(tmp_path, monkeypatch, changes, words
 
 def test_an_unknown_tracker_is_refused_before_any_file_is_written(folder):
     before = contents(folder.parent)
-    with pytest.raises(BadInput, match="track: expected one of tensorboard, wandb, got 'diary'"):
+    with pytest.raises(BadInput, match="track: expected one of tensorboard, trackio, wandb, got 'diary'"):
         StudyOptions().study("tiny.yaml").run(folder.parent / "else", track="diary", progress=False)
     assert contents(folder.parent) == before
 

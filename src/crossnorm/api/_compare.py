@@ -9,6 +9,7 @@ from crossnorm.api._result import Result
 from crossnorm.api._table_files import read_tables
 from crossnorm.errors import BadInput
 from crossnorm.stats import Table, absent, estimate, table_from_records, with_endpoint
+from crossnorm.stats.runs.tracker_exports import rows_of_export
 
 __all__ = ["compare"]
 
@@ -28,7 +29,8 @@ def compare(
     Args:
         table: Rows with arm, seed, step and metrics, optionally dose and control; a pandas DataFrame, in which NaN is
             an empty cell, except in the column `metric`: a run whose last value is NaN has diverged; a file with such
-            rows (CSV, JSON lines, event files of TensorBoard), or several whose rows are joined.
+            rows (CSV, JSON lines, event files of TensorBoard), or several whose rows are joined. Exports of Weights &
+            Biases are read too (`rows_of_export`).
         metric: The column to compare, at each run's last step; or COLUMN_auc, the mean of its curve over the steps, or
             COLUMN_steps_to_TARGET, the first step at which it reaches the target.
         direction: "lower" or "higher": which side of the column is better.
@@ -45,7 +47,7 @@ def compare(
         if files:
             runs = read_tables(files, baseline)
         else:
-            runs = given if isinstance(given, Table) else table_from_records(given, baseline=baseline)
+            runs = given if isinstance(given, Table) else table_from_records(rows_of_export(given), baseline=baseline)
         runs, endpoint = with_endpoint(runs, metric, direction)
         study = name or (files[0].stem if files else "comparison")
         verdict = estimate(runs, study=study, metric=endpoint, margin=margin, confidence=confidence)

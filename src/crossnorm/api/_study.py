@@ -91,7 +91,7 @@ class Study(StudySpec):
             workers: Worker processes, one thread each; default one per core.
             device: "auto", "cpu", "cuda" or "mps".
             imports: Modules with variants or functions of your own.
-            track: "tensorboard" (event files in the runs' folders) or "wandb": log every evaluation.
+            track: "tensorboard" (event files in the runs' folders), "trackio" or "wandb": log every evaluation.
             mirror: A URL that fsspec opens: finished runs and checkpoints are copied there, and files
                 missing from the folder are fetched from there.
             ray: "local" or the address of a Ray cluster whose nodes share the study's folder: Ray tasks then

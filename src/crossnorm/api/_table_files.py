@@ -1,4 +1,4 @@
-"""Files with tables of runs, as rows: CSV, JSON lines, event files of TensorBoard."""
+"""Files with tables of runs, as rows: CSV, JSON lines, event files of TensorBoard, exports of Weights & Biases."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from crossnorm.errors import BadInput
 from crossnorm.stats import Table, table_from_records
+from crossnorm.stats.runs.tracker_exports import rows_of_export
 from crossnorm.study.monitoring.trackers import is_event_log, read_event_log
 
 __all__ = ["read_tables", "refuse_studies"]
@@ -69,4 +70,4 @@ def _rows(file: Path) -> Iterator[Mapping[str, object]]:
             raise ValueError("a row with another number of cells than columns")
     except (ValueError, csv.Error) as error:
         raise BadInput(str(file), "a table in CSV or JSON lines", str(error)) from None
-    yield from rows
+    yield from rows_of_export(rows)

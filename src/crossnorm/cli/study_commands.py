@@ -27,7 +27,7 @@ def plot(
     *,
     study: StudyName = "quick",
     options: StudyOptions,
-    track: Annotated[str | None, typer.Option(help="Log every evaluation to tensorboard or wandb.")] = None,
+    track: Annotated[str | None, typer.Option(help="Log every evaluation to tensorboard, trackio or wandb.")] = None,
     mirror: Annotated[str | None, typer.Option(help="URL to copy runs to and resume from: s3://…")] = None,
     ray: Annotated[str | None, typer.Option(help="Run on Ray: local, or the address of a cluster.")] = None,
     expect: Expect = None,

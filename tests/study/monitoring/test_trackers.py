@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import struct
 import sys
 import time
+from contextlib import closing
+from contextvars import ContextVar
 from types import SimpleNamespace
 
 import pytest
@@ -180,6 +183,63 @@ def offline_run(file):
             row = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in found.history.item}
             rows[found.history.step.num] = {key: value for key, value in row.items() if key[0] != "_"}
     return (about["arm"], about["seed"]), project, rows
+
+
+def test_trackio_gets_a_run_for_every_run_and_keeps_quiet(tmp_path, monkeypatch, capsys):
+    calls = []
+
+    def init(**settings):
+        if settings["project"] == "reserved":
+            raise ValueError("reserved.")
+        sys.stdout.write("* Trackio project initialized")
+        current.set((*current.get(), settings["name"]))  # the client ends the run that is current in its context
+        calls.append((settings["project"], current.get(), settings["group"], settings["config"], settings["resume"]))
+        return SimpleNamespace(
+            log=lambda row, step: calls.append((settings["name"], step, row)),
+            finish=lambda: (sys.stdout.write("* Run finished."), calls.append((settings["name"], "end"))),
+        )
+
+    current = ContextVar("current", default=())
+    monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(init=init))
+    tracker = open_tracker("trackio", tmp_path, "my/study: 50 %")
+    one, two = Run("convex-1", 4), Run("baseline", 4)
+    tell(tracker, evaluated(one, 0, loss=1.5, name="x"), evaluated(two, 0, loss=1.0))
+    tell(tracker, evaluated(one, 3, loss=0.5), Finished(one, Outcome(RunStatus.COMPLETE)))
+    tracker.close()
+    assert calls == [
+        ("my-study- 50 -", ("convex-1, seed 4",), "convex-1", {"arm": "convex-1", "seed": 4}, "allow"),
+        ("convex-1, seed 4", 0, {"loss": 1.5}),
+        ("my-study- 50 -", ("baseline, seed 4",), "baseline", {"arm": "baseline", "seed": 4}, "allow"),
+        ("baseline, seed 4", 0, {"loss": 1.0}),
+        ("convex-1, seed 4", 3, {"loss": 0.5}),
+        ("convex-1, seed 4", "end"),
+        ("baseline, seed 4", "end"),
+    ]
+    assert capsys.readouterr().out == ""
+    with pytest.raises(BadInput, match=r"track: trackio cannot open a run: reserved\.$"):
+        tell(open_tracker("trackio", tmp_path, "reserved"), evaluated(one, 0, loss=1.5))
+
+
+@pytest.mark.slow
+def test_trackio_holds_every_evaluation(tmp_path, monkeypatch):
+    pytest.importorskip("trackio")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    (tmp_path / "mine.py").write_text(MINE)
+    options = ["--alphas", "0,1", "--seeds", "2", "--metric", "loss", "--direction", "lower", "--out", "o"]
+    done = crossnorm("plot", "mine:train", *options, "--track", "trackio", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Trackio project" not in done.stdout
+    found = {}
+    with closing(sqlite3.connect(tmp_path / "trackio" / "train-convex.db")) as store:
+        about = {run: json.loads(config) for run, config in store.execute("select run_id, config from configs")}
+        for run, step, row in store.execute("select run_id, step, metrics from metrics order by step"):
+            key = Run(about[run]["arm"], about[run]["seed"])
+            found.setdefault(key, []).append({"step": step, **json.loads(row)})
+    assert len(found) == 6
+    for run, rows in found.items():
+        assert {row["step"]: row for row in rows} == {
+            row["step"]: row for row in RunFolder.of(tmp_path / "o", run).read_rows()
+        }
 
 
 @pytest.mark.slow

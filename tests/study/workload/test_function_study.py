@@ -191,14 +191,3 @@ def test_the_plain_example(tmp_path):
     table = (tmp_path / "o" / "table.csv").read_text().splitlines()
     assert len(table) == 1 + 3 * 2 * 4
     assert json.loads((tmp_path / "o" / "verdict.json").read_text())["arms"][0]["mean"] < 1.8
-
-
-@pytest.mark.slow
-def test_the_trainer_example(tmp_path):
-    pytest.importorskip("accelerate")
-    pytest.importorskip("transformers")
-    for name in ("trainer.py", "trainer.yaml"):
-        shutil.copy(EXAMPLES / name, tmp_path)
-    done = crossnorm("plot", "trainer.yaml", "--import", "trainer", "--out", "o", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert len((tmp_path / "o" / "table.csv").read_text().splitlines()) == 1 + 3 * 2 * 2

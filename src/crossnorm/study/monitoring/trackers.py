@@ -1,4 +1,4 @@
-"""Log learning curves to TensorBoard or Weights & Biases, and read the event files of TensorBoard.
+"""Log learning curves to TensorBoard, Weights & Biases or Trackio, and read the event files of TensorBoard.
 
 The files in the study's folder do not depend on trackers.
 """
@@ -6,9 +6,11 @@ The files in the study's folder do not depend on trackers.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
+from contextvars import Context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +21,7 @@ from crossnorm.study.storage.run_folder import RunFolder
 
 __all__ = ["TRACKERS", "Tracker", "is_event_log", "open_tracker", "opened_tracker", "read_event_log", "tracked"]
 
-_MOST_CHARACTERS = 128  # of the name of a project or run at Weights & Biases
+_MOST_CHARACTERS = 128  # of the name of a project or run
 _EVENTS = "events.out.tfevents"
 _SEED = re.compile(r"(?:(?P<arm>.*?)[-_ .]?)?(?:seed)?[-_ =.]?(?P<seed>\d+)", re.IGNORECASE)
 
@@ -38,7 +40,7 @@ class Tracker(Protocol):
 
 
 def open_tracker(name: str, folder: Path, study: str) -> Tracker:
-    """A tracker: "tensorboard" or "wandb".
+    """A tracker: "tensorboard", "wandb" or "trackio".
 
     Args:
         name: A name of `TRACKERS`.
@@ -119,7 +121,7 @@ class _Wandb:
         import wandb
 
         self._client, self._folder = wandb, folder
-        self._project = re.sub(r"[/\\#?%:]", "-", study)[:_MOST_CHARACTERS]
+        self._project = _project_name(study)
         self._runs: dict[Run, Any] = {}
 
     def evaluated(self, run: Run, row: Mapping[str, Any]) -> None:
@@ -133,7 +135,7 @@ class _Wandb:
             return self._client.init(
                 project=self._project,
                 group=run.arm,
-                name=f"{run.arm}, seed {run.seed}"[:_MOST_CHARACTERS],
+                name=_run_name(run),
                 id=hashlib.sha256(identity.encode()).hexdigest()[:16],
                 config={"arm": run.arm, "seed": run.seed},
                 resume="allow",
@@ -154,7 +156,66 @@ class _Wandb:
             self.finished(run)
 
 
-TRACKERS: dict[str, Callable[[Path, str], Tracker]] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
+class _Trackio:
+    """One Trackio run per run, grouped by arm, in Trackio's own folder: ``trackio show``."""
+
+    def __init__(self, folder: Path, study: str) -> None:
+        import trackio
+
+        self._client, self._project = trackio, _project_name(study)
+        self._runs: dict[Run, Any] = {}
+
+    def evaluated(self, run: Run, row: Mapping[str, Any]) -> None:
+        if run not in self._runs:
+            self._runs[run] = self._open(run)
+        self._quietly(self._runs[run].log, _metrics(row), step=row["step"])
+
+    def _open(self, run: Run) -> Any:
+        try:
+            return self._quietly(
+                self._client.init,
+                project=self._project,
+                group=run.arm,
+                name=_run_name(run),
+                config={"arm": run.arm, "seed": run.seed},
+                resume="allow",
+                embed=False,
+                auto_log_gpu=False,
+                auto_log_cpu=False,
+            )
+        except ValueError as error:  # names that Trackio reserves
+            raise BadInput.because("track", f"trackio cannot open a run: {str(error).rstrip('.')}") from None
+
+    def finished(self, run: Run) -> None:
+        if run in self._runs:
+            self._quietly(self._runs.pop(run).finish)
+
+    def close(self) -> None:
+        for run in list(self._runs):
+            self.finished(run)
+
+    def _quietly(self, call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        """Call Trackio without its messages, which go to standard output.
+
+        Each call has a context of its own, since a new run ends the one that is current in its context.
+        """
+        with redirect_stdout(io.StringIO()):
+            return Context().run(call, *arguments, **keywords)
+
+
+def _project_name(study: str) -> str:
+    return re.sub(r"[/\\#?%:]", "-", study)[:_MOST_CHARACTERS]
+
+
+def _run_name(run: Run) -> str:
+    return f"{run.arm}, seed {run.seed}"[:_MOST_CHARACTERS]
+
+
+TRACKERS: dict[str, Callable[[Path, str], Tracker]] = {
+    "tensorboard": _TensorBoard,
+    "trackio": _Trackio,
+    "wandb": _Wandb,
+}
 """Constructors by name."""
 
 
