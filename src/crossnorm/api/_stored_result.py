@@ -16,7 +16,7 @@ from crossnorm.study.planning.durations import seconds_per_seed
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import describe
 from crossnorm.study.storage.needed_runs import needed_runs, study_verdict
-from crossnorm.study.storage.results_table import collect
+from crossnorm.study.storage.results_table import arm_infos, collect
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import Record, note_results_seen, read_folder
 from crossnorm.training.loop.outcome import RunStatus
@@ -88,7 +88,7 @@ def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, 
     """The results of these runs of a study; `looking` as in `read_result`."""
     kept = folder / "table.csv"
     kept_only = not (folder / "runs").exists() and stored_lines(kept)
-    table = _kept_table(kept) if kept_only else collect(folder, plan, runs)
+    table = _kept_table(kept, plan) if kept_only else collect(folder, plan, runs)
     return Result(
         table=table,
         verdict=study_verdict(plan, record, table, interim=looking and not table.complete),
@@ -97,15 +97,17 @@ def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, 
     )
 
 
-def _kept_table(file: Path) -> Table:
+def _kept_table(file: Path, plan: Plan) -> Table:
     """The runs as table.csv has them, where the folders of the runs were not kept."""
     with file.open(encoding="utf-8", newline="") as rows:
         try:
-            return table_from_records(csv.DictReader(rows, strict=True))
+            table = table_from_records(csv.DictReader(rows, strict=True))
         except csv.Error as error:
             raise BadInput.because(str(file), f"damaged: {error}") from None
         except BadInput as error:
             raise error.within(str(file)) from None
+    declared = {arm.name: arm for arm in arm_infos(plan)}
+    return replace(table, arms=tuple(declared.get(arm.name, arm) for arm in table.arms))
 
 
 def _facts(folder: Path, plan: Plan, record: Record, *, seeds: int) -> dict[str, Any]:

@@ -141,11 +141,12 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
     for row in verdict.arms:
         cells = _cells(row.arm, row)
         table.add_row(*(cells[name] for name in columns))
+    short = len({row.arm for row in verdict.contrasts}) == len(verdict.contrasts)  # each arm with its control only
     if verdict.contrasts:
         table.add_section()
-        table.add_row(Text("arm − control:", style="italic"))
+        table.add_row(Text("arm − control:" if short else "between arms:", style="italic"))
     for contrast in verdict.contrasts:
-        cells = _cells(contrast.arm, contrast)
+        cells = _cells(contrast.arm if short else f"{contrast.arm} − {contrast.against}", contrast)
         table.add_row(*(cells[name] for name in columns))
     return table
 

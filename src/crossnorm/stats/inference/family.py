@@ -8,6 +8,5 @@ __all__ = ["family_size"]
 
 
 def family_size(table: Table) -> int:
-    """Number of comparisons: arms other than the baseline, plus contrasts with a control (at least 1)."""
-    contrasts = sum(table.control(i) != 0 for i in range(1, len(table.arms)))
-    return max(1, len(table.arms) - 1 + contrasts)
+    """Number of comparisons: arms other than the baseline, plus contrasts with other arms (at least 1)."""
+    return max(1, len(table.arms) - 1 + len(table.contrasts))

@@ -36,6 +36,7 @@ class ArmInfo:
         alpha: Its dose; None: none.
         site: Where the variant acts; None: not given.
         control: Name of the arm it is compared with in addition to the baseline; None: only the baseline.
+        compared: Names of further arms that it is compared with.
         settings: What else the arm sets, by name.
     """
 
@@ -44,6 +45,7 @@ class ArmInfo:
     alpha: float | None = None
     site: str | None = None
     control: str | None = None
+    compared: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -130,6 +132,14 @@ class Table:
         """Position of the arm's control; 0 (the baseline) for an arm that names none."""
         name = self.arms[arm].control
         return 0 if name is None else self.index(name)
+
+    @property
+    def contrasts(self) -> tuple[tuple[int, int], ...]:
+        """Positions of the arms that are compared with another one than the baseline: first by control."""
+        arms = range(1, len(self.arms))
+        controlled = [(arm, self.control(arm)) for arm in arms if self.control(arm) != 0]
+        declared = [(arm, self.index(other)) for arm in arms for other in self.arms[arm].compared]
+        return tuple(dict.fromkeys([*controlled, *declared]))
 
     def records(self) -> Iterator[dict[str, Any]]:
         """One row per arm, seed and evaluation with a value; None for what does not exist.

@@ -82,7 +82,7 @@ def estimate(
             table, metric, rule, grids, [row.verdict for row in rows], scope=scope or "", remark=remark or ""
         ),
         arms=(_baseline(table, values), *rows),
-        contrasts=tuple(_contrast(table, values, i, rule) for i in arms if table.control(i) != 0),
+        contrasts=tuple(_contrast(table, values, *pair, rule) for pair in table.contrasts),
         trend=trends[0] if trends else Trend(),
         trends=trends[1:],
         pairing=Pairing(correlation=correlation, variance_ratio=ratio),
@@ -145,12 +145,11 @@ def _pairs_needed(found: Comparison, rule: Rule) -> tuple[int, int, int] | None:
     )
 
 
-def _contrast(table: Table, values: Floats, arm: int, rule: Rule) -> Contrast:
-    control = table.control(arm)
-    found = compare_arms(table, values, arm, control, rule)
+def _contrast(table: Table, values: Floats, arm: int, against: int, rule: Rule) -> Contrast:
+    found = compare_arms(table, values, arm, against, rule)
     return Contrast(
         arm=table.arms[arm].name,
-        against=table.arms[control].name,
+        against=table.arms[against].name,
         alpha=table.arms[arm].alpha,
         n=found.interval.n,
         difference=found.interval.mean,

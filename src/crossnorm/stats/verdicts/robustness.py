@@ -58,7 +58,7 @@ def robustness_checks(verdict: Verdict) -> tuple[Robustness, ...]:
     Such arms differ in another setting, such as the learning rate, and their control shares that setting. An arm
     without a control is compared with the baseline.
     """
-    contrasts = {row.arm: row for row in verdict.contrasts}
+    contrasts = {row.arm: row for row in reversed(verdict.contrasts)}  # of several, that with the control
     groups: dict[tuple[str, float, str | None], dict[str, Outcome]] = {}
     for row in verdict.arms[1:]:
         if row.variant is None or row.alpha is None or row.verdict is None:

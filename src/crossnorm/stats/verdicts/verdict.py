@@ -118,7 +118,7 @@ class Verdict:
         interval: The kind of interval.
         answer: The primary answer.
         arms: Baseline first.
-        contrasts: Arms against controls other than the baseline.
+        contrasts: Arms against other arms than the baseline: their controls, and declared comparisons.
         trend: The first variant's slope against the baseline.
         trends: The other variants' slopes.
         pairing: Effect of pairing.

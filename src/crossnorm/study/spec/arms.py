@@ -307,6 +307,13 @@ def _check(arms: Sequence[Arm], spec: StudySpec) -> None:
             expected = "an offset to seeds outside the study, such as 1000"
             found = f"{arm.seed_offset}, which leads to seed {min(shared)} of the study"
             raise BadInput(f"arms.{arm.name}.seed_offset", expected, found)
+    for first, second in spec.compare:
+        for name in (first, second):
+            if name not in names:
+                raise unknown_name("compare", name, names)
+        known = {names[0], *(arm.control for arm in arms if arm.name == first)}
+        if first == second or first == names[0] or second in known or spec.compare.count([first, second]) > 1:
+            raise BadInput.because(f"compare: [{first}, {second}]", "the comparison is made already, or is none")
     if spec.function is not None and spec.alpha_schedule is not None and not any(arm.schedule for arm in arms):
         raise BadInput.because("alpha_schedule", "has no effect: no arm has a variant")
     if len(arms) == 1 and not spec.keep_models:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -61,6 +61,8 @@ class StudySpec(Strict):
         control: Whether to run the control of every variant.
         alphas: The doses of the grid; 0 is added.
         arms: Additional arms.
+        compare: Further pairs of arms to compare, such as ``[[mine, shrunk]]``: first − second. They are in one family
+            with all other comparisons.
         seeds: A number of seeds, from 0, or a list.
         recipe: A recipe's name and any of its fields; default name: see `default_recipe`.
         epochs: Number of epochs instead of the recipe's.
@@ -89,6 +91,7 @@ class StudySpec(Strict):
     control: bool = True
     alphas: list[Finite] = Field(default_factory=lambda: [0.0, 0.25, 0.5, 0.75, 1.0], min_length=1)
     arms: list[ArmSpec] = Field(default_factory=list)
+    compare: list[Annotated[list[Name], Field(min_length=2, max_length=2)]] = Field(default_factory=list)
     seeds: list[int] = Field(default_factory=lambda: list(range(6)), min_length=1)
     recipe: dict[str, Any] = Field(default_factory=lambda: {"name": "quick"})
     epochs: int | None = Field(default=None, ge=1)

@@ -67,15 +67,24 @@ def planned_table(plan: Plan) -> Table:
 def arm_infos(plan: Plan) -> tuple[ArmInfo, ...]:
     """The arms as the statistics describe them; those of a trend without a variant give it their own names."""
     varied = _varied(plan)
-    infos = tuple(_info(arm, varied) for arm in plan.arms)
+    infos = tuple(_info(arm, plan, varied) for arm in plan.arms)
     unnamed = {arm.name for arm in plan.arms if arm.variant is None and arm.family is not None}
     return name_trends(infos, unnamed)
 
 
-def _info(arm: Arm, varied: Sequence[str]) -> ArmInfo:
+def _info(arm: Arm, plan: Plan, varied: Sequence[str]) -> ArmInfo:
     site = None if arm.variant is None else arm.variant.site
     settings = dict(arm.settings) if arm.recipe is None else {name: getattr(arm.recipe, name) for name in varied}
-    return ArmInfo(name=arm.name, variant=arm.family, alpha=arm.dose, site=site, control=arm.control, settings=settings)
+    compared = tuple(other for name, other in plan.spec.compare if name == arm.name)
+    return ArmInfo(
+        name=arm.name,
+        variant=arm.family,
+        alpha=arm.dose,
+        site=site,
+        control=arm.control,
+        compared=compared,
+        settings=settings,
+    )
 
 
 def _varied(plan: Plan) -> list[str]:
