@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import crossnorm
-from crossnorm.api import report_table
 from crossnorm.errors import BadInput
 from crossnorm.stats.runs.tracker_exports import rows_of_export
 
@@ -16,7 +15,7 @@ PANEL = Path(__file__).with_name("wandb_panel.csv")
 
 
 def test_the_export_of_a_panel_is_a_table_of_runs():
-    result = report_table(PANEL, "eval/loss", "lower", None)
+    result = crossnorm.compare(PANEL, metric="eval/loss", direction="lower")
     assert [arm.arm for arm in result.verdict.arms] == ["baseline", "convex-1"]
     assert result.table.seeds == (0, 1, 2)
     assert result.table.steps == (0, 50, 100)
@@ -81,7 +80,7 @@ def test_histories_are_a_table_of_runs(tmp_path):
     rows[-1]["loss"] = "NaN"  # as the client writes it: diverged
     file = tmp_path / "runs.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))
-    result = report_table(file, "loss", "lower", None)
+    result = crossnorm.compare(file, metric="loss", direction="lower")
     assert list(result.table.metrics) == ["loss"]
     assert result.table.steps == (4, 9)
     assert result.verdict.arms[1].difference == pytest.approx(0.5)
