@@ -230,7 +230,7 @@ def test_trackio_holds_every_evaluation(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert "Trackio project" not in done.stdout
     found = {}
-    with closing(sqlite3.connect(tmp_path / "trackio" / "train-convex.db")) as store:
+    with closing(sqlite3.connect(tmp_path / "trackio" / "mine-train-convex.db")) as store:
         about = {run: json.loads(config) for run, config in store.execute("select run_id, config from configs")}
         for run, step, row in store.execute("select run_id, step, metrics from metrics order by step"):
             key = Run(about[run]["arm"], about[run]["seed"])
@@ -254,7 +254,7 @@ def test_wandb_offline_holds_every_evaluation(tmp_path, monkeypatch):
     expected = [(arm, seed) for arm in ("attenuated-1", "baseline", "convex-1") for seed in range(2)]
     assert sorted(run for run, _, _ in found) == expected
     for (arm, seed), project, rows in found:
-        assert project == "train-convex"
+        assert project == "mine-train-convex"
         stored = RunFolder.of(tmp_path / "o", Run(arm, seed)).read_rows()
         assert rows == {row["step"]: {key: row[key] for key in row if key != "step"} for row in stored}
         assert list(rows) == [0, 5, 7]

@@ -104,7 +104,7 @@ def test_a_summary_needs_the_column_that_it_sums_up(tmp_path):
     failed = carried_out(tmp_path / "b", train, metric="acc_auc").result
     assert (failed["status"], failed["reason"]) == (
         "crashed",
-        "the function returned without logging acc_auc; it last logged loss",
+        "the function returned without logging acc_auc; it logged loss, other",
     )
     ended = carried_out(tmp_path / "c", lambda run: run.log(0, loss=float("inf")), metric="loss_steps_to_0.5").result
     assert ended["status"] == "diverged"

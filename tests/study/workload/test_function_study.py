@@ -102,7 +102,7 @@ def test_a_function_may_have_a_task_and_a_schedule(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     fields = DIGITS | {"function": "on_digits:train", "metric": "loss", "direction": "lower", "seeds": 2}
     study = library.Study(**fields)
-    assert study.name == "train-convex"
+    assert study.name == "on_digits-train-convex"
     found = study.run(tmp_path / "o", progress=False, imports=["on_digits"], workers=2)
     task = library.load_task("digits")
     inputs, targets = task.train.inputs[:60], task.train.targets[:60]
