@@ -34,7 +34,7 @@ def attention(
 ) -> Tensor:
     """Attention with mixed values: softmax(scale · Q Kᵀ) V′, where V′ is a variant of V at α.
 
-    For the default variant V′ = (1-α) V + α S(V), with S(V)_jd = exp(V_jd) / Σ_i exp(V_id) the softmax over the
+    For the default variant V′ = (1−α) V + α S(V), with S(V)_jd = exp(V_jd) / Σ_i exp(V_id) the softmax over the
     tokens. The arguments up to `enable_gqa` are those of ``torch.nn.functional.scaled_dot_product_attention``.
 
     At α = 0 this calls torch's function: the bits are the same, and so is the result of a query that sees no token.

@@ -46,7 +46,7 @@ def _all(alpha: Alpha) -> Alpha:
 
 VARIANTS: dict[str, Entry] = {
     "convex": Entry(
-        summary="(1-α) V + α S(V): cross-normalization",
+        summary="(1−α) V + α S(V): cross-normalization",
         control="attenuated",
         keep=_shrink,
         form="softmax",
@@ -58,34 +58,34 @@ VARIANTS: dict[str, Entry] = {
         form="softmax",
     ),
     "matched": Entry(
-        summary="(1-α) V + α N S(V): S(V) at the scale of V",
+        summary="(1−α) V + α N S(V): S(V) at the scale of V",
         control=None,
         keep=_shrink,
         form="matched",
     ),
     "centred": Entry(
-        summary="(1-α) V + α (N S(V) - 1): matched without its constant part",
+        summary="(1−α) V + α (N S(V) − 1): matched without its constant part",
         control=None,
         keep=_shrink,
         form="centred",
     ),
     "attenuated": Entry(
-        summary="(1-α) V: only shrinks V; the control of convex", control=None, keep=_shrink, form=None
+        summary="(1−α) V: only shrinks V; the control of convex", control=None, keep=_shrink, form=None
     ),
     "signed": Entry(
-        summary="(1-α) V + α (min-max of V to [-1, 1] per head): Bukatin's signed normalization",
+        summary="(1−α) V + α (min-max of V to [−1, 1] per head): Bukatin's signed normalization",
         control=None,
         keep=_shrink,
         form="signed",
     ),
     "laser": Entry(
-        summary="(1-α) A V + α log(A exp V): the closest published relative, arXiv 2411.03493",
+        summary="(1−α) A V + α log(A exp V): the closest published relative, arXiv 2411.03493",
         control=None,
         keep=_shrink,
         form="laser",
     ),
     "batch": Entry(
-        summary="(1-α) V + α softmax of V over the batch axis: one example depends on the others",
+        summary="(1−α) V + α softmax of V over the batch axis: one example depends on the others",
         control="attenuated",
         keep=_shrink,
         form="batch",

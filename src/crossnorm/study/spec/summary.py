@@ -54,7 +54,7 @@ def _optimization(recipe: Recipe) -> str:
 
 
 def describe(plan: Plan, seeds: int | None = None) -> str:
-    """``cct_2_3x2_32 on mnist1d, 6 seeds. convex: V becomes (1-α) V + α S(V): …`` with the symbols it uses.
+    """``cct_2_3x2_32 on mnist1d, 6 seeds. convex: V becomes (1−α) V + α S(V): …`` with the symbols it uses.
 
     Arguments as in `subject_of`.
     """
