@@ -37,20 +37,20 @@ def answer(folder: Path, name: str, *more: object) -> dict[str, object]:
 
 
 def test_another_metric(folder: Path) -> None:
-    found = answer(folder, "report-test_accuracy", "--metric", "test_accuracy", "--margin", "0.01")
+    found = answer(folder, "report-test_accuracy-margin-0.01", "--metric", "test_accuracy", "--margin", "0.01")
     declared = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     assert (found["metric"], found["direction"], found["margin"]) == ("test_accuracy", "higher", 0.01)
     assert found["arms"][1]["difference"] == pytest.approx(-declared["arms"][1]["difference"] / 4)
     assert REMARK in found["answer"]["sentence"]
     assert "chosen after" not in declared["answer"]["sentence"]
-    page = (folder / "report-test_accuracy" / "report.html").read_text(encoding="utf-8")
+    page = (folder / "report-test_accuracy-margin-0.01" / "report.html").read_text(encoding="utf-8")
     assert REMARK.split(";")[0] in page
     command = "crossnorm plot study.yaml --out repeated &amp;&amp; crossnorm report repeated --metric test_accuracy"
     assert f"{command} --margin 0.01</code>" in page
 
 
 def test_another_margin_of_the_declared_metric(folder: Path) -> None:
-    found = answer(folder, "report-test_loss", "--margin", "0.3")
+    found = answer(folder, "report-test_loss-margin-0.3", "--margin", "0.3")
     assert (found["margin"], found["metric"]) == (0.3, "test_loss")
     assert REMARK in found["answer"]["sentence"]
 

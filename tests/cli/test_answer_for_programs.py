@@ -81,3 +81,11 @@ def test_functions_of_a_module_are_listed(tmp_path, monkeypatch):
     shown = run("list", "variants", "--import", "listed_module").stdout.splitlines()
     assert shown[-1].split() == ["listed_module:mild", "Half", "of", "it."]
     assert not any("helper" in line for line in shown)
+
+
+def test_what_the_users_module_prints_is_not_in_the_document(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talkative_module.py").write_text('print("hello from import")\n')
+    done = run("list", "variants", "--json", "--import", "talkative_module")
+    assert json.loads(done.stdout)
+    assert "hello from import" in done.stderr

@@ -42,7 +42,7 @@ def ask_again(
     side = direction or (spec.direction if declared and spec.function is not None else None)
     table, endpoint = with_endpoint(result.table, metric or spec.metric, side)
     size = spec.margin if margin is None and declared else margin
-    if declared and size == spec.margin and endpoint.direction == spec.direction:
+    if declared and size == spec.margin and direction in (None, spec.direction):
         return load(folder), folder
     verdict = estimate(
         table,
@@ -60,7 +60,8 @@ def ask_again(
     given = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None)
     facts = {**result.facts, "command": f"{result.facts['command']} && crossnorm report repeated {given}"}
     asked = replace(result, table=table, verdict=verdict, facts=facts, folder=None)
-    return asked, folder / f"report-{encoded_name(str(endpoint))}"
+    words = [str(endpoint), "" if margin is None else f"margin-{margin}", direction or ""]
+    return asked, folder / f"report-{encoded_name('-'.join(filter(None, words)))}"
 
 
 def _declared(spec: StudySpec) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from crossnorm.api._result import Result
 from crossnorm.api._table_files import read_tables
 from crossnorm.errors import BadInput
+from crossnorm.metric import Metric
 from crossnorm.stats import Table, absent, estimate, table_from_records, with_endpoint
 from crossnorm.stats.runs.tracker_exports import rows_of_export
 
@@ -28,9 +29,9 @@ def compare(
 
     Args:
         table: Rows with arm, seed, step and metrics, optionally dose and control; a pandas DataFrame, in which NaN is
-            an empty cell, except in the column `metric`: a run whose last value is NaN has diverged; a file with such
-            rows (CSV, JSON lines, event files of TensorBoard), or several whose rows are joined. Exports of Weights &
-            Biases are read too (`rows_of_export`).
+            an empty cell, except in the column `metric` at steps where another run has a value: that is a divergence;
+            a file with such rows (CSV, JSON lines, event files of TensorBoard), or several whose rows are joined.
+            Exports of Weights & Biases are read too (`rows_of_export`).
         metric: The column to compare, at each run's last step; or COLUMN_auc, the mean of its curve over the steps, or
             COLUMN_steps_to_TARGET, the first step at which it reaches the target.
         direction: "lower" or "higher": which side of the column is better.
@@ -77,6 +78,22 @@ def _files_or_rows(
     raise BadInput("table", expected, other if isinstance(other, str) else f"a list with {type(other).__name__}")
 
 
-def _rows_of_frame(rows: Iterable[Mapping[str, object]], metric: str) -> list[Mapping[str, object]]:
-    """Rows with None where a data frame marks an absent cell."""
-    return [{key: None if key != metric and absent(cell) else cell for key, cell in row.items()} for row in rows]
+def _rows_of_frame(rows: list[Mapping[str, object]], metric: str) -> list[Mapping[str, object]]:
+    """Rows with None where a data frame marks an absent cell.
+
+    NaN in the metric, or in the column that it sums up, is a divergence if another run has a value at that step; where
+    no run has one, the metric was not measured.
+    """
+    judged = {metric, Metric.parse(metric).base}
+    measured = {(name, _step(row)) for row in rows for name in judged if not absent(row.get(name))}
+    return [
+        {
+            key: None if absent(cell) and (key not in judged or (key, _step(row)) not in measured) else cell
+            for key, cell in row.items()
+        }
+        for row in rows
+    ]
+
+
+def _step(row: Mapping[str, object]) -> object:
+    return row.get("step", row.get("_step"))

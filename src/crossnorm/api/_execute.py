@@ -33,8 +33,9 @@ def execute(workload: Workload, folder: Path, execution: Execution, bars: Progre
     plan = workload.plan
     with locked(folder), mirrored(execution.mirror, folder, bars.note) as mirrors:
         _check_runs_exist(folder)
-        with forgotten_if_refused(folder):
-            record = open_folder(folder, plan, workload.digest, workload.code, bars.note)
+        begins = not (folder / "study.yaml").exists()
+        record = open_folder(folder, plan, workload.digest, workload.code, bars.note)
+        with forgotten_if_refused(folder, begins=begins):
             bars.say(announcement(plan, folder, execution.device))
             for warning in warnings_of(plan, results_seen=record.results_seen):
                 bars.note(warning)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import Any
 from crossnorm.api._result import Result, stored_lines
 from crossnorm.errors import BadInput
 from crossnorm.io import encoded_name
-from crossnorm.stats import Table, table_from_records
 from crossnorm.study.planning.durations import seconds_per_seed
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import describe
 from crossnorm.study.storage.needed_runs import needed_runs, study_verdict
-from crossnorm.study.storage.results_table import arm_infos, collect
+from crossnorm.study.storage.results_table import collect, kept_table
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import Record, note_results_seen, read_folder
 from crossnorm.training.loop.outcome import RunStatus
@@ -76,7 +74,7 @@ def load(folder: Path | str) -> Result:
 
 def _one_run(study: Path, own: Path) -> Result:
     found = read_folder(study)
-    run = None if found is None else next((r for r in found[0].runs if RunFolder.of(study, r).path.samefile(own)), None)
+    run = None if found is None else _run_in(study, found[0], own)
     if found is None or run is None:
         raise BadInput.because(str(own), f"a run of no study: {study / 'study.yaml'} does not plan it")
     plan, record = found
@@ -84,30 +82,22 @@ def _one_run(study: Path, own: Path) -> Result:
     return result_of(study, replace(plan, arms=(arm,), seeds=(run.seed,)), record, [run], looking=True)
 
 
+def _run_in(study: Path, plan: Plan, own: Path) -> Run | None:
+    """The run whose folder this is."""
+    return next((run for run in plan.runs if RunFolder.of(study, run).path.resolve() == own.resolve()), None)
+
+
 def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, looking: bool = False) -> Result:
     """The results of these runs of a study; `looking` as in `read_result`."""
     kept = folder / "table.csv"
     kept_only = not (folder / "runs").exists() and stored_lines(kept)
-    table = _kept_table(kept, plan) if kept_only else collect(folder, plan, runs)
+    table = kept_table(kept, plan) if kept_only else collect(folder, plan, runs)
     return Result(
         table=table,
         verdict=study_verdict(plan, record, table, interim=looking and not table.complete),
         facts=_facts(folder, plan, record, seeds=len(table.seeds)),
         folder=folder,
     )
-
-
-def _kept_table(file: Path, plan: Plan) -> Table:
-    """The runs as table.csv has them, where the folders of the runs were not kept."""
-    with file.open(encoding="utf-8", newline="") as rows:
-        try:
-            table = table_from_records(csv.DictReader(rows, strict=True))
-        except csv.Error as error:
-            raise BadInput.because(str(file), f"damaged: {error}") from None
-        except BadInput as error:
-            raise error.within(str(file)) from None
-    declared = {arm.name: arm for arm in arm_infos(plan)}
-    return replace(table, arms=tuple(declared.get(arm.name, arm) for arm in table.arms))
 
 
 def _facts(folder: Path, plan: Plan, record: Record, *, seeds: int) -> dict[str, Any]:

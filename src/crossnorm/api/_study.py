@@ -156,5 +156,5 @@ class Study(StudySpec):
         )
         with Progress(shown=progress) as bars:
             folder = Path(out) if out is not None else default_folder(self.name)
-            workload = stored_workload(folder, self) if not pilot and not imports else None
+            workload = stored_workload(folder, self) if not pilot and not imports and self._function is None else None
             return estimate_study(workload or self._open(imports, bars), folder, options, bars)

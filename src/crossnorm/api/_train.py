@@ -83,8 +83,9 @@ def train_run(
         with contextlib.ExitStack() as stack:
             if world.first:
                 stack.enter_context(locked(folder))
-                stack.enter_context(forgotten_if_refused(folder))
+                begins = not (folder / "study.yaml").exists()
                 open_folder(folder, workload.plan, workload.digest, workload.code, bars.note)
+                stack.enter_context(forgotten_if_refused(folder, begins=begins))
                 bars.say(run_announcement(workload.plan, run, folder, chosen.type))
             world.wait()  # the folder is read by all processes only after the first one has written it
             if not RunFolder.of(folder, run).finished:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any, ParamSpec
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextvars import ContextVar
+from typing import Annotated, Any, ParamSpec, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -14,7 +16,7 @@ from crossnorm._lazy import needs_torch
 from crossnorm._version import __version__
 from crossnorm.errors import BadInput, StudyStopped
 
-__all__ = ["app", "guarded", "main"]
+__all__ = ["app", "guarded", "main", "print_json"]
 
 P = ParamSpec("P")
 
@@ -49,13 +51,33 @@ def main() -> None:
     app()
 
 
+_JSON: ContextVar[TextIO | None] = ContextVar("_JSON", default=None)
+
+
+@contextmanager
+def _pure_stdout() -> Iterator[None]:
+    """Send what the block prints to standard error, such as what the user's modules print; see `print_json`."""
+    token = _JSON.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _JSON.reset(token)
+
+
+def print_json(text: str) -> None:
+    """Print the document of ``--json``: the only thing on standard output."""
+    typer.echo(text.rstrip("\n"), file=_JSON.get())
+
+
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
     """Turn bad input and interruptions into one line and an exit code, without a traceback."""
 
     @functools.wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            with _pure_stdout() if kwargs.get("as_json") else nullcontext():
+                command(*args, **kwargs)
         except BadInput as error:
             typer.echo(f"crossnorm: {error}", err=True)
             raise typer.Exit(2) from None

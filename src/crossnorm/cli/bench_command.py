@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from crossnorm.cli.app import app, guarded
+from crossnorm.cli.app import app, guarded, print_json
 from crossnorm.cli.options import AsJson, Device, Imports, import_modules, settings_of, with_options, words
 
 __all__: list[str] = []
@@ -66,6 +66,6 @@ def bench(
     hold_memory()  # as the workers of a study do
     found = api.bench(asked, out=out)
     if as_json:
-        typer.echo(json.dumps(api.bench_fields(found), indent=2))
+        print_json(json.dumps(api.bench_fields(found), indent=2))
     else:
         Console().print(bench_summary(found))

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from crossnorm._lazy import needs_torch
-from crossnorm.cli.app import app, guarded
+from crossnorm.cli.app import app, guarded, print_json
 from crossnorm.cli.options import AsJson, import_modules
 from crossnorm.errors import BadInput
 
@@ -52,7 +52,7 @@ def list_(
     import_modules(imports or [])
     rows = [*_LISTS[what.value](), *_own_variants(imports or [])]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(json.dumps(rows, indent=2))
         return
     width = max(len(row["name"]) for row in rows)
     for row in rows:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from crossnorm.cli.app import print_json
+
 if TYPE_CHECKING:
     from crossnorm.api import Result
 
@@ -27,7 +29,7 @@ def show(result: Result, folder: Path | None = None, *, as_json: bool = False, e
         typer.Exit: With code 1 if runs crashed, else 3 if the answer is none of the expected words.
     """
     if as_json:
-        typer.echo(result.verdict.to_json(), nl=False)
+        print_json(result.verdict.to_json())
     else:
         _print(result, folder or result.folder)
     if (result.table.status == "crashed").any():

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from crossnorm.cli.app import app, guarded
+from crossnorm.cli.app import app, guarded, print_json
 from crossnorm.cli.options import AsJson, Expect, expected_words, import_modules, inches, margin_of
 from crossnorm.cli.show_result import show
 from crossnorm.errors import BadInput
@@ -124,7 +124,7 @@ def audit(
     import_modules(imports or [])
     found = api.audit(folder, out=out, workers=workers, imports=imports or [])
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=2, sort_keys=True))
+        print_json(json.dumps(found.to_dict(), indent=2, sort_keys=True))
     else:
         Console().print(audit_summary(found))
     if not found.passed:

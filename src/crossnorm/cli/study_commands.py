@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from crossnorm.cli.app import app, guarded
+from crossnorm.cli.app import app, guarded, print_json
 from crossnorm.cli.options import AsJson, Expect, expected_words, import_modules
 from crossnorm.cli.show_result import show
 from crossnorm.cli.study_options import StudyName, StudyOptions, with_study_options
@@ -75,7 +75,7 @@ def plan(
         options.folder(study), pilot=pilot, difference=difference, **options.execution
     )
     if as_json:
-        typer.echo(found.to_json(), nl=False)
+        print_json(found.to_json())
     else:
         Console().print(plan_summary(found))
 

@@ -42,7 +42,8 @@ def tex_table(verdict: Verdict) -> str:
     head += [f"{_percent(verdict)} interval", "Verdict"]
     rows = [_line(_cells(row, alphas)) for row in verdict.arms]
     if verdict.contrasts:
-        rows += [r"\midrule", f"\\multicolumn{{{len(head)}}}{{l}}{{\\emph{{Arm $-$ control}}}} \\\\"]
+        title = "Between arms" if any(row.declared for row in verdict.contrasts) else "Arm $-$ control"
+        rows += [r"\midrule", f"\\multicolumn{{{len(head)}}}{{l}}{{\\emph{{{title}}}}} \\\\"]
         rows += [_line(_cells(row, alphas)) for row in verdict.contrasts]
     side = f"{verdict.direction} is better"
     lines = [

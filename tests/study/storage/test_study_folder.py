@@ -6,8 +6,10 @@ import re
 import shlex
 
 import pytest
+from typer.testing import CliRunner
 
 from crossnorm.api._stored_result import default_folder
+from crossnorm.cli import app
 from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec, read_fields
@@ -193,9 +195,23 @@ def test_a_folder_of_an_older_version_goes_on_and_says_what_was_not_checked(tmp_
 
 def refused_in(folder, begin):
     """A command that begins a study and is refused later."""
-    with locked(folder), forgotten_if_refused(folder):
+    begins = not (folder / "study.yaml").exists()
+    with locked(folder), forgotten_if_refused(folder, begins=begins):
         begin()
         raise BadInput.because("ray", "not installed")
+
+
+def test_folders_of_something_else_are_refused_and_stay(tmp_path):
+    """`--out` may name a folder whose runs/ is the user's own."""
+    own = tmp_path / "proj" / "runs" / "exp1"
+    own.mkdir(parents=True)
+    for name in ("metrics.jsonl", "log.txt"):
+        (own / name).write_text("mine")
+    options = ["--seeds", "1", "--epochs", "1", "--alphas", "0,1", "--out", str(tmp_path / "proj")]
+    (tmp_path / "tiny.yaml").write_text("task: digits\n")
+    done = CliRunner().invoke(app, ["plot", str(tmp_path / "tiny.yaml"), *options])
+    assert done.exit_code == 2
+    assert {path.name: path.read_text() for path in own.iterdir()} == {"metrics.jsonl": "mine", "log.txt": "mine"}
 
 
 def test_a_refused_command_leaves_no_folder(tmp_path):

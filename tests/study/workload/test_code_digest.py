@@ -68,6 +68,15 @@ def test_what_the_function_uses_counts_and_nothing_else(folder, old, new, change
     assert (digest(folder, MODULE.replace(old, new)) != before) is changes
 
 
+def test_local_names_and_the_script_below_are_not_used(folder):
+    """A script may keep its result in a name that the function has as a local one, and start itself below."""
+    module = MODULE + "\ndef train(run):\n    result = factor(run)\n    return result\n"
+    script = '\nresult = {}\n\nif __name__ == "__main__":\n    for factor in ({}, 2):\n        pass\n'
+    first = digest(folder, module + script.format(3, 1), "train")
+    assert digest(folder, module + script.format(5, 7), "train") == first
+    assert digest(folder, module.replace("FACTOR = 2", "FACTOR = 4") + script.format(3, 1), "train") != first
+
+
 def test_a_name_that_stands_for_a_partial_includes_its_arguments(folder):
     text = MODULE + "\nimport functools\ndef times(value, factor, **rest):\n    return value\n"
     doubled, tripled = (text + f"twice = functools.partial(times, factor={n})\n" for n in (2, 3))

@@ -191,3 +191,11 @@ def test_the_plain_example(tmp_path):
     table = (tmp_path / "o" / "table.csv").read_text().splitlines()
     assert len(table) == 1 + 3 * 2 * 4
     assert json.loads((tmp_path / "o" / "verdict.json").read_text())["arms"][0]["mean"] < 1.8
+
+
+def test_a_function_without_its_argument_is_refused_at_once(tmp_path):
+    text = MINE + "\ndef nothing():\n    pass\n"
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    done = crossnorm("plot", "mine:nothing", "--metric", "loss", "--direction", "lower", cwd=tmp_path)
+    refused(done, "mine:nothing cannot be called with one argument, run", "A training function is train(run)")
+    assert not (tmp_path / "crossnorm").exists()

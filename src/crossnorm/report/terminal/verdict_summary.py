@@ -141,7 +141,7 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
     for row in verdict.arms:
         cells = _cells(row.arm, row)
         table.add_row(*(cells[name] for name in columns))
-    short = len({row.arm for row in verdict.contrasts}) == len(verdict.contrasts)  # each arm with its control only
+    short = not any(row.declared for row in verdict.contrasts)
     if verdict.contrasts:
         table.add_section()
         table.add_row(Text("arm − control:" if short else "between arms:", style="italic"))
@@ -171,7 +171,8 @@ def _pairs_caption(verdict: Verdict, seconds_per_seed: float | None) -> str:
         return ""
     more = count(most.pairs_needed[0] - most.n, "more pair")
     meaning = "Pairs needed: the half-width then equals the margin (likely range)"
-    return f". {meaning}. {more} for all arms: {cost} on one worker"
+    later = "" if verdict.interval == "sequential" else "; added after looking, more are needed (crossnorm plan)"
+    return f". {meaning}. {more} for all arms: {cost} on one worker{later}"
 
 
 _COLUMNS = ("arm", "n", "mean", "difference", "interval", "verdict", "pairs needed", "failed")

@@ -28,9 +28,9 @@ def with_endpoint(table: Table, text: str, direction: str | None = None) -> tupl
         BadInput: There is no such column, the direction is missing or wrong, or every run has reached the target at
             its first evaluation.
     """
-    if text in table.metrics and text not in table.summaries:
-        return table, Metric(text, direction=_side(text, direction))
     parsed = Metric.parse(text)
+    if text in table.metrics and text not in table.summaries and not _stored_summary(table, text, parsed):
+        return table, Metric(text, direction=_side(text, direction))
     if parsed.summary == "last" or parsed.base not in table.metrics:
         raise unknown_name("metric", text, table.metrics)
     side = _side(parsed.base, direction)
@@ -39,6 +39,14 @@ def with_endpoint(table: Table, text: str, direction: str | None = None) -> tupl
     if found.target is not None:
         _check_target(summed, found, side)
     return summed, found
+
+
+def _stored_summary(table: Table, text: str, parsed: Metric) -> bool:
+    """Whether a column of a table from a file is a summary of another one: it has one value where that has many."""
+    if parsed.summary == "last" or parsed.base not in table.metrics:
+        return False
+    own, base = (np.isfinite(table.curves(name)).sum(axis=-1) for name in (text, parsed.base))
+    return bool((own <= 1).all() and (base > 1).any())
 
 
 def _side(column: str, direction: str | None) -> Direction:

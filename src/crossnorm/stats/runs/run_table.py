@@ -144,6 +144,8 @@ class Table:
     def records(self) -> Iterator[dict[str, Any]]:
         """One row per arm, seed and evaluation with a value; None for what does not exist.
 
+        A run that ended without any value has one row, for its status.
+
         Keys: arm, variant, dose, site, control, seed, status, step, then the metrics by name.
         """
         metrics = sorted(self.metrics)
@@ -156,9 +158,11 @@ class Table:
                 "control": arm.control,
             }
             for s, seed in enumerate(self.seeds):
+                runs = np.array([self.metrics[name][a, s] for name in metrics]).reshape(len(metrics), len(self.steps))
+                ended = self.status[a, s] != "missing" and bool(np.isnan(runs).all())
                 for i, step in enumerate(self.steps):
                     values = {name: float(self.metrics[name][a, s, i]) for name in metrics}
-                    if all(map(np.isnan, values.values())):
+                    if all(map(np.isnan, values.values())) and not (ended and i == 0):
                         continue
                     cells = {name: None if np.isnan(value) else value for name, value in values.items()}
                     yield about | {"seed": seed, "status": str(self.status[a, s]), "step": step} | cells

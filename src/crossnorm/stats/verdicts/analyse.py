@@ -157,6 +157,7 @@ def _contrast(table: Table, values: Floats, arm: int, against: int, rule: Rule) 
         high=found.interval.high,
         verdict=found.verdict,
         pairs_needed=_pairs_needed(found, rule),
+        declared=against != table.control(arm),
     )
 
 

@@ -64,7 +64,8 @@ class ArmResult:
 class Contrast:
     """An arm against a control that is not the baseline; one family with the arms.
 
-    `pairs_needed` is as for an arm; it is not part of verdict.json.
+    `pairs_needed` is as for an arm, `declared` tells a declared comparison from one with a control; neither is part of
+    verdict.json.
     """
 
     arm: str
@@ -76,6 +77,7 @@ class Contrast:
     high: float | None
     verdict: Outcome
     pairs_needed: tuple[int, int, int] | None = field(default=None, metadata=_SHOWN_ONLY)
+    declared: bool = field(default=False, metadata=_SHOWN_ONLY)
 
 
 @dataclass(frozen=True, kw_only=True)

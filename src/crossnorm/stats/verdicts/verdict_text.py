@@ -62,7 +62,7 @@ def no_answer_sentence(
 ) -> str:
     """The sentences for tables without a single declared comparison: several free-form arms, or none."""
     if not verdicts:
-        nothing = f"There is nothing to compare: the table holds the baseline alone ({metric_words(metric)})"
+        nothing = f"There is nothing to compare: the table holds one arm alone ({metric_words(metric)})"
         return _sentences(nothing, *notes)
     counts = ", ".join(
         f"{verdicts.count(word)} {word}" for word in ("better", "worse", "same", "undecided") if word in verdicts

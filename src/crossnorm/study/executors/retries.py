@@ -71,8 +71,9 @@ class Retries:
             return
         if not self._any_finished(tuple(Run(run.arm, seed) for seed in self._plan.seeds)):
             seeds = " and ".join(str(each.seed) for each in crashed)
+            again = "the same command" if self._plan.spec.function is None else "it into another output folder"
             raise StudyStopped(
                 f"{self._folder}: stopped, because arm {run.arm} crashed on seeds {seeds} and finished on none: "
                 f"{outcome.reason}. Log: {RunFolder.of(self._folder, run).log}. Finished runs are kept. Mend the "
-                "code and run the same command, or remove the arm and give another output folder."
+                f"code and run {again}, or remove the arm and give another output folder."
             )

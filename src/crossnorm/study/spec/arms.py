@@ -312,7 +312,8 @@ def _check(arms: Sequence[Arm], spec: StudySpec) -> None:
             if name not in names:
                 raise unknown_name("compare", name, names)
         known = {names[0], *(arm.control for arm in arms if arm.name == first)}
-        if first == second or first == names[0] or second in known or spec.compare.count([first, second]) > 1:
+        others = [pair for pair in spec.compare if set(pair) == {first, second}]
+        if first == second or first == names[0] or second in known or len(others) > 1:
             raise BadInput.because(f"compare: [{first}, {second}]", "the comparison is made already, or is none")
     if spec.function is not None and spec.alpha_schedule is not None and not any(arm.schedule for arm in arms):
         raise BadInput.because("alpha_schedule", "has no effect: no arm has a variant")

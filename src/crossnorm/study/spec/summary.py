@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from crossnorm.functional import VARIANTS
 from crossnorm.study.spec.plan import Plan
 from crossnorm.training.recipe.recipes import RECIPES, Recipe
@@ -16,7 +18,8 @@ def model_of(plan: Plan) -> str:
     spec = plan.spec
     if spec.function is not None:
         return spec.function if spec.task is None else f"{spec.function} on {spec.task}"
-    return f"{spec.model.get('name', spec.model.get('from', 'a model'))} on {spec.task}"
+    source = Path(str(spec.model.get("from", "a model"))).name  # without its path: a verdict names no place
+    return f"{spec.model.get('name', source)} on {spec.task}"
 
 
 def scope_of(plan: Plan) -> str:

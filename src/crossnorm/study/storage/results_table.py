@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from crossnorm.errors import BadInput
 from crossnorm.metric import Metric
-from crossnorm.stats import ArmInfo, Table, name_trends, with_summaries
+from crossnorm.stats import ArmInfo, Table, name_trends, table_from_records, with_endpoint, with_summaries
 from crossnorm.study.spec.plan import Arm, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
 
-__all__ = ["arm_infos", "collect", "planned_table"]
+__all__ = ["arm_infos", "collect", "kept_table", "planned_table"]
 
 
 def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
@@ -56,6 +59,49 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
     if metric.summary == "last" or metric.base not in names:
         return table
     return with_summaries(table, metric, side=plan.spec.direction if plan.spec.function is not None else None)
+
+
+def kept_table(file: Path, plan: Plan) -> Table:
+    """The runs as table.csv has them, where the folders of the runs were not kept.
+
+    Args:
+        file: The table, as `Result.save` writes it.
+        plan: The study's plan: runs that the table has not are missing, except seeds that an open-ended study left.
+
+    Raises:
+        BadInput: The file is damaged.
+    """
+    with file.open(encoding="utf-8", newline="") as rows:
+        try:
+            kept = ({**row, "control": ""} for row in csv.DictReader(rows, strict=True))  # the plan knows the controls
+            table = table_from_records(kept)
+            side = plan.spec.direction if plan.spec.function is not None else None
+            table, _ = with_endpoint(table, plan.spec.metric, side)
+        except csv.Error as error:
+            raise BadInput.because(str(file), f"damaged: {error}") from None
+        except BadInput as error:
+            raise error.within(str(file)) from None
+    return _of_plan(table, plan)
+
+
+def _of_plan(table: Table, plan: Plan) -> Table:
+    """The table with all arms of the plan, and all its seeds unless the study is open-ended."""
+    seeds = table.seeds if plan.spec.stop == "decided" else plan.seeds
+    infos = arm_infos(plan)
+    known = {arm.name: i for i, arm in enumerate(table.arms)}
+    cells = [
+        ((a, s), (known[arm.name], table.seeds.index(seed)))
+        for a, arm in enumerate(infos)
+        for s, seed in enumerate(seeds)
+        if arm.name in known and seed in table.seeds
+    ]
+    status = np.full((len(infos), len(seeds)), "missing", dtype="<U8")
+    metrics = {name: np.full((*status.shape, len(table.steps)), np.nan) for name in table.metrics}
+    for new, old in cells:
+        status[new] = table.status[old]
+        for name, values in metrics.items():
+            values[new] = table.metrics[name][old]
+    return replace(table, arms=infos, seeds=tuple(seeds), metrics=metrics, status=status)
 
 
 def planned_table(plan: Plan) -> Table:

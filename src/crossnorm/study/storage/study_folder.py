@@ -115,9 +115,9 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             owner.unlink(missing_ok=True)
-        lock.release()
         if new and not (folder / "study.yaml").exists():
-            _remove_empty(folder, new)
+            _remove_empty(folder, new)  # before the release: another process may lock the folder then
+        lock.release()
 
 
 def _remove_empty(folder: Path, new: Sequence[Path]) -> None:
@@ -131,16 +131,16 @@ def _remove_empty(folder: Path, new: Sequence[Path]) -> None:
 
 
 @contextmanager
-def forgotten_if_refused(folder: Path) -> Iterator[None]:
-    """If bad input ends the block, remove a study that began inside it and has nothing to go on from.
+def forgotten_if_refused(folder: Path, *, begins: bool) -> Iterator[None]:
+    """If bad input ends the block, remove a study that this command began and that has nothing to go on from.
 
     Otherwise the study of a refused command would block its folder for the correct one. Checkpoints, finished runs, and
     files that a training function wrote are always kept.
 
     Args:
-        folder: The study's folder, locked.
+        folder: The study's folder, locked and opened.
+        begins: Whether this command began the study.
     """
-    begins = not (folder / "study.yaml").exists()
     try:
         yield
     except BadInput:

@@ -6,6 +6,7 @@ import ast
 import functools
 import hashlib
 import inspect
+import symtable
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -68,7 +69,7 @@ def source_digest(name: str, function: Callable[..., Any]) -> str:
     if own is None:
         return function_digest(function)
     module = _parsed(_source(inspect.getmodule(bare)) or "")
-    statements = [] if module is None else module.body
+    statements = [] if module is None else [part for part in module.body if not _is_script(part)]
     used = _statements_used(statements, {name.partition(":")[2].partition(".")[0], *_names(own)})
     return hashlib.sha256("\n".join(map(_text, [own, *used])).encode()).hexdigest()
 
@@ -114,7 +115,22 @@ def _defined(statement: ast.stmt) -> Iterator[str]:
 
 
 def _names(tree: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    """The names of its module that a piece of code uses: not the local names of its functions."""
+    return set(_globals(symtable.symtable(ast.unparse(tree), "code", "exec")))
+
+
+def _globals(table: symtable.SymbolTable) -> Iterator[str]:
+    top = table.get_type() == "module"
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and (top or symbol.is_global()):
+            yield symbol.get_name()
+    for inner in table.get_children():
+        yield from _globals(inner)
+
+
+def _is_script(statement: ast.stmt) -> bool:
+    """Whether it is ``if __name__ == "__main__":``, which no import runs."""
+    return isinstance(statement, ast.If) and "__name__" in _names(statement.test)
 
 
 def _text(node: object) -> str:

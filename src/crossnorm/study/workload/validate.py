@@ -14,7 +14,7 @@ from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
 from crossnorm.study.workload.build_model import build_model, model_keywords
 from crossnorm.study.workload.pretrained import encoder_for
-from crossnorm.study.workload.variant_trial import try_variant
+from crossnorm.study.workload.variant_trial import Shapes, try_variant, value_shapes
 from crossnorm.training.loop.cohort import augmentation_of, check_mixing
 from crossnorm.training.optim.build_optimizer import make_optimizer
 from crossnorm.training.runtime.distributed import check_parts
@@ -56,8 +56,10 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
         "epochs": recipe.epochs,
     }
     plan = make_plan(spec.model_copy(update=settings))
+    own = any(arm.variant is not None and ":" in arm.variant.name for arm in plan.arms)
+    shapes: Shapes = {}
     for arm in plan.arms:
-        check_own(arm, imports, task.kind)
+        check_own(arm, imports, task.kind, shapes)
         augmentation_of(task, arm.training)
         check_mixing(task, arm.training)
         try:
@@ -66,16 +68,19 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
             make_optimizer(model, arm.training, torch.device("cpu"))
         except BadInput as error:
             raise error.within(f"arm {arm.name}") from None
+        if own and not shapes:
+            shapes = value_shapes(model, task)  # of the baseline, which is the first arm
     return plan
 
 
-def check_own(arm: Arm, imports: Sequence[str], kind: str = "image") -> None:
+def check_own(arm: Arm, imports: Sequence[str], kind: str = "image", shapes: Shapes | None = None) -> None:
     """Check that an arm's variant is built in, or a sound function of a module that the user allows.
 
     Args:
         arm: The arm.
         imports: Modules that the user allows to be imported.
         kind: The kind of the task.
+        shapes: See `try_variant`.
 
     Raises:
         BadInput: The module is not allowed, or has no such function, or an error of `try_variant`.
@@ -87,6 +92,6 @@ def check_own(arm: Arm, imports: Sequence[str], kind: str = "image") -> None:
         hint = f"If you trust it, add --import {module} to the command (in Python: imports=[{module!r}])."
         raise BadInput(f"arm {arm.name}", "a built-in variant or one of an imported module", arm.variant.name, hint)
     try:
-        try_variant(arm.variant, kind)
+        try_variant(arm.variant, kind, shapes)
     except BadInput as error:
         raise error.within(f"arm {arm.name}") from None

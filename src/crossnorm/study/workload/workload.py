@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from crossnorm.data import Task
 from crossnorm.data.arrays import joint_digest
+from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
 from crossnorm.study.storage.run_folder import RunFolder
@@ -74,6 +76,7 @@ def open_workload(
         plan = resolve(spec, task, imports)
         return Workload(plan=plan, digest=task.digest, code=code_digests(plan), task=task, imports=tuple(imports))
     train = function or load_function(spec.function, imports)
+    _check_argument(spec.function, train)
     digest = function_digest(train)
     if spec.task is not None:
         digest = joint_digest([digest, load_study_task(spec, loading).digest])
@@ -88,6 +91,16 @@ def open_workload(
         imports=tuple(imports),
         function=pickled,
     )
+
+
+def _check_argument(name: str, train: Train) -> None:
+    try:
+        inspect.signature(train).bind(None)
+    except ValueError:  # of a function without a signature
+        return
+    except TypeError as error:
+        reason = f"{name} cannot be called with one argument, run: {error}"
+        raise BadInput.because("function", reason, "A training function is train(run).") from None
 
 
 def stored_workload(folder: Path, spec: StudySpec) -> Workload | None:
