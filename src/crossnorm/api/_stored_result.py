@@ -23,8 +23,8 @@ __all__ = ["default_folder", "load", "read_result", "result_of"]
 
 
 def default_folder(name: str) -> Path:
-    """``crossnorm/<name>`` in the working directory."""
-    return Path("crossnorm") / encoded_name(name)
+    """``crossnorm/<name>`` in the working directory, with - for spaces."""
+    return Path("crossnorm") / encoded_name("-".join(name.split()))
 
 
 def read_result(folder: Path | str, *, looking: bool = False) -> Result:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 
-def show(result: Result, folder: Path | None = None, *, as_json: bool = False, expected: Sequence[str] = ()) -> None:
+def show(
+    result: Result, folder: Path | None = None, *, as_json: bool = False, expected: Sequence[str] = (), workers: int = 1
+) -> None:
     """Print arms and answer, or verdict.json.
 
     Args:
@@ -24,6 +26,7 @@ def show(result: Result, folder: Path | None = None, *, as_json: bool = False, e
         folder: Where the report lies; None: the result's own folder.
         as_json: Print verdict.json and nothing else.
         expected: The words that the answer may be; empty: any.
+        workers: Worker processes that would train further pairs.
 
     Raises:
         typer.Exit: With code 1 if runs crashed, else 3 if the answer is none of the expected words.
@@ -31,7 +34,7 @@ def show(result: Result, folder: Path | None = None, *, as_json: bool = False, e
     if as_json:
         print_json(result.verdict.to_json())
     else:
-        _print(result, folder or result.folder)
+        _print(result, folder or result.folder, workers)
     if (result.table.status == "crashed").any():
         raise typer.Exit(1)
     found = result.verdict.answer.verdict
@@ -41,13 +44,13 @@ def show(result: Result, folder: Path | None = None, *, as_json: bool = False, e
         raise typer.Exit(3)
 
 
-def _print(result: Result, folder: Path | None) -> None:
+def _print(result: Result, folder: Path | None, workers: int) -> None:
     from rich.console import Console
 
     from crossnorm.report import answer_panel, arms_table
 
     console = Console()
-    console.print(arms_table(result.verdict, result.facts.get("seconds_per_seed")))
+    console.print(arms_table(result.verdict, result.facts.get("seconds_per_seed"), workers))
     console.print(answer_panel(result.verdict, result.facts.get("description", ""), result.notes))
     if folder is not None:
         console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

@@ -45,7 +45,9 @@ def plot(
     expected = expected_words(expect)
     import_modules(options.imports or [])
     result = options.study(study).run(options.folder(study), track=track, mirror=mirror, ray=ray, **options.execution)
-    show(result, as_json=as_json, expected=expected)
+    from crossnorm.study.executors.process_pool import default_workers  # here: it needs torch, wrong options do not
+
+    show(result, as_json=as_json, expected=expected, workers=options.workers or default_workers())
 
 
 @app.command()

@@ -56,6 +56,8 @@ def test_the_table_prices_the_pairs_that_are_needed() -> None:
     text = " ".join(shown(arms_table(verdict, 360.0), 79).split())
     hours = number(most / 10, digits=2)
     assert f"{most} more pairs for all arms: {hours} h on one worker" in text
+    shared = " ".join(shown(arms_table(verdict, 1080.0, workers=3), 79).split())
+    assert f"{most} more pairs for all arms: {hours} h with 3 workers" in shared
     short = " ".join(shown(arms_table(verdict, 0.5), 79).split())
     assert f"for all arms: {most / 2:.2g} s on one worker" in short
     assert "more pairs" not in shown(arms_table(verdict))

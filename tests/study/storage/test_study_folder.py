@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -247,6 +248,10 @@ def test_a_refused_command_keeps_the_study_of_an_earlier_one(tmp_path):
     with pytest.raises(BadInput):
         refused_in(tmp_path, lambda: opened(tmp_path, seeds=5))
     assert read_folder(tmp_path) is not None
+
+
+def test_spaces_in_a_name_are_hyphens_in_the_folder():
+    assert default_folder("my own  study") == Path("crossnorm/my-own-study")
 
 
 def test_a_default_folder_inside_a_clone_of_the_repository_is_removed_alone(tmp_path, monkeypatch):

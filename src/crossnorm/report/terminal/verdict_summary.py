@@ -103,7 +103,7 @@ def _variant_name(verdict: Verdict, row: ArmResult) -> str:
     return f"{name} at {row.site}" if several and row.site else name
 
 
-def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichTable:
+def arms_table(verdict: Verdict, seconds_per_seed: float | None = None, workers: int = 1) -> RichTable:
     """Mean, difference, interval and verdict of each arm, then of each contrast; at most 80 columns wide.
 
     Some columns are left out if they carry no information: n if equal for all arms, pairs needed and failed runs if
@@ -113,6 +113,7 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
         verdict: The verdict.
         seconds_per_seed: Time of one more seed of all arms on one worker; the caption then gives the time of the pairs
             needed.
+        workers: Number of worker processes that would share them.
     """
     from rich import box
     from rich.table import Table as RichTable
@@ -121,7 +122,7 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
     better = "lower is better" if verdict.direction == "lower" else "higher is better"
     table = RichTable(
         title=Text(f"{endpoint_name(verdict)}, {better}", style="bold"),
-        caption=Text(_caption(verdict, seconds_per_seed), style="dim"),
+        caption=Text(_caption(verdict, seconds_per_seed, workers), style="dim"),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -151,28 +152,30 @@ def arms_table(verdict: Verdict, seconds_per_seed: float | None = None) -> RichT
     return table
 
 
-def _caption(verdict: Verdict, seconds_per_seed: float | None) -> str:
+def _caption(verdict: Verdict, seconds_per_seed: float | None, workers: int) -> str:
     """The intervals, the margin, why the answer's interval is narrower, and the pairs needed."""
     notes = [interval_note(verdict)]
     if verdict.margin is not None:
         notes.append(f"Margin: ±{brief(verdict.margin)}")
     if verdict.contrasts and verdict.answer.low is not None:
         notes.append("The answer below is one declared test, so its interval is narrower")
-    return ". ".join(notes) + _pairs_caption(verdict, seconds_per_seed) + "."
+    return ". ".join(notes) + _pairs_caption(verdict, seconds_per_seed, workers) + "."
 
 
-def _pairs_caption(verdict: Verdict, seconds_per_seed: float | None) -> str:
+def _pairs_caption(verdict: Verdict, seconds_per_seed: float | None, workers: int) -> str:
     """Sentences on the pairs needed, with the time for the arm that needs the most."""
     compared: list[ArmResult | Contrast] = [*verdict.arms, *verdict.contrasts]
     rows = [row for row in compared if row.pairs_needed is not None and row.verdict == "undecided"]
     most = max(rows, key=lambda row: (row.pairs_needed or (0,))[0] - row.n, default=None)
-    cost = "" if most is None else pairs_cost(most, seconds_per_seed)
+    shared = None if seconds_per_seed is None else seconds_per_seed / workers
+    cost = "" if most is None else pairs_cost(most, shared)
     if most is None or most.pairs_needed is None or not cost:
         return ""
     more = count(most.pairs_needed[0] - most.n, "more pair")
     meaning = "Pairs needed: the half-width then equals the margin (likely range)"
+    by = "on one worker" if workers == 1 else f"with {workers} workers"
     later = "" if verdict.interval == "sequential" else "; added after looking, more are needed (crossnorm plan)"
-    return f". {meaning}. {more} for all arms: {cost} on one worker{later}"
+    return f". {meaning}. {more} for all arms: {cost} {by}{later}"
 
 
 _COLUMNS = ("arm", "n", "mean", "difference", "interval", "verdict", "pairs needed", "failed")
