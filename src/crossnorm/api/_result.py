@@ -105,7 +105,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the answer, the arms, the two figures."""
-        return result_html(self.table, self.verdict)
+        return result_html(self.table, self.verdict, self.notes)
 
     def __repr__(self) -> str:
         return f"Result({self.verdict.study}: {self.verdict.answer.sentence})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from crossnorm.report.figures.alpha_trend import trend_figure
@@ -12,7 +12,7 @@ from crossnorm.report.figures.learning_curves import curves_figure
 from crossnorm.report.figures.style import styled
 from crossnorm.report.formatting import endpoint_name, interval_note
 from crossnorm.report.html.report_page import environment
-from crossnorm.stats import Table, Verdict, caveats
+from crossnorm.stats import Table, Verdict
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["result_html", "study_html"]
 
 
-def result_html(table: Table, verdict: Verdict) -> str:
-    """The answer, a table of the arms, the trend and the learning curves."""
+def result_html(table: Table, verdict: Verdict, notes: Sequence[str] = ()) -> str:
+    """The answer with its notes, a table of the arms, the trend and the learning curves."""
     figures = [
         (f"Trend over {verdict.dose_name}", trend_figure(table, verdict)),
         ("Learning curves", curves_figure(table, verdict)),
@@ -31,7 +31,7 @@ def result_html(table: Table, verdict: Verdict) -> str:
         verdict=verdict,
         note=interval_note(verdict),
         endpoint=endpoint_name(verdict),
-        caveats=caveats(table, verdict),
+        caveats=notes,
         figures=[(title, _inline(figure)) for title, figure in figures],
     )
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from crossnorm.errors import BadInput
+from crossnorm.stats.runs.from_records import absent
 
 __all__ = ["rows_of_export"]
 
@@ -54,7 +55,7 @@ def _rows_of_panel(table: Sequence[Row], columns: Sequence[str]) -> list[Row]:
     for column, (name, _, metric) in curves.items():
         run = _run_of(name)
         for row in table:
-            if not _empty(value := row.get(column)):
+            if not absent(value := row.get(column)):
                 key = (run["arm"], run["seed"], row["Step"])
                 found.setdefault(key, {**run, "step": row["Step"]})[metric] = value
     return list(found.values())
@@ -74,7 +75,7 @@ def _rows_of_history(table: Sequence[Row]) -> list[Row]:
 
 
 def _name_in(row: Row) -> str:
-    name = next((row[column] for column in _NAME_COLUMNS if not _empty(row.get(column))), None)
+    name = next((row[column] for column in _NAME_COLUMNS if not absent(row.get(column))), None)
     if name is None:
         hint = "Add them when you export: the history of a run does not contain its name."
         raise BadInput("columns", "arm and seed, or run with the run's name", ", ".join(map(str, row)), hint)
@@ -92,10 +93,6 @@ def _run_of(name: str) -> dict[str, object]:
         hint = "Export ungrouped runs whose names end in the seed."
         raise BadInput("run", "a name with arm and seed, such as 'convex-0.5, seed 3'", name, hint)
     return {"arm": match["arm"], "seed": int(match["seed"])}
-
-
-def _empty(cell: object) -> bool:
-    return cell is None or cell != cell or (isinstance(cell, str) and not cell.strip())
 
 
 def _is_number(cell: object) -> bool:

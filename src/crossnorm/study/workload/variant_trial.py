@@ -48,8 +48,8 @@ def try_variant(variant: Variant, kind: str = "image", shapes: Shapes | None = N
     Args:
         variant: The variant; its function is called at its own α and at α = 0.
         kind: The kind of the task: texts have a padding mask, language has a causal one.
-        shapes: Of the values in the study's model; None or empty: not known, so that the function may rightly refuse
-            the values of the trial, and only its arguments are checked.
+        shapes: Of the values in the study's model; None or empty: not known. The function may then rightly raise an
+            exception for the values of the trial, and only its arguments are checked.
 
     Raises:
         BadInput: The function raises an exception, returns anything but finite numbers of the shape of `value`, or
