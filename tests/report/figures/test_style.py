@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import html
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from crossnorm.api import Result, Study
+from crossnorm.api import Result, Study, compare
 from crossnorm.errors import BadInput
 from crossnorm.report import FigureStyle
 from crossnorm.stats import Table
@@ -72,19 +74,30 @@ def test_a_figure_without_room_for_its_axes_is_refused() -> None:
 
 def test_a_notebook_shows_the_answer_and_names_stay_text() -> None:
     shown = result(EVIL)
-    html = shown._repr_html_()
-    assert shown.verdict.answer.sentence in html
-    assert html.count("data:image/png;base64,") == 2
-    assert EVIL not in html
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    text = shown._repr_html_()
+    assert shown.verdict.answer.sentence in text
+    assert text.count("data:image/png;base64,") == 2
+    assert EVIL not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def test_a_notebook_shows_the_notes_of_the_result() -> None:
+    """Also those that need to know the task: ten classes are guessed at a loss of log 10."""
+    rows = [
+        {"arm": arm, "seed": s, "step": 7 * k, "test_loss": 2.3026} for arm in "ab" for s in range(3) for k in (0, 1)
+    ]
+    guessed = replace(compare(rows, metric="test_loss", direction="lower"), facts={"classes": 10})
+    assert any("at chance" in note for note in guessed.notes)
+    shown = html.unescape(guessed._repr_html_())
+    assert all(note in shown for note in guessed.notes)
 
 
 def test_a_notebook_shows_a_study_before_it_runs() -> None:
     study = Study(task="digits", alphas=[0, 1], seeds=3, epochs=2, name=EVIL)
-    html = study._repr_html_()
-    assert "3 seeds, 9 runs" in html
-    assert "<th>convex-1</th><td>convex</td><td>1</td><td>attenuated-1</td>" in html
-    assert EVIL not in html
+    text = study._repr_html_()
+    assert "3 seeds, 9 runs" in text
+    assert "<th>convex-1</th><td>convex</td><td>1</td><td>attenuated-1</td>" in text
+    assert EVIL not in text
 
 
 def test_hostile_names_are_text_in_svg(tmp_path: Path) -> None:

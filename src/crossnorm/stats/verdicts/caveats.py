@@ -66,7 +66,7 @@ def _identical(table: Table, curves: Floats) -> str:
     for i in range(1, len(table.arms)):
         if table.arms[i].alpha == 0:
             continue
-        for other in sorted({0, table.control(i)}):
+        for other in sorted({0, *(against for arm, against in table.contrasts if arm == i)}):
             both = ~np.isnan(curves[[i, other]]).all(axis=-1).any(axis=0)
             if both.any() and np.array_equal(curves[i, both], curves[other, both], equal_nan=True):
                 pairs.setdefault(table.arms[other].name, []).append(table.arms[i].name)
