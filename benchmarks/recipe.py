@@ -40,6 +40,7 @@ from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.stats.inference.intervals import interval_of_mean
 from crossnorm.study.spec.arms import Arm
+from crossnorm.study.spec.plan import Run
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.workload.build_model import build_member
@@ -65,7 +66,11 @@ FACTOR = 3  # how many times the images of `quick` answer the question
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    return RunFolder(folder).read_rows()
+    return own_folder(folder).read().rows
+
+
+def own_folder(folder: Path) -> RunFolder:
+    return RunFolder(folder, Run("run", 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +104,7 @@ class Job:
     def finished(self) -> bool:
         """Whether the run completed all epochs or diverged."""
         rows = read_rows(self.folder)
-        return (self.folder / "result.json").exists() or bool(rows and rows[-1]["epoch"] >= self.recipe.epochs)
+        return own_folder(self.folder).finished or bool(rows and rows[-1]["epoch"] >= self.recipe.epochs)
 
     def settled(self) -> bool:
         """Whether further training would not change the comparison."""
@@ -137,16 +142,16 @@ def images(data: Path | None, train_examples: int | None) -> Task:
 class Recorder:
     """Stores every evaluation and a checkpoint; ends the run at the first step after it is settled."""
 
-    def __init__(self, job: Job, own: RunFolder, step: int) -> None:
-        self.job, self.own, self.asks = job, own, step > 0
-        own.rewind(step or None)
+    def __init__(self, job: Job, own: RunFolder, seal: object) -> None:
+        self.job, self.own, self.asks = job, own, seal is not None
+        own.rewind(seal)
 
     def evaluated(self, member: Member, row: dict[str, float | int | None]) -> None:
         self.own.append(row)
         if row["epoch"] == self.job.recipe.epochs:
             self.own.finish(Outcome(RunStatus.COMPLETE), {})
         elif member.step and None not in (row["train_loss"], row["test_loss"]):
-            save_checkpoint(member, self.own.checkpoint, self.own.seal)
+            save_checkpoint(member, self.own.checkpoint, self.own.checkpoint_seal)
         self.asks = True
 
     def failed(self, member: Member) -> None:
@@ -166,15 +171,16 @@ def train(job: Job) -> Job:
     variant = Variant(name="convex", alpha=job.alpha) if job.alpha else None
     arm = Arm(name="run", recipe=job.recipe, variant=variant)
     member = build_member(arm, {"name": "cct_2_3x2_32"}, task, job.seed, device)
-    own = RunFolder(job.folder)
+    own = own_folder(job.folder)
     state = own.read_checkpoint(print)
+    seal = None if state is None else state.about["curve"]
     if state is not None:
         load_checkpoint(member, state, str(own.checkpoint))
     before, now = read_environment(job), describe_environment()
     if {key: value for key, value in before.items() if key != "before"} != now:
         note_environment(job, {**now, "before": before} if before else now)
     with suppress(Settled):
-        train_cohort([member], task, seed=job.seed, device=device, observer=Recorder(job, own, member.step))
+        train_cohort([member], task, seed=job.seed, device=device, observer=Recorder(job, own, seal))
     return job
 
 
@@ -224,8 +230,9 @@ def restore(known: Path | None, jobs: dict[tuple[str, float, int], Job]) -> None
             continue
         columns = run["curve"]
         rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
-        job.folder.mkdir(parents=True, exist_ok=True)
-        (job.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        own = own_folder(job.folder)
+        own.path.mkdir(parents=True, exist_ok=True)
+        own.curve.write_text("".join(json.dumps(row) + "\n" for row in rows))
         note_environment(job, run.get("environment", {}))
         restored.append(job)
     for job in [job for job in restored if not job.settled()]:

@@ -47,9 +47,9 @@ def make_study(folder: Path, arms: int, seeds: int) -> int:
     draws = np.random.default_rng(0)
     os.fsync = lambda handle: None  # the folder is temporary
     with locked(folder / "out"):
-        open_folder(folder / "out", workload.plan, workload.digest)
-        for run in workload.plan.runs:
-            own = RunFolder.of(folder / "out", run)
+        plan, _ = open_folder(folder / "out", workload.plan, workload.digest)
+        for run in plan.runs:
+            own = RunFolder(folder / "out", run, plan.id)
             own.rewind()
             for epoch in range(3):
                 loss = float(2.3 / (1 + epoch) + 0.1 * draws.standard_normal())

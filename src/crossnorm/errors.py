@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["BadInput", "StudyStopped", "show_briefly", "unknown_name"]
+__all__ = ["BadInput", "RunsLost", "StudyStopped", "show_briefly", "unknown_name"]
 
 _MOST, _SHOWN = 40, 6  # longer lists of names are cut to the nearest few
 _LISTED = ("model", "recipe", "task", "variant")  # by `crossnorm list`
@@ -50,6 +50,13 @@ class BadInput(ValueError):
 
 class StudyStopped(RuntimeError):
     """A study ended early because training on would be pointless; its finished runs are kept.
+
+    The command line turns it into one line and exit code 1, without a traceback.
+    """
+
+
+class RunsLost(RuntimeError):
+    """Finished runs are damaged or missing, so that an answer from the rest would replace a better one.
 
     The command line turns it into one line and exit code 1, without a traceback.
     """

@@ -1,4 +1,4 @@
-"""Atomic writes, file digests, JSON files and file names."""
+"""Atomic writes, file digests, JSON files and file names. Nothing is written through a symbolic link."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 from crossnorm.errors import BadInput
@@ -20,7 +21,9 @@ __all__ = [
     "encoded_name",
     "file_sha256",
     "make_folder",
+    "open_to_append",
     "read_json",
+    "remove_leftovers",
     "storage_fault",
     "write_atomically",
     "write_json",
@@ -28,17 +31,14 @@ __all__ = [
 
 
 @contextmanager
-def atomic_path(path: Path, temporary: Path | None = None) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """Context manager for a temporary file that replaces ``path`` when the block ends, or is removed if it fails.
 
-    Readers never see a partial file, and the content is flushed to disk before the rename.
-
-    Args:
-        path: The file to replace.
-        temporary: The temporary file, if ``path`` has a single writer: a killed writer then leaves at most this file.
-            None: a unique ``.NAME.….tmp`` in the same folder.
+    Readers never see a partial file, and the content is flushed to disk before the rename. The temporary file is a new
+    ``.NAME.….tmp`` in the same folder, of a name that cannot be foreseen; `remove_leftovers` removes those of killed
+    writers. If ``path`` is a symbolic link, the link is replaced.
     """
-    temporary = _unique(path) if temporary is None else temporary
+    temporary = _unique(path)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -51,8 +51,34 @@ def atomic_path(path: Path, temporary: Path | None = None) -> Iterator[Path]:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace the content of a file atomically; text is encoded as UTF-8."""
-    with atomic_path(path, path.with_name(f".{path.name}.new")) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def open_to_append(path: Path) -> IO[bytes]:
+    """A file opened to append bytes, created if missing.
+
+    Raises:
+        OSError: The file is a symbolic link (``ELOOP``), or cannot be written.
+    """
+    return open(path, "ab", opener=_not_through_links)
+
+
+def _not_through_links(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:
+    """Remove the temporary files that killed writers left in a folder.
+
+    Args:
+        folder: May be missing.
+        older_than: Seconds; younger files may belong to a writer that is alive.
+    """
+    for temporary in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            if time.time() - temporary.lstat().st_mtime >= older_than:
+                temporary.unlink()
 
 
 def file_sha256(*paths: Path) -> str:
@@ -109,6 +135,7 @@ _STORAGE = {
     errno.EDQUOT: "the quota is used up",
     errno.EROFS: "the file system is read-only",
     errno.EIO: "I/O error",
+    errno.EFBIG: "the file is larger than the system allows",
 }
 
 

@@ -20,7 +20,7 @@ def test_a_finished_study(tmp_path):
     for a, arm in enumerate(plan.arms):
         for s, seed in enumerate(plan.seeds):
             own = next(run for run in plan.runs if (run.arm, run.seed) == (arm.name, seed))
-            rows = RunFolder.of(tmp_path, own).read_rows()
+            rows = RunFolder(tmp_path, own).read().rows
             assert result.table.metrics["test_loss"][a, s].tolist() == [row["test_loss"] for row in rows]
 
 
@@ -35,11 +35,11 @@ def test_one_run(tmp_path):
     plan = begun(tmp_path)
     trained(tmp_path, plan, len(plan.runs))
     run = plan.runs[-1]
-    own = RunFolder.of(tmp_path, run)
+    own = RunFolder(tmp_path, run)
     result = crossnorm.load(own.path)
     assert ([arm.name for arm in result.table.arms], result.table.seeds) == ([run.arm], (run.seed,))
     np.testing.assert_array_equal(
-        result.table.metrics["test_loss"][0, 0], [row["test_loss"] for row in own.read_rows()]
+        result.table.metrics["test_loss"][0, 0], [row["test_loss"] for row in own.read().rows]
     )
     assert not (tmp_path / ".watched").exists()
 

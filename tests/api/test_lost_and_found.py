@@ -20,7 +20,7 @@ from tests.api.stored_studies import begun, trained
 def test_crashes_before_the_first_evaluation_stay_known(tmp_path):
     plan = begun(tmp_path)
     trained(tmp_path, plan, len(plan.runs) - 1)
-    lost = RunFolder.of(tmp_path, plan.runs[-1])
+    lost = RunFolder(tmp_path, plan.runs[-1], plan.id)
     lost.path.mkdir(parents=True)
     lost.finish(Outcome(RunStatus.CRASHED, "out of memory"), {})
     before = crossnorm.load(tmp_path)
@@ -37,7 +37,7 @@ def test_an_arm_without_any_kept_row_is_missing_but_not_forgotten(tmp_path):
     trained(tmp_path, plan, len(plan.runs))
     for run in plan.runs:
         if run not in whole:
-            shutil.rmtree(RunFolder.of(tmp_path, run).path)
+            shutil.rmtree(RunFolder(tmp_path, run).path)
     before = crossnorm.load(tmp_path)
     before.save(tmp_path)
     shutil.rmtree(tmp_path / "runs")
@@ -57,9 +57,9 @@ def accuracies(folder):
 
     fields = {"function": "m:train", "metric": "acc_steps_to_0.3", "direction": "higher"}
     plan = make_plan(parse_spec(ACC | fields, "f"))
-    open_folder(folder, plan, "digest")
+    plan, _ = open_folder(folder, plan, "digest")
     for run in plan.runs:
-        own, late = RunFolder.of(folder, run), run.arm != "baseline"
+        own, late = RunFolder(folder, run, plan.id), run.arm != "baseline"
         for k in range(6):
             own.append({"step": 7 * k, "acc": 0.1 * k - 0.1 * late + 0.001 * run.seed})
         own.finish(Outcome(RunStatus.COMPLETE), {"step": 35, "seconds": 1.0})

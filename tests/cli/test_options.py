@@ -29,7 +29,7 @@ def folder(tmp_path, monkeypatch):
 def test_a_folder_that_is_named_grows_by_variants(folder, variants, named):
     name, out = named
     plan = make_plan(StudyOptions(variants=variants, out=out and folder).study(name))
-    record = open_folder(folder, plan, "digest")
+    _, record = open_folder(folder, plan, "digest")
     arms = [f"{added.strip()}-1" for added in variants.split(",")[1:]]
     assert [extension["arms"] for extension in record.extensions] == ([arms] if arms else [])
     assert read_folder(folder)[0].spec.name == "tiny"
@@ -67,7 +67,7 @@ def test_functions_of_one_name_in_two_modules_have_two_folders(folder):
 def test_a_study_of_another_name_is_continued(folder):
     before = read_folder(folder)
     renamed = make_plan(StudyOptions().study("tiny.yaml").model_copy(update={"name": "another"}))
-    assert open_folder(folder, renamed, "digest") == before[1]
+    assert open_folder(folder, renamed, "digest")[1] == before[1]
 
 
 @pytest.mark.parametrize(

@@ -158,8 +158,8 @@ def carried_out(folder, loop, arm="convex-0.5", *more, variant=True, schedule=RA
 
     run = Run(arm, 1)
     run_function(plan, train, run, folder, CPU, lambda event: None)
-    own = RunFolder.of(folder, run)
-    found.rows, found.result, found.path = own.read_rows(), own.read_result(), own.path
+    own = RunFolder(folder, run)
+    found.rows, found.result, found.path = own.read().rows, own.read().result, own.path
     return found
 
 
@@ -295,7 +295,7 @@ def test_the_examples_are_studies(tmp_path, library, name, steps):
     assert done.returncode == 0, done.stderr
     for arm, alphas in (("baseline", [0.0, 0.0]), ("convex-1", [1.0, 1.0])):
         for seed in range(2):
-            rows = RunFolder.of(tmp_path / "o", Run(arm, seed)).read_rows()
+            rows = RunFolder(tmp_path / "o", Run(arm, seed)).read().rows
             assert [(row["step"], row["alpha"]) for row in rows] == list(zip(steps, alphas, strict=True))
     audited = command("audit", "o", "--import", name, cwd=tmp_path)
     assert audited.returncode == 0, audited.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -34,15 +35,16 @@ def _interrupted(run) -> None:
     raise KeyboardInterrupt
 
 
-def whole_study(folder: Path, *, interrupted: bool = False) -> None:
+def whole_study(folder: Path, *, interrupted: bool = False, before: Callable[[Plan], object] = lambda p: None) -> None:
     """What `Study.run` does; interrupted, the first run stays at its last checkpoint."""
     plan = small_plan()
     with locked(folder):
-        record = open_folder(folder, plan, "digest")
-        for run in unfinished_runs(folder, plan.runs, print):
+        plan, record = open_folder(folder, plan, "digest")
+        before(plan)
+        for run in unfinished_runs(folder, plan, plan.runs, print):
             train = _interrupted if interrupted else train_small
             run_function(plan, train, run, folder, torch.device("cpu"), lambda event: None)
             if interrupted:
-                (RunFolder.of(folder, run).path / "result.json").unlink()
+                (RunFolder(folder, run).path / "result.json").unlink()
                 raise KeyboardInterrupt
         result_of(folder, plan, record, plan.runs).save(folder)

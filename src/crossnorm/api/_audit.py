@@ -66,4 +66,5 @@ def _audited(folder: Path, imports: Sequence[str]) -> Audit:
         seeds=len(result.table.seeds),
         repeats=repeat_runs(folder, plan, record, imports),
         kinds=audit_kinds(plan, result.table, verdict),
+        lost=result.lost,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from crossnorm.api._result import Result, stored_lines
@@ -30,16 +31,18 @@ def execute(workload: Workload, folder: Path, execution: Execution, bars: Progre
         BadInput: The folder is locked, not writable, or holds something else; or a function does not log the metric.
         StudyStopped: An arm crashes on every seed.
     """
-    plan = workload.plan
-    with locked(folder), mirrored(execution.mirror, folder, bars.note) as mirrors:
+    with locked(folder), mirrored(execution.mirror, folder) as mirrors:
         _check_runs_exist(folder)
         begins = not (folder / "study.yaml").exists()
-        record = open_folder(folder, plan, workload.digest, workload.code, bars.note)
+        plan, record = open_folder(folder, workload.plan, workload.digest, workload.code, bars.note)
+        workload = replace(workload, plan=plan)
         with forgotten_if_refused(folder, begins=begins):
             bars.say(announcement(plan, folder, execution.device))
             for warning in warnings_of(plan, results_seen=record.results_seen):
                 bars.note(warning)
             for mirror in mirrors:
+                if mirror.fetch_runs(plan):
+                    bars.note(f"Copied the files missing in {folder} from {execution.mirror}.")
                 mirror.copy_study()
             runs = train_needed_runs(workload, folder, record, execution, bars, mirrors)
         result = result_of(folder, plan, record, runs)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossnorm.errors import BadInput
+from crossnorm.errors import BadInput, RunsLost
 from crossnorm.io import make_folder, write_atomically
 from crossnorm.report import FigureStyle, curves_figure, result_html, tex_table, trend_figure, write_report
-from crossnorm.stats import Bands, Table, Trend, Verdict, bands, caveats
+from crossnorm.stats import Bands, Table, Trend, Verdict, bands, caveats, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Result", "stored_lines"]
+__all__ = ["Result", "finished_in", "lost_runs", "stored_lines"]
+
+_FINAL = ("complete", "diverged")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,12 +31,15 @@ class Result:
         verdict: Estimates, intervals and the answer, as in verdict.json.
         facts: What the report says besides the numbers: plan, environment, failures.
         folder: The study's folder; None for a table of runs.
+        lost: The finished runs of the study that do not count, with the reason: their files are damaged, belong to
+            another run, or are gone.
     """
 
     table: Table
     verdict: Verdict
     facts: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    lost: tuple[str, ...] = ()
 
     def curves(self, metric: str | None = None) -> Bands:
         """The mean learning curve of each arm with its band, for the verdict's metric or another."""
@@ -65,23 +70,33 @@ class Result:
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know beside the answer, such as a baseline at chance or arms that are identical to the bit."""
-        return caveats(self.table, self.verdict, classes=self.facts.get("classes"))
+        cautions = self.facts.get("cautions", ())
+        return (*cautions, *caveats(self.table, self.verdict, classes=self.facts.get("classes")))
 
-    def save(self, directory: Path | str, style: FigureStyle | None = None, *, tex: bool = False) -> Path:
+    def save(
+        self, directory: Path | str, style: FigureStyle | None = None, *, tex: bool = False, partial: bool = False
+    ) -> Path:
         """Write verdict.json, table.csv, report.html and the figures into a folder, and return the folder.
 
         Args:
             directory: Made if missing.
             style: Formats, width and text size of the figures; default PNG, page width.
             tex: Also write answer.tex, the table of arms and contrasts for LaTeX.
+            partial: Write the answer of the runs that count although finished runs are lost.
 
         Raises:
+            RunsLost: Finished runs are lost; nothing was written.
             BadInput: A style that leaves no room, a folder that cannot be written, or one whose table.csv
                 would be overwritten by a table without runs.
         """
         directory = Path(directory)
-        make_folder(directory)
         self._check_loses_nothing(directory / "table.csv")
+        if self.lost and not partial:
+            raise RunsLost(self._lost_message(directory))
+        if directory.is_symlink() and (directory.parent / "study.yaml").exists():
+            hint = "crossnorm writes only inside the study's folder: remove the link."
+            raise BadInput.because(str(directory), "a symbolic link", hint)
+        make_folder(directory)
         style = style or FigureStyle()
         write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts, style=style)
         write_atomically(directory / "table.csv", _csv(self.table))
@@ -89,6 +104,13 @@ class Result:
         if tex:
             write_atomically(directory / "answer.tex", tex_table(self.verdict))
         return directory
+
+    def _lost_message(self, directory: Path) -> str:
+        kept = f"{directory / 'verdict.json'} was not changed. " if (directory / "verdict.json").exists() else ""
+        return (
+            f"{lost_runs(self.lost)} {kept}Train them again with the command that made the study, or write the "
+            "answer without them: report --partial."
+        )
 
     def _check_loses_nothing(self, stored: Path) -> None:
         """Refuse to overwrite table.csv if the runs were deleted: it is all that is left of them."""
@@ -114,6 +136,21 @@ class Result:
 def stored_lines(table: Path) -> int:
     """Lines of a stored table.csv beyond the names of its columns; 0 where there is none."""
     return max(0, len(table.read_text(encoding="utf-8").splitlines()) - 1) if table.exists() else 0
+
+
+def lost_runs(lost: Sequence[str]) -> str:
+    """A sentence on finished runs that do not count."""
+    return f"{len(lost)} stored {'run does' if len(lost) == 1 else 'runs do'} not count: {listed(lost)}."
+
+
+def finished_in(table: Path) -> set[tuple[str, str]]:
+    """The (arm, seed) of the finished runs in a stored table.csv; empty if it is missing or damaged."""
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = [(row["arm"], row["seed"]) for row in csv.DictReader(file) if row["status"] in _FINAL]
+    except (OSError, ValueError, KeyError, csv.Error):
+        return set()
+    return set(rows)
 
 
 def _csv(table: Table) -> str:

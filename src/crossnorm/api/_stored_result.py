@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crossnorm.api._result import Result, stored_lines
+import numpy as np
+
+from crossnorm.api._result import Result, finished_in, lost_runs, stored_lines
 from crossnorm.errors import BadInput
 from crossnorm.io import encoded_name
+from crossnorm.stats import Table
 from crossnorm.study.planning.durations import seconds_per_seed
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import describe
 from crossnorm.study.storage.needed_runs import needed_runs, study_verdict
-from crossnorm.study.storage.results_table import collect, kept_table
-from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.results_table import collect, kept_table, read_runs
+from crossnorm.study.storage.run_folder import Row, RunFolder, StoredRun
 from crossnorm.study.storage.study_folder import Record, note_results_seen, read_folder
 from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = ["default_folder", "load", "read_result", "result_of"]
+
+_UNSEALED = (
+    "A crossnorm before 0.3 wrote the runs, which do not say which study, arm and seed they belong to. crossnorm plot "
+    "seals them as they are."
+)
 
 
 def default_folder(name: str) -> Path:
@@ -84,24 +92,46 @@ def _one_run(study: Path, own: Path) -> Result:
 
 def _run_in(study: Path, plan: Plan, own: Path) -> Run | None:
     """The run whose folder this is."""
-    return next((run for run in plan.runs if RunFolder.of(study, run).path.resolve() == own.resolve()), None)
+    return next((run for run in plan.runs if RunFolder(study, run).path.resolve() == own.resolve()), None)
 
 
 def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, looking: bool = False) -> Result:
     """The results of these runs of a study; `looking` as in `read_result`."""
     kept = folder / "table.csv"
     kept_only = not (folder / "runs").exists() and stored_lines(kept)
-    table = kept_table(kept, plan) if kept_only else collect(folder, plan, runs)
+    stored = read_runs(folder, plan, plan.runs)
+    table = kept_table(kept, plan) if kept_only else collect(plan, {run: stored[run] for run in runs})
+    lost = () if kept_only or table.complete else _lost(folder, table, stored)
+    results = {run: found.result for run, found in stored.items()}
+    unsealed = record.id is None and any(results.values())
+    cautions = (*([lost_runs(lost)] if lost else []), *([_UNSEALED] if unsealed else []))
     return Result(
         table=table,
         verdict=study_verdict(plan, record, table, interim=looking and not table.complete),
-        facts=_facts(folder, plan, record, seeds=len(table.seeds)),
+        facts=_facts(folder, plan, record, results, seeds=len(table.seeds)) | {"cautions": cautions},
         folder=folder,
+        lost=lost,
     )
 
 
-def _facts(folder: Path, plan: Plan, record: Record, *, seeds: int) -> dict[str, Any]:
-    results = {run: RunFolder.of(folder, run).read_result() for run in plan.runs}
+def _lost(folder: Path, table: Table, stored: Mapping[Run, StoredRun]) -> tuple[str, ...]:
+    """The finished runs that are missing now, with the reason."""
+    before = finished_in(folder / "table.csv")
+    missing = {
+        Run(table.arms[a].name, table.seeds[s]) for a, s in zip(*np.nonzero(table.status == "missing"), strict=True)
+    }
+    gone = "its outcome is missing, but table.csv has it"
+    reasons = {
+        run: found.problem or (gone if found.result is None and (run.arm, str(run.seed)) in before else None)
+        for run, found in stored.items()
+        if run in missing
+    }
+    return tuple(f"{run.arm}, seed {run.seed} ({reason})" for run, reason in reasons.items() if reason)
+
+
+def _facts(
+    folder: Path, plan: Plan, record: Record, results: Mapping[Run, Row | None], *, seeds: int
+) -> dict[str, Any]:
     failures = [
         {"arm": run.arm, "seed": run.seed, "status": result["status"].value, "reason": result.get("reason") or ""}
         for run, result in results.items()

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossnorm.adapters.model_source import kept_model
 from crossnorm.data import load_task
+from crossnorm.errors import BadInput
 from crossnorm.io import make_folder, write_json
 from crossnorm.report import confusion_figure, save
 from crossnorm.study.events import CohortStarted, Event
 from crossnorm.study.monitoring.messages import run_announcement
 from crossnorm.study.monitoring.progress_bar import Progress
-from crossnorm.study.spec.plan import Cohort, Run, make_plan
+from crossnorm.study.spec.plan import Cohort, Plan, Run, make_plan
 from crossnorm.study.spec.schema import StudySpec, parse_spec
-from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.needed_runs import unfinished_runs
+from crossnorm.study.storage.run_folder import RunFolder, altered_model
 from crossnorm.study.storage.study_folder import forgotten_if_refused, locked, open_folder, read_folder
 from crossnorm.study.workload.cohort_run import run_cohort
 from crossnorm.study.workload.pretrained import load_kept
@@ -84,13 +86,31 @@ def train_run(
             if world.first:
                 stack.enter_context(locked(folder))
                 begins = not (folder / "study.yaml").exists()
-                open_folder(folder, workload.plan, workload.digest, workload.code, bars.note)
+                plan, _ = open_folder(folder, workload.plan, workload.digest, workload.code, bars.note)
                 stack.enter_context(forgotten_if_refused(folder, begins=begins))
-                bars.say(run_announcement(workload.plan, run, folder, chosen.type))
+                bars.say(run_announcement(plan, run, folder, chosen.type))
+                _forget_without_model(RunFolder(folder, run, plan.id), run, bars)
+                unfinished_runs(folder, plan, [run], bars.note)
             world.wait()  # the folder is read by all processes only after the first one has written it
-            if not RunFolder.of(folder, run).finished:
+            workload = replace(workload, plan=replace(workload.plan, id=_number(folder)))
+            if not RunFolder(folder, run, workload.plan.id).finished:
                 _train(workload, run, folder, chosen, world, bars)
-            return _trained(folder, run, world)
+            return _trained(workload.plan, folder, run, world)
+
+
+def _forget_without_model(own: RunFolder, run: Run, bars: Progress) -> None:
+    """Have a finished run trained again if its model is missing or not the one that it wrote."""
+    problem = altered_model(own.path) if own.finished else None
+    if problem is not None:
+        bars.note(f"{run.arm}, seed {run.seed}: {problem}; training the run again.")
+        own.forget()
+
+
+def _number(folder: Path) -> str | None:
+    """The number of the study in a folder that has been opened."""
+    found = read_folder(folder)
+    assert found is not None
+    return found[0].id
 
 
 def _extended(asked: StudySpec, folder: Path) -> StudySpec:
@@ -120,10 +140,11 @@ def _train(workload: Workload, run: Run, folder: Path, device: torch.device, wor
     run_cohort(workload.plan, cohort, workload.task, folder, device, emit, world)
 
 
-def _trained(folder: Path, run: Run, world: World) -> TrainedRun:
+def _trained(plan: Plan, folder: Path, run: Run, world: World) -> TrainedRun:
     world.wait()  # nobody reads before the first process has written
-    own = RunFolder.of(folder, run)
-    result, rows = own.read_result(), own.read_rows()
+    own = RunFolder(folder, run, plan.id)
+    stored = own.read()
+    result, rows = stored.result, stored.rows
     assert result is not None, f"{own.path} has no outcome"
     complete = result["reason"] is None
     return TrainedRun(
@@ -156,6 +177,9 @@ def evaluate_checkpoint(
         BadInput: No such checkpoint or data, or a model that does not fit the task.
     """
     path = kept_model(Path(checkpoint))
+    problem = altered_model(path.parent)
+    if problem is not None:
+        raise BadInput.because(str(path), problem, "Train the run again, or restore the file.")
     model, encoder = load_kept(path)
     folder = path.parent if out is None else Path(out)
     make_folder(folder)

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from crossnorm._lazy import needs_torch
 from crossnorm._version import __version__
-from crossnorm.errors import BadInput, StudyStopped
+from crossnorm.errors import BadInput, RunsLost, StudyStopped
 
 __all__ = ["app", "guarded", "main", "print_json"]
 
@@ -86,7 +86,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
                 raise
             typer.echo(f"crossnorm: this command {reason}", err=True)
             raise typer.Exit(2) from None
-        except StudyStopped as error:
+        except (StudyStopped, RunsLost) as error:
             typer.echo(f"crossnorm: {error}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:

@@ -41,6 +41,9 @@ def report(
     ] = "png",
     width: Annotated[str, typer.Option(help="Width of the figures: page, column, or inches.")] = "page",
     font_size: Annotated[float, typer.Option(help="Font size of the figures in points.")] = 8.0,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Write the answer without finished runs that are damaged or missing.")
+    ] = False,
     expect: Expect = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,6 +67,9 @@ def report(
     --from requires --metric, --direction and --out. Columns of the table: arm, seed, step, the metrics, and optionally
     dose and control. The baseline is the arm named baseline, else the first with dose 0, else the first. If its
     dose is not 0, there is no trend.
+
+    Exit code 1 if finished runs are damaged, belong to another run, or are gone: the stored answer is then kept, unless
+    --partial is given.
     """  # noqa: D301
     from crossnorm.api import ask_again, compare, refuse_studies
     from crossnorm.report import FigureStyle
@@ -88,7 +94,7 @@ def report(
             raise BadInput.because("report --from", f"{', '.join(lacking)} missing")
         result = compare(tables or [], metric=metric, direction=direction, margin=size, baseline=baseline)
         where = out
-    result.save(where, style, tex=TEX in names)
+    result.save(where, style, tex=TEX in names, partial=partial)
     show(result, where, as_json=as_json, expected=expected)
 
 

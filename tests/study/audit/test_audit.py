@@ -32,6 +32,7 @@ from crossnorm.study.storage.study_folder import read_folder
 from crossnorm.study.workload.build_model import build_model
 from crossnorm.study.workload.cohort_run import run_cohort
 from crossnorm.study.workload.validate import load_study_task
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 from tests.study.study_cases import TINY
 
 AA = {
@@ -57,9 +58,7 @@ def copied(trained, tmp_path):
 
 
 def curve(folder, arm, seed):
-    return [
-        {k: v for k, v in row.items() if k != "seconds"} for row in RunFolder.of(folder, Run(arm, seed)).read_rows()
-    ]
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in RunFolder(folder, Run(arm, seed)).read().rows]
 
 
 def test_own_dropout_changes_dropout_only(trained):
@@ -99,10 +98,19 @@ def baseline_of(folder):
 
 def nudge(folder, arm, seed):
     """Move the last stored test loss to the next number there is."""
-    path = RunFolder.of(folder, Run(arm, seed)).path / "metrics.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = RunFolder(folder, Run(arm, seed)).read().rows
     rows[-1]["test_loss"] = math.nextafter(rows[-1]["test_loss"], math.inf)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reseal(folder, arm, seed, rows)
+
+
+def reseal(folder, arm, seed, rows):
+    """Give a run other rows, and seal them as crossnorm does."""
+    own = RunFolder(folder, Run(arm, seed), read_folder(folder)[0].id)
+    result = own.read().result
+    own.rewind()
+    for row in rows:
+        own.append(row)
+    own.finish(Outcome(RunStatus.COMPLETE), {key: result[key] for key in ("step", "seconds", "device", "threads")})
 
 
 def test_training_that_draws_on_the_process_is_noticed(copied, tmp_path, monkeypatch):
@@ -127,9 +135,8 @@ def test_other_data_are_refused(copied):
 
 
 def test_long_runs_are_repeated_for_a_minute(copied):
-    path = RunFolder.of(copied, Run("baseline", 0)).path / "metrics.jsonl"
-    rows = [json.loads(line) | {"seconds": 50.0 * i} for i, line in enumerate(path.read_text().splitlines())]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows = RunFolder(copied, Run("baseline", 0)).read().rows
+    reseal(copied, "baseline", 0, [row | {"seconds": 50.0 * i} for i, row in enumerate(rows)])
     (found,) = repeat_runs(copied, *baseline_of(copied))
     assert (found.evaluations, found.holds) == (2, True)
 

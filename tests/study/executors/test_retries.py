@@ -33,7 +33,7 @@ def crash(cause, reason="why"):
 
 
 def finish(folder, arm, seed, status=RunStatus.COMPLETE):
-    RunFolder.of(folder, Run(arm, seed)).finish(Outcome(status), {})
+    RunFolder(folder, Run(arm, seed)).finish(Outcome(status), {})
 
 
 def ended(retries):
@@ -65,14 +65,14 @@ def test_a_fault_of_the_machine_is_tried_once_more_and_at_once(retries, tmp_path
     retries._pending.popleft()
     retries.crashed(0, run, crash(Cause.MACHINE))
     assert (list(retries._pending), ended(retries)) == ([MORE], [run])
-    assert RunFolder.of(tmp_path, run).read_result()["tries"] == 2
+    assert RunFolder(tmp_path, run).read().result["tries"] == 2
 
 
 def test_a_fault_of_the_code_is_not_tried_again(retries, tmp_path):
     run = Run("convex-1", 0)
     retries.crashed(0, run, crash(Cause.CODE))
     assert (list(retries._pending), ended(retries)) == ([MORE], [run])
-    assert RunFolder.of(tmp_path, run).read_result()["tries"] == 1
+    assert RunFolder(tmp_path, run).read().result["tries"] == 1
 
 
 def test_two_seeds_of_one_arm_stop_the_study(retries, tmp_path):
@@ -84,7 +84,7 @@ def test_two_seeds_of_one_arm_stop_the_study(retries, tmp_path):
     for words in (
         "arm convex-1 crashed on seeds 0 and 3",
         "no luck",
-        str(RunFolder.of(tmp_path, Run("convex-1", 3)).log),
+        str(RunFolder(tmp_path, Run("convex-1", 3)).log),
     ):
         assert words in str(caught.value)
 

@@ -238,7 +238,7 @@ def test_trackio_holds_every_evaluation(tmp_path, monkeypatch):
     assert len(found) == 6
     for run, rows in found.items():
         assert {row["step"]: row for row in rows} == {
-            row["step"]: row for row in RunFolder.of(tmp_path / "o", run).read_rows()
+            row["step"]: row for row in RunFolder(tmp_path / "o", run).read().rows
         }
 
 
@@ -255,6 +255,6 @@ def test_wandb_offline_holds_every_evaluation(tmp_path, monkeypatch):
     assert sorted(run for run, _, _ in found) == expected
     for (arm, seed), project, rows in found:
         assert project == "mine-train-convex"
-        stored = RunFolder.of(tmp_path / "o", Run(arm, seed)).read_rows()
+        stored = RunFolder(tmp_path / "o", Run(arm, seed)).read().rows
         assert rows == {row["step"]: {key: row[key] for key in row if key != "step"} for row in stored}
         assert list(rows) == [0, 5, 7]

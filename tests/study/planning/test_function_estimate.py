@@ -38,13 +38,13 @@ def stored(folder, **fields):
     begun = study(seeds=3, **fields)
     subject = open_workload(begun, function=train)
     folder.mkdir()
-    open_folder(folder, subject.plan, subject.digest)
+    plan, _ = open_folder(folder, subject.plan, subject.digest)
     for run in subject.plan.runs:
-        RunFolder.of(folder, run).path.mkdir(parents=True)
+        RunFolder(folder, run, plan.id).path.mkdir(parents=True)
         loss = LOSSES.get(run.arm, (1.0,) * 3)[run.seed]
-        RunFolder.of(folder, run).append({"step": 3, "seconds": 50.0, "loss": loss})
+        RunFolder(folder, run, plan.id).append({"step": 3, "seconds": 50.0, "loss": loss})
         if run.arm in SECONDS:
-            RunFolder.of(folder, run).finish(Outcome(RunStatus.COMPLETE), {"seconds": SECONDS[run.arm]})
+            RunFolder(folder, run, plan.id).finish(Outcome(RunStatus.COMPLETE), {"seconds": SECONDS[run.arm]})
     return folder
 
 

@@ -19,9 +19,9 @@ FUNCTION = {"function": "nowhere:train", "metric": "loss", "direction": "lower",
 def stored(folder, runs):
     """A function's study of 3 arms × 5 seeds, with so many runs of 7 seconds each."""
     plan = make_plan(parse_spec({"name": "s", **FUNCTION}, "s"))
-    open_folder(folder, plan, "digest", {})
+    plan, _ = open_folder(folder, plan, "digest", {})
     for run in plan.runs[:runs]:
-        own = RunFolder.of(folder, run)
+        own = RunFolder(folder, run, plan.id)
         own.append({"step": 3, "loss": 1.0 + 0.1 * run.seed})
         own.finish(Outcome(RunStatus.COMPLETE), {"step": 3, "seconds": 7.0})
 

@@ -143,7 +143,7 @@ class TestInProcess:
             workers=workers,
             listen=lambda number, event: listened.append(event),
         )
-        return {run: RunFolder.of(folder, run).read_result() for run in plan.runs}
+        return {run: RunFolder(folder, run).read().result for run in plan.runs}
 
     def test_a_full_disk_ends_the_study_and_calls_no_run_crashed(self, tmp_path, listened):
         def train(run):
@@ -193,9 +193,12 @@ def test_a_disk_that_fails_while_the_answer_is_written(tmp_path):
         raise IsADirectoryError
     assert not (tmp_path / "s").exists()  # nothing was begun in it
     (tmp_path / "s").mkdir()
-    (tmp_path / "s" / ".report.html.abc.tmp").touch()
+    for name, age in (("abandoned", 1000), ("alive", 0)):
+        path = tmp_path / "s" / f".report.html.{name}.tmp"
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
     with locked(tmp_path / "s"):
-        assert not list((tmp_path / "s").glob("*.tmp"))
+        assert [path.name for path in (tmp_path / "s").glob(".*.tmp")] == [".report.html.alive.tmp"]
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
@@ -205,7 +208,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
     run_function(plan, train_small, plan.runs[0], tmp_path / "a", torch.device("cpu"), lambda event: None)
     monkeypatch.setattr(time, "time", lambda: next(clock))
     run_function(plan, train_small, plan.runs[0], tmp_path / "b", torch.device("cpu"), lambda event: None)
-    a, b = (RunFolder.of(tmp_path / name, plan.runs[0]).read_rows() for name in "ab")
+    a, b = (RunFolder(tmp_path / name, plan.runs[0]).read().rows for name in "ab")
     assert [row["loss"] for row in a] == [row["loss"] for row in b]
     assert all(0 <= row["seconds"] < 60 for row in b)
 

@@ -26,7 +26,7 @@ def test_names_stay_in_the_folder_and_do_nothing_in_the_page(tmp_path):
     fields = {"function": "m:f", "metric": "loss", "direction": "lower", "arms": arms, "seeds": 3, "name": "<i>s</i>"}
     plan, folder = make_plan(parse_spec(fields, "x")), tmp_path / "deep" / "er" / "out"
     with locked(folder):
-        record = open_folder(folder, plan, "digest")
+        plan, record = open_folder(folder, plan, "digest")
         for run in plan.runs:
             run_function(plan, train, run, folder, torch.device("cpu"), lambda event: None)
         result_of(folder, plan, record, plan.runs).save(folder)
@@ -35,6 +35,6 @@ def test_names_stay_in_the_folder_and_do_nothing_in_the_page(tmp_path):
     page = (folder / "report.html").read_text(encoding="utf-8")
     for harm in ("<script>alert", "<img src=x", "<b>bold", "<i>s</i>", "\x1b"):
         assert harm not in page, harm
-    reason = RunFolder.of(folder, Run("..", 0)).read_result()["reason"]
+    reason = RunFolder(folder, Run("..", 0)).read().result["reason"]
     assert "title" in reason
     assert reason.isprintable()

@@ -1,7 +1,8 @@
-"""A study's copy elsewhere: complete, and enough to go on from."""
+"""A study's copy elsewhere: complete, enough to go on from, and never mixed with another study."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,25 +10,42 @@ import pytest
 
 import crossnorm as library
 from crossnorm.errors import BadInput
-from crossnorm.study.storage.mirror import Mirror
+from crossnorm.study.storage.mirror import Mirror, mirrored
 from crossnorm.study.storage.needed_runs import unfinished_runs
 from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.study_folder import note_results_seen, read_folder
 from tests.study.fault_cases import curves, verdict
 from tests.study.small_study import small_plan, train_small, whole_study
 
 
+def mirror_of(folder, url, runs=4):
+    """A mirror with the study of a folder and so many of its runs."""
+    mirror = Mirror(str(url), folder)
+    mirror.copy_study()
+    for run in small_plan().runs[:runs]:
+        mirror.finished(run)
+    return mirror
+
+
+def fetched(url, folder) -> int:
+    mirror = Mirror(str(url), folder)
+    return len(mirror.fetch_study()) + mirror.fetch_runs(read_folder(folder)[0])
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def test_finished_runs_come_back(tmp_path):
     whole_study(tmp_path / "out")
-    mirror = Mirror(f"file://{tmp_path}/far", tmp_path / "out")
-    assert mirror.fetch() == 0
-    mirror.copy_study()
-    for run in small_plan().runs[:3]:
-        mirror.finished(run)
+    assert Mirror(f"file://{tmp_path}/far", tmp_path / "out").fetch_study() == []
+    mirror_of(tmp_path / "out", f"file://{tmp_path}/far", runs=3)
     expected = (verdict(tmp_path), curves(tmp_path))
     shutil.rmtree(tmp_path / "out")
     (tmp_path / "out").mkdir()
-    assert Mirror(f"file://{tmp_path}/far", tmp_path / "out").fetch() == 6 + 3 * 2
-    assert unfinished_runs(tmp_path / "out", small_plan().runs, print) == [small_plan().runs[3]]
+    assert fetched(f"file://{tmp_path}/far", tmp_path / "out") == 6 + 3 * 2
+    plan = read_folder(tmp_path / "out")[0]
+    assert unfinished_runs(tmp_path / "out", plan, plan.runs, print) == [plan.runs[3]]
     whole_study(tmp_path / "out")
     assert (verdict(tmp_path), curves(tmp_path)) == expected
 
@@ -41,31 +59,32 @@ def test_an_unfinished_run_goes_on_from_its_copied_checkpoint(tmp_path):
     mirror.copy_study()
     mirror.evaluated(run, {})
     again = tmp_path / "again" / "out"
-    assert Mirror("memory://crossnorm-test/study", again).fetch() == 4
-    assert RunFolder.of(again, run).checkpoint.exists()
+    assert fetched("memory://crossnorm-test/study", again) == 4
+    assert RunFolder(again, run).checkpoint.exists()
     whole_study(again)
     assert (verdict(again.parent), curves(again.parent)) == (verdict(tmp_path / "whole"), curves(tmp_path / "whole"))
     (tmp_path / "out").rename(tmp_path / "elsewhere")
     again.rename(tmp_path / "out")
     mirror.finished(run)
-    assert Mirror("memory://crossnorm-test/study", tmp_path / "third").fetch() == 4  # the outcome for the checkpoint
+    assert fetched("memory://crossnorm-test/study", tmp_path / "third") == 4  # the outcome for the checkpoint
 
 
 def test_a_copy_that_was_cut_off_is_noticed(tmp_path):
     whole_study(tmp_path / "out")
-    mirror, run = Mirror(f"{tmp_path}/far", tmp_path / "out"), small_plan().runs[0]
-    mirror.finished(run)
+    run = small_plan().runs[0]
+    mirror_of(tmp_path / "out", tmp_path / "far", runs=1)
     copied = tmp_path / "far" / "runs" / "baseline" / "0" / "metrics.jsonl"
     copied.write_bytes(copied.read_bytes()[:-9])
-    Mirror(f"{tmp_path}/far", tmp_path / "third").fetch()
-    assert RunFolder.of(tmp_path / "third", run).damaged
+    fetched(tmp_path / "far", tmp_path / "third")
+    assert "learning curve" in RunFolder(tmp_path / "third", run).read().problem
 
 
 def test_what_an_interruption_leaves_is_fetched_again(tmp_path, monkeypatch):
     whole_study(tmp_path / "out")
-    mirror = Mirror(f"{tmp_path}/far", tmp_path / "out")
-    mirror.copy_study()
+    mirror_of(tmp_path / "out", tmp_path / "far", runs=0)
     again = Mirror(f"{tmp_path}/far", tmp_path / "again")
+    again.fetch_study()
+    plan = read_folder(tmp_path / "again")[0]
 
     def torn(there, here):
         Path(here).write_text("half")
@@ -74,8 +93,8 @@ def test_what_an_interruption_leaves_is_fetched_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(again._files, "get_file", torn)
         with pytest.raises(KeyboardInterrupt):
-            again.fetch()
-    assert again.fetch() == 6
+            again.fetch_runs(plan)
+    assert again.fetch_runs(plan) == 4
     for file in (tmp_path / "far").iterdir():
         assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
 
@@ -84,9 +103,118 @@ def test_what_cannot_be_opened_is_named(tmp_path):
     with pytest.raises(BadInput, match="mirror: expected a URL"):
         Mirror("nosuch://x", tmp_path)
     (tmp_path / "file").touch()
-    (tmp_path / "study.yaml").touch()
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "study.yaml").touch()
     with pytest.raises(BadInput, match="run the same command to resume"):
-        Mirror(f"{tmp_path}/file/x", tmp_path).copy_study()
+        Mirror(f"{tmp_path}/file/x", tmp_path / "s").copy_study()
+
+
+@pytest.mark.parametrize("url", ["", " ", "file://", "file:///", "/", "memory://"])
+def test_a_whole_file_system_is_no_mirror(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="mirror: expected the URL of a folder"):
+        Mirror(url, tmp_path / "s")
+
+
+@pytest.mark.parametrize("place", ["s", ".", "s/runs", "s/../s/far"])
+def test_a_mirror_does_not_overlap_the_study(tmp_path, place):
+    with pytest.raises(BadInput, match="overlap"):
+        Mirror(f"{tmp_path}/{place}", tmp_path / "s")
+
+
+def test_the_mirror_of_another_study_is_refused_and_left_alone(tmp_path):
+    for name in "ab":
+        whole_study(tmp_path / name)
+    mirror_of(tmp_path / "b", tmp_path / "far")
+    here, there = contents(tmp_path / "a"), contents(tmp_path / "far")
+    with pytest.raises(BadInput, match="holds another study"), mirrored(f"{tmp_path}/far", tmp_path / "a"):
+        pytest.fail("the block must not begin")
+    assert (contents(tmp_path / "a"), contents(tmp_path / "far")) == (here, there)
+
+
+def test_a_folder_of_other_files_is_no_mirror(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "thesis.tex").touch()
+    with pytest.raises(BadInput, match=r"holds files but no study\.yaml"), mirrored(f"{tmp_path}/far", tmp_path / "s"):
+        pytest.fail("the block must not begin")
+
+
+def test_only_the_files_of_planned_runs_are_fetched(tmp_path):
+    whole_study(tmp_path / "out")
+    mirror_of(tmp_path / "out", tmp_path / "far")
+    for name in (".owner", "study.yaml.new", "runs/unplanned/0/result.json", "runs/baseline/0/own.py", "evil.py"):
+        (tmp_path / "far" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "far" / name).touch()
+    assert fetched(tmp_path / "far", tmp_path / "again") == 6 + 4 * 2
+    assert not {".owner", "evil.py"} & {path.name for path in (tmp_path / "again").rglob("*")}
+    assert not (tmp_path / "again" / "runs" / "unplanned").exists()
+
+
+def test_a_run_of_another_study_in_the_mirror_does_not_count(tmp_path):
+    for name in "ab":
+        whole_study(tmp_path / name)
+    mirror_of(tmp_path / "a", tmp_path / "far")
+    strange = Path("runs/convex-1/1")
+    shutil.copytree(tmp_path / "b" / strange, tmp_path / "far" / strange, dirs_exist_ok=True)
+    fetched(tmp_path / "far", tmp_path / "again")
+    plan, notes = read_folder(tmp_path / "again")[0], []
+    assert unfinished_runs(tmp_path / "again", plan, plan.runs, notes.append) == [plan.runs[3]]
+    assert "belongs to another study" in notes[0]
+
+
+def test_a_look_is_remembered_by_the_mirror(tmp_path):
+    whole_study(tmp_path / "out")
+    (tmp_path / "out" / "verdict.json").unlink()
+    note_results_seen(tmp_path / "out")
+    mirror_of(tmp_path / "out", tmp_path / "far", runs=1)
+    with mirrored(f"{tmp_path}/far", tmp_path / "again"):
+        assert (tmp_path / "again" / ".watched").exists()  # before the study is opened, perhaps to be extended
+
+
+def test_a_refused_study_stays_neither_here_nor_in_the_mirror(tmp_path):
+    from crossnorm.study.storage.study_folder import forgotten_if_refused, locked, open_folder
+
+    def refused_command():
+        folder = tmp_path / "s"
+        with locked(folder), mirrored(f"{tmp_path}/far", folder) as (mirror,):
+            open_folder(folder, small_plan(), "digest")
+            with forgotten_if_refused(folder, begins=True):
+                mirror.copy_study()
+                raise BadInput.because("metric", "not logged")
+
+    with pytest.raises(BadInput, match="not logged"):
+        refused_command()
+    assert not (tmp_path / "s").exists()
+    assert list((tmp_path / "far").iterdir()) == []
+
+
+def test_a_mirror_of_an_older_version_is_sealed_as_it_is(tmp_path):
+    whole_study(tmp_path / "out")
+    mirror_of(tmp_path / "out", tmp_path / "far")
+    for path in (tmp_path / "far").glob("runs/*/*/result.json"):
+        found = json.loads(path.read_text())
+        for key in ("study", "arm", "seed", "digest"):
+            del found[key]
+        path.write_text(json.dumps(found))
+    unsealed_yaml(tmp_path / "far")
+    expected = (verdict(tmp_path), curves(tmp_path))
+    shutil.rmtree(tmp_path / "out")
+    mirror = Mirror(f"{tmp_path}/far", tmp_path / "out")
+    assert len(mirror.fetch_study()) == 2
+    whole_study(tmp_path / "out", before=lambda plan: mirror.fetch_runs(plan))
+    assert (verdict(tmp_path), curves(tmp_path)) == expected
+
+
+def unsealed_yaml(folder):
+    """Take the study's number out of a study.yaml, as in versions before 0.3."""
+    import yaml
+
+    from crossnorm.study.storage.study_folder import _checksum
+
+    fields = yaml.safe_load((folder / "study.yaml").read_text())
+    del fields["record"]["id"]
+    fields["record"]["checksum"] = _checksum(fields)
+    (folder / "study.yaml").write_text(yaml.safe_dump(fields, sort_keys=False))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from crossnorm.stats import metric_words
 from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.needed_runs import study_verdict
-from crossnorm.study.storage.results_table import arm_infos, collect
+from crossnorm.study.storage.results_table import arm_infos, collect, read_runs
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import Record
 from crossnorm.training.loop.outcome import Outcome, RunStatus
@@ -23,13 +23,13 @@ def test_every_stored_number_finds_its_place(tmp_path):
     plan = make_plan(parse_spec({"task": "digits", "alphas": [1], "seeds": [3, 1]}, "s"))
     runs = [run for run in plan.runs if run != Run("convex-1", 1)]
     for i, run in enumerate(runs):
-        RunFolder.of(tmp_path, run).rewind()
+        RunFolder(tmp_path, run).rewind()
         for step in (0, 7):
-            RunFolder.of(tmp_path, run).append({"step": step, "epoch": step // 7, "test_loss": i + step / 100})
-    RunFolder.of(tmp_path, runs[0]).append({"step": 13, "test_loss": None})
-    RunFolder.of(tmp_path, runs[1]).finish(Outcome(RunStatus.COMPLETE), {})
-    RunFolder.of(tmp_path, runs[2]).finish(Outcome(RunStatus.DIVERGED, "x"), {})
-    table = collect(tmp_path, plan, runs)
+            RunFolder(tmp_path, run).append({"step": step, "epoch": step // 7, "test_loss": i + step / 100})
+    RunFolder(tmp_path, runs[0]).append({"step": 13, "test_loss": None})
+    RunFolder(tmp_path, runs[1]).finish(Outcome(RunStatus.COMPLETE), {})
+    RunFolder(tmp_path, runs[2]).finish(Outcome(RunStatus.DIVERGED, "x"), {})
+    table = collect(plan, read_runs(tmp_path, plan, runs))
     assert [arm.name for arm in table.arms] == ["baseline", "convex-1", "attenuated-1"]
     assert (table.seeds, table.steps) == ((3, 1), (0, 7, 13))
     assert sorted(table.metrics) == ["epoch", "test_loss"]
@@ -49,11 +49,11 @@ def test_summaries_of_a_curve_are_metrics(tmp_path, metric, values):
     plan = make_plan(parse_spec({"task": "digits", "alphas": [1], "seeds": 1, "control": False, "metric": metric}, "s"))
     curves = {"baseline": ([6, 5, 4], [0, 0.25, 0.5]), "convex-1": ([4, 3, 2], [0.25, 0.5, 0.75])}
     for run in plan.runs:
-        RunFolder.of(tmp_path, run).rewind()
+        RunFolder(tmp_path, run).rewind()
         for i, (loss, accuracy) in enumerate(zip(*curves[run.arm], strict=True)):
-            RunFolder.of(tmp_path, run).append({"step": 10 * i, "test_loss": loss, "test_accuracy": accuracy})
-        RunFolder.of(tmp_path, run).finish(Outcome(RunStatus.COMPLETE), {})
-    table = collect(tmp_path, plan, plan.runs)
+            RunFolder(tmp_path, run).append({"step": 10 * i, "test_loss": loss, "test_accuracy": accuracy})
+        RunFolder(tmp_path, run).finish(Outcome(RunStatus.COMPLETE), {})
+    table = collect(plan, read_runs(tmp_path, plan, plan.runs))
     np.testing.assert_allclose(table.final(metric)[:, 0], values)
 
 
@@ -66,13 +66,13 @@ def stored_function(folder, **fields):
     ]
     plan = make_plan(parse_spec(base | {"arms": arms} | fields, "s"))
     for run in plan.runs:
-        RunFolder.of(folder, run).rewind()
+        RunFolder(folder, run).rewind()
         for i in range(4):
             gain = {"baseline": 0.0, "wide": 0.02, "sham": 0.01}[run.arm]
-            RunFolder.of(folder, run).append({"step": 10 * i, "acc": i * (0.1 + gain + 0.001 * run.seed**2)})
-        RunFolder.of(folder, run).finish(Outcome(RunStatus.COMPLETE), {})
+            RunFolder(folder, run).append({"step": 10 * i, "acc": i * (0.1 + gain + 0.001 * run.seed**2)})
+        RunFolder(folder, run).finish(Outcome(RunStatus.COMPLETE), {})
     record = Record(digest="", environment={})
-    table = collect(folder, plan, plan.runs)
+    table = collect(plan, read_runs(folder, plan, plan.runs))
     return table, study_verdict(plan, record, table)
 
 
@@ -96,11 +96,11 @@ def test_a_function_declares_a_summary_of_what_it_logs(tmp_path, metric, directi
 def test_a_column_of_the_name_of_a_summary_is_the_column(tmp_path):
     plan = make_plan(parse_spec({"function": "m:train", "metric": "val_auc", "direction": "higher", "seeds": 1}, "s"))
     for run in plan.runs:
-        RunFolder.of(tmp_path, run).rewind()
-        RunFolder.of(tmp_path, run).append({"step": 1, "val": 5.0, "val_auc": 0.5})
-        RunFolder.of(tmp_path, run).append({"step": 2, "val": 4.0, "val_auc": 0.75})
-        RunFolder.of(tmp_path, run).finish(Outcome(RunStatus.COMPLETE), {})
-    table = collect(tmp_path, plan, plan.runs)
+        RunFolder(tmp_path, run).rewind()
+        RunFolder(tmp_path, run).append({"step": 1, "val": 5.0, "val_auc": 0.5})
+        RunFolder(tmp_path, run).append({"step": 2, "val": 4.0, "val_auc": 0.75})
+        RunFolder(tmp_path, run).finish(Outcome(RunStatus.COMPLETE), {})
+    table = collect(plan, read_runs(tmp_path, plan, plan.runs))
     assert set(table.final("val_auc").flat) == {0.75}
     assert study_verdict(plan, Record(digest="", environment={}), table).endpoint.summary == "last"
 

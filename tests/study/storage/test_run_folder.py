@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from crossnorm.errors import BadInput
 from crossnorm.io import encoded_name, read_json, write_atomically
 from crossnorm.study.spec.plan import Run
 from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.run_log import append_to_log
+from crossnorm.training.checkpoint.file_format import State, write_state
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 RUN = Run("convex-0.5", 3)
@@ -44,100 +50,184 @@ def rows(*steps):
 
 def append(folder, *steps):
     for row in rows(*steps):
-        RunFolder.of(folder, RUN).append(row)
+        RunFolder(folder, RUN).append(row)
 
 
 def test_curve_survives_torn_and_doubled_lines(tmp_path):
-    RunFolder.of(tmp_path, RUN).rewind()
+    RunFolder(tmp_path, RUN).rewind()
     append(tmp_path, 0, 5, 10)
-    path = RunFolder.of(tmp_path, RUN).curve
+    path = RunFolder(tmp_path, RUN).curve
     with path.open("a") as file:
         file.write('{"step": 5, "test_loss": 9.0}\n{"step": "x"}\n[1]\n{"step": 15, "te')
-    assert RunFolder.of(tmp_path, RUN).read_rows() == [rows(0)[0], {"step": 5, "test_loss": 9.0}, rows(10)[0]]
+    assert RunFolder(tmp_path, RUN).read().rows == [rows(0)[0], {"step": 5, "test_loss": 9.0}, rows(10)[0]]
 
 
 def test_resuming_rewrites_up_to_the_checkpoint(tmp_path):
-    RunFolder.of(tmp_path, RUN).rewind()
-    append(tmp_path, 0, 5, 10)
-    RunFolder.of(tmp_path, RUN).rewind(5)
-    assert RunFolder.of(tmp_path, RUN).read_rows() == rows(0, 5)
-    RunFolder.of(tmp_path, RUN).rewind()
-    assert RunFolder.of(tmp_path, RUN).read_rows() == []
+    own = RunFolder(tmp_path, RUN)
+    own.rewind()
+    for row in rows(0, 5):
+        own.append(row)
+    seal = own.checkpoint_seal["curve"]
+    append(tmp_path, 5, 10)
+    own.curve.write_bytes(own.curve.read_bytes() + b'{"step": 0, "test_loss": 9.0}\n')
+    RunFolder(tmp_path, RUN).rewind(seal)
+    assert RunFolder(tmp_path, RUN).read().rows == rows(0, 5)
+    RunFolder(tmp_path, RUN).rewind()
+    assert RunFolder(tmp_path, RUN).read().rows == []
 
 
 def test_outcome(tmp_path):
-    assert RunFolder.of(tmp_path, RUN).read_result() is None
-    RunFolder.of(tmp_path, RUN).rewind()
-    checkpoint = RunFolder.of(tmp_path, RUN).checkpoint
+    assert RunFolder(tmp_path, RUN).read().result is None
+    RunFolder(tmp_path, RUN).rewind()
+    checkpoint = RunFolder(tmp_path, RUN).checkpoint
     checkpoint.write_text("x")
-    RunFolder.of(tmp_path, RUN).finish(Outcome(RunStatus.CRASHED, "no memory"), {"step": 3})
-    result = RunFolder.of(tmp_path, RUN).read_result()
+    RunFolder(tmp_path, RUN).finish(Outcome(RunStatus.CRASHED, "no memory"), {"step": 3})
+    result = RunFolder(tmp_path, RUN).read().result
     assert {key: result[key] for key in ("status", "reason", "step")} == {
         "status": "crashed",
         "reason": "no memory",
         "step": 3,
     }
     assert checkpoint.exists()
-    RunFolder.of(tmp_path, RUN).finish(Outcome(RunStatus.COMPLETE), {})
+    RunFolder(tmp_path, RUN).finish(Outcome(RunStatus.COMPLETE), {})
     assert not checkpoint.exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"status": 3}', "[]", '"complete"'])
 def test_damaged_outcome_is_none(tmp_path, text):
-    RunFolder.of(tmp_path, RUN).rewind()
-    (RunFolder.of(tmp_path, RUN).path / "result.json").write_text(text)
-    assert RunFolder.of(tmp_path, RUN).read_result() is None
+    RunFolder(tmp_path, RUN).rewind()
+    (RunFolder(tmp_path, RUN).path / "result.json").write_text(text)
+    assert RunFolder(tmp_path, RUN).read().result is None
 
 
-@pytest.mark.parametrize("damage", [b"", b'{"step": 0}\n', None])
-def test_an_outcome_whose_curve_is_damaged_is_none(tmp_path, damage):
-    RunFolder.of(tmp_path, RUN).rewind()
-    append(tmp_path, 0, 5)
-    RunFolder.of(tmp_path, RUN).finish(Outcome(RunStatus.COMPLETE), {})
-    assert RunFolder.of(tmp_path, RUN).finished
-    assert not RunFolder.of(tmp_path, RUN).damaged
-    path = RunFolder.of(tmp_path, RUN).curve
-    path.unlink() if damage is None else path.write_bytes(damage)
-    assert not RunFolder.of(tmp_path, RUN).finished
-    assert RunFolder.of(tmp_path, RUN).damaged
+def edited(own, **fields):
+    """A result.json with other fields whose digest was not computed again."""
+    path = own.path / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
-def test_a_seal_is_of_what_was_written_so_far(tmp_path):
-    own, again = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+def other_run(own, tmp_path, run=RUN, study="a"):
+    """Replace the files of a run by those of another one, or of another study."""
+    other = RunFolder(tmp_path / "other", run, study)
+    other.rewind()
+    other.append({"step": 0, "test_loss": 1.0})
+    other.finish(Outcome(RunStatus.COMPLETE), {"step": 5})
+    shutil.copytree(other.path, own.path, dirs_exist_ok=True)
+
+
+TAMPERED = {
+    "emptied curve": (lambda own, _: own.curve.write_bytes(b""), "learning curve"),
+    "shortened curve": (lambda own, _: own.curve.write_bytes(own.curve.read_bytes()[:-9]), "learning curve"),
+    "no curve": (lambda own, _: own.curve.unlink(), "learning curve"),
+    "a line appended": (lambda own, _: own.append({"step": 5, "test_loss": 0.0}), "learning curve"),
+    "status": (lambda own, _: edited(own, status="diverged"), "edited"),
+    "step": (lambda own, _: edited(own, step=6), "edited"),
+    "a field more": (lambda own, _: edited(own, note="x"), "edited"),
+    "no digest": (lambda own, _: (own.path / "result.json").write_text('{"status": "complete", "curve": null}'), "say"),
+    "another arm": (lambda own, t: other_run(own, t, Run("baseline", 3)), "another run (baseline, seed 3)"),
+    "another seed": (lambda own, t: other_run(own, t, Run("convex-0.5", 5)), "another run (convex-0.5, seed 5)"),
+    "another study": (lambda own, t: other_run(own, t, study="b"), "another study"),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_an_outcome_that_does_not_match_its_seals_does_not_count(tmp_path, case):
+    own, (tamper, words) = RunFolder(tmp_path, RUN, "a"), TAMPERED[case]
     own.rewind()
-    own.append(rows(0)[0])
-    seal = own.seal
-    own.append(rows(5)[0])
-    assert again.sealed(seal)
-    assert again.sealed(own.seal)
-    again.rewind(0)
-    assert again.seal == seal
-    assert not again.sealed(own.seal)
-    assert again.sealed(None)
-    assert not again.sealed("x")
+    append(tmp_path, 0, 5)
+    own.finish(Outcome(RunStatus.COMPLETE), {"step": 5})
+    stored = RunFolder(tmp_path, RUN, "a").read()
+    assert (stored.finished, stored.problem, stored.rows) == (True, None, rows(0, 5))
+    tamper(RunFolder(tmp_path, RUN, "a"), tmp_path)
+    found = RunFolder(tmp_path, RUN, "a").read()
+    assert (found.result, found.rows, found.finished, found.unreadable) == (None, [], False, False)
+    assert words in found.problem
+
+
+@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl"])
+def test_a_file_that_exists_and_cannot_be_read_is_named(tmp_path, name):
+    own = RunFolder(tmp_path, RUN)
+    append(tmp_path, 0)
+    (own.path / name).unlink(missing_ok=True)
+    (own.path / name).mkdir()
+    found = own.read()
+    assert found.unreadable
+    assert found.problem == f"{name} cannot be read: Is a directory"
+
+
+def test_a_checkpoint_says_whose_it_is(tmp_path):
+    def saved(run, study):
+        own = RunFolder(tmp_path / f"{run.arm}-{study}", run, study)
+        own.append({"step": 0})
+        write_state(own.checkpoint, State({"step": 1, **own.checkpoint_seal}, {}))
+        return own
+
+    own, notes = saved(RUN, "a"), []
+    assert own.read_checkpoint(notes.append).about["step"] == 1
+    for other, words in (
+        (saved(Run("baseline", 3), "a"), r"belongs to another run (baseline, seed 3)"),
+        (saved(RUN, "b"), "belongs to another study"),
+    ):
+        shutil.copytree(other.path, own.path, dirs_exist_ok=True)
+        assert own.read_checkpoint(notes.append) is None
+        assert words in notes.pop()
+    write_state(own.checkpoint, State({"step": 1, "curve": own.checkpoint_seal["curve"]}, {}))
+    assert own.read_checkpoint(notes.append) is None
+    assert "does not say which run it belongs to" in notes[0]
 
 
 def test_appending_without_a_rewind_continues_the_curve(tmp_path):
     append(tmp_path, 0, 5)
-    own = RunFolder.of(tmp_path, RUN)
+    own = RunFolder(tmp_path, RUN)
     own.append(rows(10)[0])
-    assert own.read_rows() == rows(0, 5, 10)
-    assert own.sealed(own.seal)
+    assert own.read().rows == rows(0, 5, 10)
+    content = own.curve.read_bytes()
+    assert own.checkpoint_seal["curve"] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def test_a_curve_that_cannot_be_read_is_not_rewritten(tmp_path, monkeypatch):
     append(tmp_path, 0, 5)
-    own = RunFolder.of(tmp_path, RUN)
+    own = RunFolder(tmp_path, RUN)
 
     def fails(path):
-        raise OSError(errno.EIO, "I/O error")
+        raise OSError(errno.EIO, "I/O error", str(path))
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_bytes", fails)
         with pytest.raises(OSError, match="I/O"):
-            own.rewind(5)
-        assert not own.sealed(own.seal | {"bytes": 1})
-    assert own.read_rows() == rows(0, 5)
+            own.rewind({"bytes": 5})
+        assert own.read().problem == "result.json cannot be read: I/O error"
+    assert own.read().rows == rows(0, 5)
+
+
+@pytest.mark.parametrize("place", ["runs", "runs/convex-0.5", "runs/convex-0.5/3"])
+def test_folders_that_are_links_are_not_written_through(tmp_path, place):
+    (tmp_path / "outside").mkdir()
+    link = tmp_path / "study" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "outside")
+    own = RunFolder(tmp_path / "study", RUN)
+    for write in (own.rewind, lambda: own.append({"step": 0}), lambda: own.finish(Outcome(RunStatus.COMPLETE), {})):
+        with pytest.raises(BadInput, match="a symbolic link"):
+            write()
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "log.txt", "result.json", "checkpoint.safetensors"])
+def test_files_that_are_links_are_replaced_or_refused(tmp_path, name):
+    own, outside = RunFolder(tmp_path / "study", RUN), tmp_path / "outside"
+    outside.write_text("mine")
+    own.path.mkdir(parents=True)
+    (own.path / name).symlink_to(outside)
+    with suppress(OSError):
+        own.append({"step": 0})
+    with suppress(OSError):
+        append_to_log(own.log, "text")
+    own.rewind()
+    own.append({"step": 0})
+    write_state(own.checkpoint, State({}, {}))
+    own.finish(Outcome(RunStatus.CRASHED, "x"), {})
+    assert outside.read_text() == "mine"
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ def plan(**fields):
 
 def opened(folder, **fields):
     folder.mkdir(exist_ok=True)
-    return open_folder(folder, plan(**fields), "digest")
+    return open_folder(folder, plan(**fields), "digest")[1]
 
 
 def test_the_same_study_goes_on_without_an_extension(tmp_path):
@@ -140,7 +140,7 @@ def test_a_file_where_the_folder_should_be_is_named(tmp_path):
 
 
 def finished(folder, arm, status=RunStatus.COMPLETE):
-    RunFolder.of(folder, Run(arm, 0)).finish(Outcome(status), {})
+    RunFolder(folder, Run(arm, 0), read_folder(folder)[0].id).finish(Outcome(status), {})
 
 
 def test_a_variant_that_only_crashed_may_be_mended(tmp_path):
@@ -148,10 +148,10 @@ def test_a_variant_that_only_crashed_may_be_mended(tmp_path):
     open_folder(tmp_path, own, "digest", {"mine:doubled": "old"})
     finished(tmp_path, "baseline")
     finished(tmp_path, "mine:doubled-1", RunStatus.CRASHED)
-    checkpoint = RunFolder.of(tmp_path, Run("mine:doubled-1", 1)).checkpoint
+    checkpoint = RunFolder(tmp_path, Run("mine:doubled-1", 1)).checkpoint
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text("trained with the old code")
-    record = open_folder(tmp_path, own, "digest", {"mine:doubled": "new"})
+    _, record = open_folder(tmp_path, own, "digest", {"mine:doubled": "new"})
     assert record.code == {"mine:doubled": "new"}
     assert not checkpoint.exists()
     assert read_folder(tmp_path) == (own, record)
@@ -166,7 +166,7 @@ def test_a_changed_variant_is_refused_by_name(tmp_path):
         open_folder(tmp_path, plan(variants=["mine:doubled"], seeds=5), "digest", {"mine:doubled": "new"})
     assert (tmp_path / "study.yaml").read_bytes() == before
     both = plan(variants=["mine:doubled", "mine:halved"])
-    record = open_folder(tmp_path, both, "digest", {"mine:doubled": "old", "mine:halved": "other"})
+    _, record = open_folder(tmp_path, both, "digest", {"mine:doubled": "old", "mine:halved": "other"})
     assert record.code == {"mine:doubled": "old", "mine:halved": "other"}
     assert read_folder(tmp_path) == (both, record)
 
@@ -184,10 +184,10 @@ def test_a_folder_of_an_older_version_goes_on_and_says_what_was_not_checked(tmp_
     own, notes = plan(variants=["mine:doubled"]), []
     open_folder(tmp_path, own, "digest")
     assert "code:" not in (tmp_path / "study.yaml").read_text()
-    record = open_folder(tmp_path, own, "digest", {"mine:doubled": "new"}, notes.append)
+    _, record = open_folder(tmp_path, own, "digest", {"mine:doubled": "new"}, notes.append)
     assert len(notes) == 1
     assert "mine:doubled changed is not known" in notes[0]
-    assert open_folder(tmp_path, own, "digest", {"mine:doubled": "new"}, notes.append) == record
+    assert open_folder(tmp_path, own, "digest", {"mine:doubled": "new"}, notes.append)[1] == record
     assert len(notes) == 1
     finished(tmp_path, "mine:doubled-1")
     with pytest.raises(BadInput, match="mine:doubled changed"):
@@ -220,7 +220,7 @@ def test_a_refused_command_leaves_no_folder(tmp_path):
 
     def begin():
         open_folder(folder, plan(), "digest")
-        RunFolder.of(folder, Run("baseline", 0)).append({"step": 0})
+        RunFolder(folder, Run("baseline", 0)).append({"step": 0})
         finished(folder, "baseline", RunStatus.CRASHED)
 
     with pytest.raises(BadInput, match="not installed"):

@@ -35,6 +35,6 @@ def test_divergence_that_a_kill_kept_from_being_recorded_is_found_again(tmp_path
         with pytest.raises(KeyboardInterrupt):
             carried_out(spec, tmp_path / "killed")
     carried_out(spec, tmp_path / "killed")
-    whole, again = (RunFolder.of(tmp_path / name, RUN).read_result() for name in ("whole", "killed"))
+    whole, again = (RunFolder(tmp_path / name, RUN).read().result for name in ("whole", "killed"))
     assert again["status"] == "diverged"
     assert (again["reason"], again["step"]) == (whole["reason"], whole["step"])

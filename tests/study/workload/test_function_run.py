@@ -30,7 +30,7 @@ def carried_out(folder, train, run=None, **fields):
     told, run = [], run or Run("convex-0.5", 1)
     run_function(plan(**fields), train, run, folder, CPU, told.append)
     return SimpleNamespace(
-        told=told, result=RunFolder.of(folder, run).read_result(), rows=RunFolder.of(folder, run).read_rows(), own=run
+        told=told, result=RunFolder(folder, run).read().result, rows=RunFolder(folder, run).read().rows, own=run
     )
 
 
@@ -250,9 +250,9 @@ def test_resumed_runs_have_the_bits_of_undisturbed_ones(tmp_path, stop):
     again = carried_out(tmp_path / "cut", interrupted_at(None))
     assert again.result["status"] == "complete"
     assert [(row["step"], row["loss"]) for row in again.rows] == [(row["step"], row["loss"]) for row in whole.rows]
-    lines = (RunFolder.of(tmp_path / "cut", again.own).path / "metrics.jsonl").read_text().splitlines()
+    lines = (RunFolder(tmp_path / "cut", again.own).path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(7))
-    assert [p.name for p in RunFolder.of(tmp_path / "cut", again.own).path.glob("checkpoint*")] == []
+    assert [p.name for p in RunFolder(tmp_path / "cut", again.own).path.glob("checkpoint*")] == []
 
 
 def test_what_is_logged_in_pieces_survives_interruption_after_interruption(tmp_path):
@@ -293,7 +293,7 @@ def test_a_function_that_never_resumes_starts_anew(tmp_path):
 
 def test_a_damaged_checkpoint_is_passed_over_with_a_note(tmp_path):
     carried_out(tmp_path, interrupted_at(4))
-    path = RunFolder.of(tmp_path, Run("convex-0.5", 1)).checkpoint
+    path = RunFolder(tmp_path, Run("convex-0.5", 1)).checkpoint
     path.write_bytes(path.read_bytes()[:-3])
     again = carried_out(tmp_path, interrupted_at(None))
     notes = [event.text for event in again.told if isinstance(event, Note)]

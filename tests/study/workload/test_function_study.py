@@ -110,7 +110,7 @@ def test_a_function_may_have_a_task_and_a_schedule(tmp_path, monkeypatch):
         order = torch.randperm(60, generator=torch.Generator().manual_seed(address(seed, "order"))).split(20)
         pixels = [float((inputs[rows].double() / 255 - task.mean[0]).mean()) / task.std[0] for rows in order]
         for arm, alphas in (("baseline", [0, 0, 0]), ("convex-1", [0, 1, 1])):
-            rows = RunFolder.of(tmp_path / "o", Run(arm, seed)).read_rows()
+            rows = RunFolder(tmp_path / "o", Run(arm, seed)).read().rows
             assert [row["alpha"] for row in rows] == alphas
             assert [row["loss"] - row["alpha"] for row in rows] == pytest.approx(pixels, abs=1e-5)
             assert [row["targets"] for row in rows] == [float(targets[rows].double().mean()) for rows in order]

@@ -54,6 +54,7 @@ class Facts:
         revision: Revision of the code.
         seconds_per_seed: Time of one more seed of all arms on one worker; gives the time of the pairs needed.
         classes: Number of classes of the task, to tell a baseline at chance.
+        cautions: Notes on the stored files, such as runs that do not count.
     """
 
     title: str = ""
@@ -67,6 +68,7 @@ class Facts:
     revision: str = ""
     seconds_per_seed: float | None = None
     classes: int | None = None
+    cautions: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Facts:
@@ -79,7 +81,7 @@ class Facts:
         for name in facts:
             if name not in known:
                 raise unknown_name("facts", name, known)
-        lists = {name: tuple(facts.get(name) or ()) for name in ("extensions", "failures")}
+        lists = {name: tuple(facts.get(name) or ()) for name in ("extensions", "failures", "cautions")}
         return cls(**{name: value for name, value in facts.items() if value is not None} | lists)
 
 
@@ -144,7 +146,7 @@ def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any], pro
         facts=known,
         verdict=verdict,
         note=interval_note(verdict),
-        caveats=caveats(table, verdict, classes=known.classes),
+        caveats=(*known.cautions, *caveats(table, verdict, classes=known.classes)),
         endpoint=endpoint_name(verdict),
         answer=answer_parts(verdict),
         values=_values(data),

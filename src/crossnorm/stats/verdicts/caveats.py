@@ -15,7 +15,7 @@ from crossnorm.stats.runs.run_table import Floats, Table
 from crossnorm.stats.verdicts.number_text import number
 from crossnorm.stats.verdicts.verdict import Verdict
 
-__all__ = ["caveats"]
+__all__ = ["caveats", "listed"]
 
 _CHANCE = {"test_loss": 0.03, "test_accuracy": 0.1}  # relative distance that counts as chance
 _MOST_NAMED = 4
@@ -71,7 +71,7 @@ def _identical(table: Table, curves: Floats) -> str:
             if both.any() and np.array_equal(curves[i, both], curves[other, both], equal_nan=True):
                 pairs.setdefault(table.arms[other].name, []).append(table.arms[i].name)
     return " ".join(
-        f"{_listed(arms)} {'has' if len(arms) == 1 else 'have'} exactly the values of {reference} in every pair, so "
+        f"{listed(arms)} {'has' if len(arms) == 1 else 'have'} exactly the values of {reference} in every pair, so "
         f"{'it is' if len(arms) == 1 else 'they are'} the same by definition. Did the "
         f"{'arm ignore its' if len(arms) == 1 else 'arms ignore their'} variant or settings?"
         for reference, arms in pairs.items()
@@ -89,7 +89,7 @@ def _lengths(table: Table, verdict: Verdict, curves: Floats) -> str:
             arms.setdefault(tuple(sorted({min(ends), max(ends)})), []).append(arm.name)
     if not arms or list(arms) == [(max(ends[-1] for ends in arms),)]:
         return ""
-    parts = [f"{_listed(names)} at {' to '.join(map(str, ends))}" for ends, names in arms.items()]
+    parts = [f"{listed(names)} at {' to '.join(map(str, ends))}" for ends, names in arms.items()]
     return f"Runs end at different steps: {'; '.join(parts)}. Differences then include the length of training."
 
 
@@ -136,6 +136,7 @@ def _infinite(verdict: Verdict) -> str:
     )
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     shown = ", ".join(names[:_MOST_NAMED])
     return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"

@@ -65,6 +65,7 @@ class Audit:
         seeds: Number of seeds.
         repeats: The runs that were trained again.
         kinds: The A/A comparisons by kind.
+        lost: Stored runs that do not count, with the reason, such as an edited learning curve.
     """
 
     study: str
@@ -74,6 +75,7 @@ class Audit:
     seeds: int
     repeats: tuple[Repeat, ...]
     kinds: tuple[AaKind, ...]
+    lost: tuple[str, ...] = ()
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -84,6 +86,7 @@ class Audit:
         """
         level = 1 - self.confidence
         return (
+            *self.lost,
             *(f"{r.arm}, seed {r.seed}: {r.difference}" for r in self.repeats if r.holds is False),
             *(f"{arm}, an A/A arm, has the verdict {k.verdicts[arm]}" for k in self.kinds for arm in k.called),
             *(

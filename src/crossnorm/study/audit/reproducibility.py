@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,13 @@ def repeat_runs(folder: Path, plan: Plan, record: Record, imports: Sequence[str]
     """
     complete: dict[str, Run] = {}
     for run in plan.runs:
-        result = RunFolder.of(folder, run).read_result(check_curve=False)  # the comparison detects an edited curve
+        result = RunFolder(folder, run, plan.id).read().result
         if result is not None and result["status"] is RunStatus.COMPLETE:
             complete.setdefault(run.arm, run)
     if not complete:
         raise BadInput.because(str(folder), "the study has no complete run")
     workload = open_workload(plan.spec, imports)
+    workload = replace(workload, plan=replace(workload.plan, id=plan.id))
     for what in record.changed(plan, workload.digest, workload.code):
         raise BadInput.because(str(folder), f"{what} changed since the study started")
     wanted = dict.fromkeys([plan.arms[0].name, *_largest_dose(plan, complete), plan.arms[-1].name])
@@ -105,12 +106,14 @@ def _environment_changes(stored: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _repeat(folder: Path, workload: Workload, run: Run, changes: tuple[str, ...]) -> Repeat:
-    own, spec = RunFolder.of(folder, run), workload.plan.spec
-    stored = _first_evaluations(own.read_rows())
+    kept, spec = RunFolder(folder, run, workload.plan.id).read(), workload.plan.spec
+    stored = _first_evaluations(kept.rows)
     if not stored:
         return _result(run, stored, [], "the run has an outcome but no evaluation", changes)
-    device = str((own.read_result(check_curve=False) or {}).get("device", "cpu"))
-    rows, failure = _trained_again(workload, run, stored[-1], device)
+    result = kept.result or {}
+    rows, failure = _trained_again(
+        workload, run, stored[-1], str(result.get("device", "cpu")), int(result.get("threads", 1))
+    )
     difference = same_rows(stored, rows, None if spec.function is None else _judged(spec.metric, stored))
     if difference and failure:
         difference = f"{difference} ({failure})"
@@ -143,7 +146,7 @@ class _Repeated(Exception):
     """Stops a run when the last evaluation to compare is there."""
 
 
-def _trained_again(workload: Workload, run: Run, last: Row, device: str) -> tuple[list[Row], str | None]:
+def _trained_again(workload: Workload, run: Run, last: Row, device: str, threads: int) -> tuple[list[Row], str | None]:
     """Train a run in a new worker up to the evaluation `last`; gives the rows, and the reason if the run failed."""
     rows: dict[int, Row] = {}  # by step: a crashed run is retried
     reasons: list[str] = []
@@ -158,7 +161,7 @@ def _trained_again(workload: Workload, run: Run, last: Row, device: str) -> tupl
             reasons.append(str(event.outcome.reason))
 
     with tempfile.TemporaryDirectory(prefix="crossnorm-audit-") as scratch, contextlib.suppress(_Repeated):
-        job = workload.job(Path(scratch), pick_device(device).type)
+        job = workload.job(Path(scratch), pick_device(device).type, threads)
         run_local(job, [Cohort(run.seed, (run.arm,))], workers=1, listen=listen)
     return [rows[step] for step in sorted(rows) if step <= last["step"]], reasons[0] if reasons else None
 

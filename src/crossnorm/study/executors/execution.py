@@ -53,7 +53,7 @@ def train_needed_runs(
     plan, runs = workload.plan, []
     with StatusFile(folder) as status, opened_tracker(execution.track, folder, plan.spec.name) as opened:
         for runs in run_batches(folder, plan, record):
-            todo = unfinished_runs(folder, runs, bars.note)
+            todo = unfinished_runs(folder, plan, runs, bars.note)
             listeners = [each.begin(plan, runs, todo, workload.steps) for each in (bars, status)]
             _train(workload, todo, folder, execution, tracked(_all(listeners), [*trackers, *opened]))
     return runs

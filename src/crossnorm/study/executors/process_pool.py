@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from crossnorm.errors import StudyStopped
 from crossnorm.study.events import (
     CohortStarted,
     DiskFailed,
@@ -24,6 +25,7 @@ from crossnorm.study.events import (
     Finished,
     Idle,
     Listener,
+    Note,
     decode_event,
     encode,
 )
@@ -37,6 +39,9 @@ from crossnorm.study.workload.job import Job
 from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = ["default_workers", "run_local"]
+
+_STILLBORN = 4
+"""Workers that may end before their first cohort; more will not help."""
 
 _Events = queue.Queue[tuple["_Worker", Event | None]]
 """Events by worker; None: the worker has died."""
@@ -59,7 +64,7 @@ def run_local(job: Job, cohorts: Sequence[Cohort], *, workers: int, listen: List
     Raises:
         BadInput: Workers of an earlier call are still active, the folder cannot be written, or a function does not log
             the study's metric.
-        StudyStopped: An arm crashes on every seed.
+        StudyStopped: An arm crashes on every seed, or workers end before they can train.
     """
     if cohorts:
         with hold_worker_lock(job.folder) as inherited:
@@ -116,7 +121,7 @@ class _Worker:
         self.errors.seek(0)
         lines = self.errors.read().decode(errors="replace").strip().splitlines()
         if self.cohort is not None:
-            lines += last_lines(RunFolder.of(folder, self.cohort.runs[0]).log)
+            lines += last_lines(RunFolder(folder, self.cohort.runs[0]).log)
         ended = f"signal {-status}" if status < 0 else f"exit status {status}"
         return f"worker ended with {ended}" + (f": {lines[-1]}" if lines else "")
 
@@ -127,6 +132,7 @@ class _Pool:
         self.pending = deque(cohorts)
         self.events: _Events = queue.Queue()
         self.workers: set[_Worker] = set()
+        self.stillborn = 0  # workers that ended before their first cohort, since one began to train
         self.retries = Retries(job.folder, job.plan, self.pending, listen)
 
     def run(self, workers: int) -> None:
@@ -169,7 +175,7 @@ class _Pool:
             self.workers.remove(worker)
             worker.stop()
             return
-        worker.cohort = self.pending.popleft()
+        worker.cohort, self.stillborn = self.pending.popleft(), 0
         worker.send(encode(worker.cohort))
         self.listen(worker.number, CohortStarted(worker.cohort))
 
@@ -178,8 +184,15 @@ class _Pool:
         self.workers.remove(worker)
         reason = worker.exit_reason(self.folder)
         worker.stop()
-        if worker.cohort is None:
-            raise RuntimeError(f"A worker could not start: {reason}")
-        self.retries.lost(worker.number, worker.cohort, reason)
+        if worker.cohort is not None:
+            self.retries.lost(worker.number, worker.cohort, reason)
+        else:
+            self.stillborn += 1
+            if self.stillborn >= _STILLBORN:
+                raise StudyStopped(
+                    f"{self.folder}: stopped, because {_STILLBORN} workers in a row ended before they could train: "
+                    f"{reason}. Finished runs are kept; run the same command to resume."
+                )
+            self.listen(worker.number, Note(f"{reason}, before it could train; starting another."))
         if self.pending:
             self._start_worker(worker.number)

@@ -99,7 +99,7 @@ class _TensorBoard:
 
     def evaluated(self, run: Run, row: Mapping[str, Any]) -> None:
         if run not in self._writers:  # purge_step hides what an earlier try wrote from this step on
-            own = RunFolder.of(self._folder, run)
+            own = RunFolder(self._folder, run)
             self._writers[run] = self._make(str(own.path), purge_step=row["step"])  # type: ignore[no-untyped-call]
         for name, value in _metrics(row).items():
             self._writers[run].add_scalar(name, value, row["step"])

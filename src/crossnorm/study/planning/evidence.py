@@ -11,8 +11,7 @@ from crossnorm.study.planning.cost import Curves, Source
 from crossnorm.study.planning.durations import seconds_of_outcomes
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.storage.environment import describe_environment
-from crossnorm.study.storage.results_table import collect, planned_table
-from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.results_table import collect, planned_table, read_runs
 from crossnorm.study.storage.study_folder import Record, read_folder
 from crossnorm.study.workload.workload import Workload
 
@@ -49,12 +48,14 @@ class Evidence:
 
     def with_pilot(self, folder: Path, pilot: Plan) -> Evidence:
         """Add a pilot's runs: their standard deviation, and their times if there are no others."""
-        table = collect(folder, pilot, pilot.runs)
+        stored = read_runs(folder, pilot, pilot.runs)
+        table = collect(pilot, stored)
         measured = noise(table, pilot.spec.metric).sd is not None
         note = "The standard deviations are from one epoch of a pilot; they may differ at the end of training."
         if not measured:
             note = "The pilot has fewer than 3 complete pairs."
-        timed = {} if self.curves else {"source": "pilot", "curves": _curves(folder, pilot)}
+        curves = {run: kept.rows for run, kept in stored.items()}
+        timed = {} if self.curves else {"source": "pilot", "curves": curves}
         return replace(
             self,
             table=table if measured else None,
@@ -83,14 +84,15 @@ def stored_evidence(folder: Path, workload: Workload) -> Evidence:
     if not same_arms or changed or before.spec.model != plan.spec.model:
         what = "data, model, recipe or code" if plan.spec.function is None else "function, code or settings"
         return Evidence(notes=(f"The runs in {folder} are not used: their {what} differ.",))
-    table = collect(folder, replace(shared, spec=plan.spec), shared.runs)
+    stored = read_runs(folder, shared, shared.runs)
+    table = collect(replace(shared, spec=plan.spec), stored)
     measured = noise(table, plan.spec.metric).sd is not None
     machine = describe_environment()
     other_machine = any(record.environment.get(key) != machine.get(key) for key in ("processor", "gpu"))
     note = f"The times are from another machine ({record.environment.get('processor')}), which started {folder}."
-    runs, results = set(plan.runs), {run: RunFolder.of(folder, run).read_result() for run in shared.runs}
+    runs, results = set(plan.runs), {run: kept.result for run, kept in stored.items()}
     return Evidence(
-        curves={run: rows for run, rows in _curves(folder, shared).items() if len(rows) > 1},
+        curves={run: kept.rows for run, kept in stored.items() if len(kept.rows) > 1},
         seconds=seconds_of_outcomes(plan, results),
         done=tuple(run for run, result in results.items() if run in runs and result and result["status"].is_final),
         table=table if measured else None,
@@ -116,7 +118,3 @@ def outlook_of(plan: Plan, evidence: Evidence, *, difference: float | None) -> O
         interval="sequential" if sequential or (evidence.seen and evidence.extends) else "bonferroni-t",
         later="sequential" if sequential or evidence.seen else "bonferroni-t",
     )
-
-
-def _curves(folder: Path, plan: Plan) -> Curves:
-    return {run: RunFolder.of(folder, run).read_rows() for run in plan.runs}

@@ -64,7 +64,7 @@ def time_steps(plan: Plan, task: Task, folder: Path, device: torch.device) -> Cu
             run_cohort(trial, Cohort(run.seed, (run.arm,)), small, folder, device, lambda event: None)
     finally:
         torch.set_num_threads(threads)
-    return {run: RunFolder.of(folder, run).read_rows()[1:] for run in trial.runs}
+    return {run: RunFolder(folder, run).read().rows[1:] for run in trial.runs}
 
 
 def _first_batches(task: Task, batch_size: int) -> Task:

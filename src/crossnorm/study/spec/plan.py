@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -42,11 +42,20 @@ class Cohort:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A compiled study: arms (baseline first) × seeds."""
+    """A compiled study: arms (baseline first) × seeds.
+
+    Attributes:
+        spec: The study.
+        arms: Its arms, the baseline first.
+        seeds: Its seeds.
+        id: The number of the study whose folder it was read from or written to, which all its runs carry; None for a
+            plan without a folder.
+    """
 
     spec: StudySpec
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
+    id: str | None = field(default=None, compare=False)
 
     @property
     def runs(self) -> tuple[Run, ...]:

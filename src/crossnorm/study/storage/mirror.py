@@ -1,26 +1,34 @@
 """Copy a study's folder to another file system through fsspec, and resume from the copy.
 
-The seals and checksums of the files detect a damaged copy.
+The seals and checksums of the files detect a damaged copy. The mirror of another study is refused, and left as it is.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from crossnorm.errors import BadInput
-from crossnorm.study.spec.plan import Run
+from crossnorm.io import atomic_path
+from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.study_folder import RESULTS_SEEN, read_folder, same_study
 
 __all__ = ["Mirror", "mirrored"]
 
 _INTERVAL = 60.0
 """Seconds between two copies of an unfinished run."""
-_STUDY_FILES = ("study.yaml", "verdict.json", "table.csv", "curves.png", "trend.png", "report.html")
-_RUN_FILES = ("log.txt", "checkpoint.safetensors", "metrics.jsonl", "result.json")
+_STUDY = "study.yaml"
+_SEEN = (RESULTS_SEEN, "verdict.json")
+_RESULTS = (*_SEEN, "table.csv", "curves.png", "trend.png", "report.html")
+_MODEL = "model"
+"""The folder of a kept Transformer."""
+_RUN_FILES = ("log.txt", "model.safetensors", "checkpoint.safetensors", "metrics.jsonl", "result.json")
 """In this order: a copied curve may be newer than its checkpoint, never older; the outcome comes last."""
 
 
@@ -32,62 +40,141 @@ class Mirror:
         folder: The study's folder.
 
     Raises:
-        BadInput: The URL cannot be opened, or its client is not installed.
+        BadInput: The URL cannot be opened, its client is not installed, or it names a whole file system, the study's
+            own folder, or one that contains it or lies in it.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
         from fsspec.core import url_to_fs
 
+        if not url.split("://")[-1].strip("/ "):
+            raise BadInput("mirror", "the URL of a folder, such as s3://bucket/study", url or "an empty text")
         try:
             self._files, root = url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
             raise BadInput("mirror", "a URL that fsspec can open", f"{url} ({error})") from None
         self._url, self._root, self._folder = url, str(root).rstrip("/"), folder
         self._copied_at: dict[Run, float] = {}
+        self._unsealed = False
+        if "file" in self._files.protocol:
+            _refuse_overlap(Path(self._root).resolve(), folder.resolve())
 
-    def fetch(self) -> int:
-        """Copy the files that the folder lacks; returns their number.
+    def fetch_study(self) -> list[Path]:
+        """Copy study.yaml if the folder has none, else check that the mirror holds the same study.
+
+        What tells whether its results have been seen is copied too, since an extension depends on it.
+
+        Returns:
+            The copied files.
 
         Raises:
-            BadInput: The mirror cannot be read.
+            BadInput: The mirror cannot be read, or holds another study or other files.
         """
-        count = 0
-        try:
-            for source in self._files.find(self._root):
-                target = self._folder / str(source)[len(self._root) :].lstrip("/")
-                if not target.exists() and self._folder.resolve() in target.resolve().parents:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    # Renamed when complete: an interruption leaves no partial file of the study.
-                    partial = target.with_name(f".{target.name}.new")
-                    self._files.get_file(source, str(partial))
-                    partial.replace(target)
-                    count += 1
-        except FileNotFoundError:
-            return count  # the mirror is still empty
-        except OSError as error:
-            raise BadInput.because("mirror", f"cannot read {self._url}: {error}") from None
-        return count
+        with tempfile.TemporaryDirectory() as scratch, self._reading():
+            there = Path(scratch) / _STUDY
+            if not self._get(_STUDY, there):
+                if self._files.exists(self._root) and self._files.find(self._root):
+                    hint = "Give the URL of an empty folder, or of the mirror of this study."
+                    raise BadInput.because("mirror", f"{self._url} holds files but no {_STUDY}", hint)
+                return []
+            try:
+                theirs = read_folder(Path(scratch))
+            except BadInput:
+                raise BadInput.because("mirror", f"the {_STUDY} in {self._url} is damaged or was edited") from None
+            ours = read_folder(self._folder)
+            assert theirs is not None
+            self._unsealed = theirs[1].id is None
+            if ours is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            elif not same_study(ours, theirs):
+                hint = "Give another URL, or continue that study in an empty output folder."
+                raise BadInput.because("mirror", f"{self._url} holds another study than {self._folder}", hint)
+            return [self._folder / name for name in (_STUDY, *_SEEN) if self._get(name, self._folder / name)]
+
+    def fetch_runs(self, plan: Plan) -> int:
+        """Copy the results and the files of the plan's runs that the folder lacks; returns their number.
+
+        Other files of the mirror are left alone.
+
+        Args:
+            plan: The study's plan, with its number.
+
+        Raises:
+            BadInput: The mirror cannot be read, or a symbolic link stands in place of a run's folder.
+        """
+        with self._reading():
+            there: defaultdict[str, list[str]] = defaultdict(list)
+            for path in self._find():
+                folder, _, name = str(path)[len(self._root) :].lstrip("/").rpartition("/")
+                there[folder].append(name)
+            count = sum(self._get(name, self._folder / name) for name in _RESULTS if name in there[""])
+            for run in plan.runs:
+                count += self._fetch_run(RunFolder(self._folder, run, plan.id), there)
+                if self._unsealed:
+                    RunFolder(self._folder, run, plan.id).adopt(RunFolder(self._folder, run), lambda text: None)
+            return count
+
+    def _fetch_run(self, own: RunFolder, there: Mapping[str, list[str]]) -> int:
+        own.refuse_links()
+        name = own.path.relative_to(self._folder).as_posix()
+        files = [each for each in _RUN_FILES if each in there.get(name, ())]
+        model = [f"{_MODEL}/{each}" for each in there.get(f"{name}/{_MODEL}", ()) if each not in ("", ".", "..")]
+        return sum(self._get(f"{name}/{each}", own.path / each) for each in [*model, *files])
 
     def copy_study(self) -> None:
         """Copy study.yaml and the stored results."""
-        self._copy(self._folder, _STUDY_FILES)
+        self._copy(self._folder, (_STUDY, *_RESULTS))
 
     def evaluated(self, run: Run, row: Mapping[str, Any]) -> None:
         """Copy the run's checkpoint and curve, at most once a minute."""
         if time.monotonic() - self._copied_at.get(run, -_INTERVAL) >= _INTERVAL:
             self._copied_at[run] = time.monotonic()
-            self._copy(RunFolder.of(self._folder, run).path, _RUN_FILES[:-1])
+            self._copy(RunFolder(self._folder, run).path, _RUN_FILES[:-1])
+            self._copy(self._folder, (RESULTS_SEEN,))
 
     def finished(self, run: Run) -> None:
         """Copy the run's curve and outcome, and remove its copied checkpoint unless the run keeps it."""
-        own = RunFolder.of(self._folder, run)
+        own = RunFolder(self._folder, run)
+        if (own.path / _MODEL).is_dir():
+            self._copy(own.path / _MODEL, tuple(path.name for path in (own.path / _MODEL).iterdir()))
         self._copy(own.path, _RUN_FILES)
+        self._copy(self._folder, (RESULTS_SEEN,))
         if not own.checkpoint.exists():
             with suppress(FileNotFoundError):
                 self._files.rm_file(self._remote(own.checkpoint))
 
+    def forget_study(self) -> None:
+        """Remove study.yaml from a mirror whose study never began."""
+        with suppress(OSError):
+            self._files.rm_file(self._remote(self._folder / _STUDY))
+
     def close(self) -> None:
         """Nothing to close."""
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BadInput.because("mirror", f"cannot read {self._url}: {error}") from None
+
+    def _find(self) -> list[Any]:
+        try:
+            return list(self._files.find(self._root))
+        except FileNotFoundError:
+            return []  # the mirror is still empty
+
+    def _get(self, name: str, target: Path) -> bool:
+        """Copy a file of the mirror unless it exists here; renamed when complete, so no partial file is left."""
+        if target.exists() or target.is_symlink():
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with atomic_path(target) as partial:
+                self._files.get_file(f"{self._root}/{name}", str(partial))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _copy(self, folder: Path, names: tuple[str, ...]) -> None:
         try:
@@ -104,20 +191,36 @@ class Mirror:
         return self._root if relative == "." else f"{self._root}/{relative}"
 
 
+def _refuse_overlap(mirror: Path, folder: Path) -> None:
+    if mirror == folder or mirror in folder.parents or folder in mirror.parents:
+        raise BadInput.because("mirror", f"{mirror} and the study's folder {folder} overlap", "Give another folder.")
+
+
 @contextmanager
-def mirrored(url: str | None, folder: Path, note: Callable[[str], None]) -> Iterator[list[Mirror]]:
-    """The study's mirror, if there is a URL: fetches missing files first, copies the results last.
+def mirrored(url: str | None, folder: Path) -> Iterator[list[Mirror]]:
+    """The study's mirror, if there is a URL: fetches study.yaml if the folder lacks it, and copies the results last.
+
+    If bad input ends the block, the study.yaml of a study that could not begin is removed from where it was copied to.
 
     Args:
         url: See `Mirror`; None: no mirror.
-        folder: The study's folder.
-        note: Called with a message if files were fetched.
+        folder: The study's folder, locked.
+
+    Raises:
+        BadInput: See `Mirror` and `Mirror.fetch_study`.
     """
     if url is None:
         yield []
         return
-    mirror = Mirror(url, folder)
-    if mirror.fetch():
-        note(f"Copied the files missing in {folder} from {url}.")
-    yield [mirror]
+    mirror, begins = Mirror(url, folder), not (folder / _STUDY).exists()
+    fetched = mirror.fetch_study()
+    try:
+        yield [mirror]
+    except BadInput:
+        if folder / _STUDY in fetched and not (folder / "runs").exists():
+            for path in fetched:
+                path.unlink(missing_ok=True)
+        elif begins and not fetched and not (folder / _STUDY).exists():
+            mirror.forget_study()
+        raise
     mirror.copy_study()

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from crossnorm.errors import BadInput
 from crossnorm.metric import Metric
 from crossnorm.stats import Table, Verdict, estimate, settled
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import scope_of
-from crossnorm.study.storage.results_table import collect
+from crossnorm.study.storage.results_table import collect, read_runs
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import Record
 
@@ -33,7 +34,7 @@ def run_batches(folder: Path, plan: Plan, record: Record) -> Iterator[list[Run]]
         yield runs
         if plan.spec.stop == "fixed":
             continue
-        table = collect(folder, plan, runs)
+        table = collect(plan, read_runs(folder, plan, runs))
         if not table.complete:
             return
         verdict = study_verdict(plan, record, table)
@@ -48,23 +49,31 @@ def needed_runs(folder: Path, plan: Plan, record: Record) -> list[Run]:
     return runs
 
 
-def unfinished_runs(folder: Path, runs: Sequence[Run], note: Callable[[str], None]) -> list[Run]:
+def unfinished_runs(folder: Path, plan: Plan, runs: Sequence[Run], note: Callable[[str], None]) -> list[Run]:
     """The runs to train; removes checkpoints of finished runs that an interruption left.
 
     Args:
         folder: The study's folder.
+        plan: Its plan.
         runs: The runs that are needed.
-        note: Called with a message for every damaged run.
+        note: Called with a message for every run whose stored outcome does not count.
+
+    Raises:
+        BadInput: A stored file cannot be read, or a symbolic link stands in place of a folder.
     """
     unfinished = []
     for run in runs:
-        own = RunFolder.of(folder, run)
-        if own.finished:
+        own = RunFolder(folder, run, plan.id)
+        stored = own.read()
+        if stored.finished:
             own.remove_checkpoint()
             continue
+        if stored.unreadable:
+            raise BadInput.because(str(own.path), str(stored.problem), "Make the file readable, or remove it.")
+        own.refuse_links()
         unfinished.append(run)
-        if own.damaged:
-            note(f"The stored files of {run.arm}, seed {run.seed}, are damaged: training the run again.")
+        if stored.problem is not None:
+            note(f"{run.arm}, seed {run.seed}: {stored.problem}; training the run again.")
     return unfinished
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,22 +13,25 @@ from crossnorm.errors import BadInput
 from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, Table, name_trends, table_from_records, with_endpoint, with_summaries
 from crossnorm.study.spec.plan import Arm, Plan, Run
-from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.run_folder import RunFolder, StoredRun
 
-__all__ = ["arm_infos", "collect", "kept_table", "planned_table"]
+__all__ = ["arm_infos", "collect", "kept_table", "planned_table", "read_runs"]
 
 
-def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
+def read_runs(folder: Path, plan: Plan, runs: Sequence[Run]) -> dict[Run, StoredRun]:
+    """What the folder of a study holds of these runs of its plan."""
+    return {run: RunFolder(folder, run, plan.id).read() for run in runs}
+
+
+def collect(plan: Plan, runs: Mapping[Run, StoredRun]) -> Table:
     """Stored curves and outcomes, per metric an array of arms × seeds × evaluations.
 
     Args:
-        folder: The study's folder.
-        plan: Its arms and seeds.
-        runs: The runs that the study needs (`needed_runs`). Other runs of their seeds have the status "settled": all
-            comparisons of their arm were decided before.
+        plan: The study's arms and seeds.
+        runs: The runs that the study needs (`needed_runs`), as stored. Other runs of their seeds have the status
+            "settled": all comparisons of their arm were decided before.
     """
-    folders = {run: RunFolder.of(folder, run) for run in runs}
-    curves = {run: own.read_rows() for run, own in folders.items()}
+    curves = {run: stored.rows for run, stored in runs.items()}
     seeds = tuple(seed for seed in plan.seeds if any(run.seed == seed for run in runs))
     steps = sorted({row["step"] for rows in curves.values() for row in rows})
     names = {key for rows in curves.values() for row in rows for key, value in row.items() if _is_metric(key, value)}
@@ -40,7 +43,7 @@ def collect(folder: Path, plan: Plan, runs: Sequence[Run]) -> Table:
     arm_index = {arm.name: i for i, arm in enumerate(plan.arms)}
     for run, rows in curves.items():
         a, s = arm_index[run.arm], seeds.index(run.seed)
-        result = folders[run].read_result()
+        result = runs[run].result
         status[a, s] = "missing" if result is None else result["status"].value
         for row in rows:
             for name, array in metrics.items():

@@ -6,6 +6,9 @@
     log.txt         what was printed while it trained, and the traceback of a crash
 
 A process may be killed at any instant: a reader never sees a half-written file, and a damaged one is detected.
+
+Outcomes and checkpoints are sealed: they carry the study, the arm and the seed, and SHA-256 digests of the curve, of
+the kept model and of themselves. A run whose files do not match their seals does not count.
 """
 
 from __future__ import annotations
@@ -14,42 +17,71 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossnorm.io import encoded_name, read_json, write_atomically, write_json
+from crossnorm.errors import BadInput
+from crossnorm.io import (
+    encoded_name,
+    file_sha256,
+    open_to_append,
+    remove_leftovers,
+    write_atomically,
+    write_json,
+)
 from crossnorm.study.spec.plan import Run
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 if TYPE_CHECKING:
     from crossnorm.training.checkpoint.file_format import State
 
-__all__ = ["Row", "RunFolder"]
+__all__ = ["Row", "RunFolder", "StoredRun", "altered_model"]
 
 Row = dict[str, Any]
 Seal = dict[str, Any]
 
+_MODELS = ("model.safetensors", "model")
+"""What a run keeps: a file, or a folder."""
 
-class RunFolder:
-    """Reads and writes the folder of one run; `RunFolder.of` finds it in a study's folder.
 
-    Checkpoints and outcomes contain a seal of the learning curve: its length and SHA-256. A curve that does not match
-    is damaged.
+@dataclass(frozen=True, kw_only=True)
+class StoredRun:
+    """What the folder of a run holds.
 
-    Args:
-        path: The run's folder; created by the first write.
+    Attributes:
+        result: The fields of result.json, `status` as a `RunStatus`; None without an outcome that counts.
+        rows: The learning curve by increasing step, without damaged lines; empty if the outcome does not count.
+        problem: Why the stored outcome does not count; None if it does or there is none.
+        unreadable: Whether the problem is a file that exists but cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    result: Row | None = None
+    rows: list[Row] = field(default_factory=list)
+    problem: str | None = None
+    unreadable: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a final outcome that counts."""
+        return self.result is not None and bool(self.result["status"].is_final)
+
+
+class RunFolder:
+    """Reads and writes the folder of one run of a study.
+
+    Args:
+        study: The study's folder.
+        run: The run; its folder is created by the first write.
+        study_id: The number of the study; None: not known, then files of any study count.
+    """
+
+    def __init__(self, study: Path, run: Run, study_id: str | None = None) -> None:
+        self.path = study / "runs" / encoded_name(run.arm) / str(run.seed)
+        self._owner = {"study": study_id, "arm": run.arm, "seed": run.seed}
         self._size = 0
         self._sha256 = hashlib.sha256()
         self._writing = False
-
-    @classmethod
-    def of(cls, study: Path, run: Run) -> RunFolder:
-        """The folder of a run in the folder of its study."""
-        return cls(study / "runs" / encoded_name(run.arm) / str(run.seed))
 
     @property
     def curve(self) -> Path:
@@ -71,32 +103,28 @@ class RunFolder:
         """Whether `rewind` or `append` has been called."""
         return self._writing
 
-    def rewind(self, step: int | None = None, seal: object = None) -> None:
-        """Start to write: cut the stored curve back to where the run continues.
+    def rewind(self, seal: object = None) -> None:
+        """Start to write: cut the stored curve back to where the run continues, and forget an earlier outcome.
 
-        Lines that are kept stay byte for byte, so earlier seals still match.
+        Bytes that are kept stay as they are, so earlier seals still match.
 
         Args:
-            step: The last step to keep; None: start with an empty curve.
-            seal: The seal of the curve to keep, if known; it takes precedence over `step`.
+            seal: The seal of the curve to keep, from a checkpoint; None: start with an empty curve.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        stored = self._curve_to_keep()
-        if isinstance(seal, dict):
-            kept = stored[: seal["bytes"]]
-        else:
-            rows = ((line, _parsed(line.decode(errors="replace"))) for line in stored.split(b"\n"))
-            kept = b"".join(line + b"\n" for line, row in rows if row and step is not None and row["step"] <= step)
+        self._make()
+        remove_leftovers(self.path)
+        (self.path / "result.json").unlink(missing_ok=True)  # of a crash, which was sealed with another curve
+        kept = self._curve_to_keep()[: seal["bytes"]] if isinstance(seal, dict) else b""
         write_atomically(self.curve, kept)
         self._start(kept)
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add an evaluation to the curve; it is on disk when this returns."""
         if not self._writing:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self._make()
             self._start(self._curve_to_keep())
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
-        with self.curve.open("ab") as file:
+        with open_to_append(self.curve) as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
@@ -104,35 +132,38 @@ class RunFolder:
         self._sha256.update(line)
 
     @property
-    def seal(self) -> Seal:
-        """The seal of the curve as written so far."""
-        return {"bytes": self._size, "sha256": self._sha256.hexdigest()}
+    def checkpoint_seal(self) -> dict[str, Any]:
+        """What a checkpoint carries: whose it is, and the seal of the curve as written so far."""
+        return {"run": self._owner, "curve": {"bytes": self._size, "sha256": self._sha256.hexdigest()}}
 
-    def sealed(self, seal: object) -> bool:
-        """Whether the stored curve begins with the sealed content; always true without a seal (None)."""
-        if not isinstance(seal, dict):
-            return seal is None
-        size = seal.get("bytes")
-        return isinstance(size, int) and _seal(self._stored_curve()[: max(0, size)]) == seal
+    def read(self) -> StoredRun:
+        """What the folder holds; files that do not match their seals do not count."""
+        try:
+            text, curve = _content(self.path / "result.json"), _content(self.curve) or b""
+        except OSError as error:
+            return StoredRun(problem=_unreadable(error), unreadable=True)
+        if text is None:
+            return StoredRun(rows=_rows(curve))
+        result = _parsed_object(text)
+        problem = self._problem(result, curve)
+        if result is None or problem is not None:
+            return StoredRun(problem=problem)
+        return StoredRun(result={**result, "status": RunStatus(result["status"])}, rows=_rows(curve))
 
-    def read_rows(self) -> list[Row]:
-        """The learning curve by increasing step, without damaged lines; if a step occurs twice, its last line."""
-        rows: dict[int, Row] = {}
-        for line in self._stored_curve().decode("utf-8", errors="replace").splitlines():
-            row = _parsed(line)
-            if row is not None:
-                rows[row["step"]] = row
-        return [rows[step] for step in sorted(rows)]
+    @property
+    def finished(self) -> bool:
+        """Whether the run has a final outcome that counts."""
+        return self.read().finished
 
     def read_checkpoint(self, note: Callable[[str], None]) -> State | None:
-        """The newest intact checkpoint whose curve is intact too; None if there is none.
+        """The newest intact checkpoint of this run whose curve is intact too; None if there is none.
 
         Args:
-            note: Called with a message for every damaged checkpoint.
+            note: Called with a message for every checkpoint that is not used.
         """
         from crossnorm.training.checkpoint.file_format import read_newest  # here: it needs torch, curves do not
 
-        return read_newest(self.checkpoint, note, lambda state: self.sealed(state.about.get("curve")))
+        return read_newest(self.checkpoint, note, self._checkpoint_problem)
 
     def remove_checkpoint(self) -> None:
         """Remove the checkpoints and what an interrupted write left."""
@@ -142,61 +173,187 @@ class RunFolder:
 
     def finish(self, outcome: Outcome, details: Mapping[str, Any]) -> None:
         """Write result.json, and remove the checkpoints if the outcome is final."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        seal = _seal(self.curve.read_bytes()) if self.curve.exists() else None
-        fields = {"status": outcome.status.value, "reason": outcome.reason, **details, "curve": seal}
-        write_json(self.path / "result.json", fields)
+        self._make()
+        self._write_result({"status": outcome.status.value, "reason": outcome.reason, **details})
         if outcome.status.is_final:
             self.remove_checkpoint()
 
-    def read_result(self, *, check_curve: bool = True) -> Row | None:
-        """The fields of result.json, `status` as a `RunStatus`; None without an outcome.
+    def forget(self) -> None:
+        """Remove outcome and checkpoints: the run starts from the beginning."""
+        (self.path / "result.json").unlink(missing_ok=True)
+        self.remove_checkpoint()
+
+    def adopt(self, unsealed: RunFolder, note: Callable[[str], None]) -> bool:
+        """Seal outcome and checkpoint of a version before 0.3 as they are; returns whether there were any.
 
         Args:
-            check_curve: Give None too if the curve does not match the outcome's seal.
+            unsealed: The same folder, read without the study's number.
+            note: Called with a message for every checkpoint that is not used.
         """
-        result = read_json(self.path / "result.json")
-        if not isinstance(result, dict) or result.get("status") not in list(RunStatus):
-            return None
-        if check_curve and not self.sealed(result.get("curve")):
-            return None
-        return {**result, "status": RunStatus(result["status"])}
+        stored = unsealed.read()
+        if stored.result is not None:
+            self._write_result({**stored.result, "status": stored.result["status"].value})
+        if stored.finished or not self.checkpoint.exists():
+            return stored.finished
+        from crossnorm.training.checkpoint.file_format import State, write_state
 
-    @property
-    def finished(self) -> bool:
-        """Whether the run has an intact, final outcome."""
-        result = self.read_result()
-        return result is not None and bool(result["status"].is_final)
+        state = unsealed.read_checkpoint(note)
+        if state is not None:
+            write_state(self.checkpoint, State({**state.about, "run": self._owner}, state.tensors))
+        return state is not None
 
-    @property
-    def damaged(self) -> bool:
-        """Whether there is a result.json that cannot be read or does not match its curve."""
-        return (self.path / "result.json").exists() and self.read_result() is None
+    def _write_result(self, fields: Mapping[str, Any]) -> None:
+        curve = _content(self.curve)
+        sealed: Row = {
+            **{key: value for key, value in fields.items() if key not in ("digest", "model")},
+            **self._owner,
+            "curve": None if curve is None else _seal(curve),
+        }
+        model = _model_digest(self.path)
+        if model is not None:
+            sealed["model"] = model
+        write_json(self.path / "result.json", sealed | {"digest": _digest(sealed)})
+
+    def _problem(self, result: Row | None, curve: bytes) -> str | None:
+        """Why a stored outcome does not count."""
+        if result is None or result.get("status") not in list(RunStatus):
+            return "result.json is damaged"
+        strict = self._owner["study"] is not None
+        if "digest" not in result:
+            if strict:
+                return "result.json does not say which run it belongs to"
+        elif result["digest"] != _digest({key: value for key, value in result.items() if key != "digest"}):
+            return "result.json is damaged or was edited"
+        else:
+            other = self._owner_problem(result)
+            if other is not None:
+                return f"result.json belongs to {other}"
+        if result.get("curve") != (_seal(curve) if curve or result.get("curve") is not None else None):
+            return "the learning curve is not the one that result.json was written for"
+        return None
+
+    def _owner_problem(self, found: Mapping[str, Any]) -> str | None:
+        """Whose a file is, if it is not of this run."""
+        if self._owner["study"] not in (None, found.get("study")):
+            return "another study"
+        if any(found.get(key) != self._owner[key] for key in ("arm", "seed")):
+            return f"another run ({found.get('arm')}, seed {found.get('seed')})"
+        return None
+
+    def _checkpoint_problem(self, state: State) -> str | None:
+        """Why an intact checkpoint cannot be used; one of a version before 0.3 does not say whose it is."""
+        owner = state.about.get("run")
+        if isinstance(owner, dict):
+            other = self._owner_problem(owner)
+            if other is not None:
+                return f"the checkpoint belongs to {other}"
+        elif self._owner["study"] is not None:
+            return "the checkpoint does not say which run it belongs to"
+        seal = state.about.get("curve")
+        size = seal.get("bytes") if isinstance(seal, dict) else None
+        if not isinstance(size, int) or _seal(self._stored_curve()[: max(0, size)]) != seal:
+            return "the learning curve does not match the checkpoint"
+        return None
 
     def _start(self, content: bytes) -> None:
         self._size, self._sha256, self._writing = len(content), hashlib.sha256(content), True
 
+    def refuse_links(self) -> None:
+        """Check that no folder between the study's folder and the run's files is a symbolic link.
+
+        Raises:
+            BadInput: One is.
+        """
+        for path in (self.path, self.path.parent, self.path.parent.parent):
+            if path.is_symlink():
+                hint = "crossnorm writes only inside the study's folder: replace the link by a folder."
+                raise BadInput.because(str(path), "a symbolic link", hint)
+
+    def _make(self) -> None:
+        self.refuse_links()
+        self.path.mkdir(parents=True, exist_ok=True)
+
     def _curve_to_keep(self) -> bytes:
         """The content of the curve's file before it is written; an I/O error ends the run."""
-        return self.curve.read_bytes() if self.curve.exists() else b""
+        return _content(self.curve) or b""
 
     def _stored_curve(self) -> bytes:
         """The content of the curve's file; empty if it is missing or cannot be read."""
         try:
-            return self.curve.read_bytes()
+            return _content(self.curve) or b""
         except OSError:
             return b""
+
+
+def altered_model(run: Path) -> str | None:
+    """What is wrong with the model that a run's folder keeps, by the digest in its result.json; None if nothing is.
+
+    Args:
+        run: The folder of a run. Other folders, and runs of versions before 0.3, have no digest: nothing is wrong.
+    """
+    result = _parsed_object(_content(run / "result.json") or b"") or {}
+    expected = result.get("model")
+    if expected is None:
+        return None
+    found = _model_digest(run)
+    if found is None:
+        return "the run's model is missing"
+    return None if found == expected else "the model is not the one that the run wrote"
+
+
+def _model_digest(run: Path) -> str | None:
+    """SHA-256 of the kept model, a file or all files of a folder; None without one."""
+    place = next((run / name for name in _MODELS if (run / name).exists()), None)
+    if place is None:
+        return None
+    return file_sha256(place) if place.is_file() else file_sha256(*sorted(p for p in place.rglob("*") if p.is_file()))
+
+
+def _content(path: Path) -> bytes | None:
+    """The content of a file; None if there is none.
+
+    Raises:
+        OSError: It exists but cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _unreadable(error: OSError) -> str:
+    name = Path(str(error.filename)).name
+    return f"{name} cannot be read: {error.strerror}"
 
 
 def _seal(content: bytes) -> Seal:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _parsed(line: str) -> Row | None:
-    """A row of a curve; None for a torn or damaged line."""
+def _digest(fields: Mapping[str, Any]) -> str:
+    """SHA-256 of the fields of a result.json, as canonical JSON."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _rows(curve: bytes) -> list[Row]:
+    rows: dict[int, Row] = {}
+    for line in curve.decode("utf-8", errors="replace").splitlines():
+        row = _parsed_row(line)
+        if row is not None:
+            rows[row["step"]] = row
+    return [rows[step] for step in sorted(rows)]
+
+
+def _parsed_object(text: str | bytes) -> Row | None:
+    """A JSON object; None for anything else."""
     try:
-        row = json.loads(line)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    is_row = isinstance(row, dict) and type(row.get("step")) is int and row["step"] >= 0
-    return row if is_row else None
+    return value if isinstance(value, dict) else None
+
+
+def _parsed_row(line: str) -> Row | None:
+    """A row of a curve; None for a torn or damaged line."""
+    row = _parsed_object(line)
+    return row if row is not None and type(row.get("step")) is int and row["step"] >= 0 else None

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from crossnorm.io import open_to_append
+
 __all__ = ["append_to_log", "last_lines", "output_in"]
 
 _HEADING = "=== "
@@ -28,7 +30,7 @@ def output_in(log: Path, runs: Sequence[str]) -> Iterator[None]:
         runs: The runs that start, in words, for the heading.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
+    with open_to_append(log) as file:
         file.write(f"{_heading('; '.join(runs) + ', started')}\n".encode())
         file.flush()
         _flush()
@@ -47,8 +49,8 @@ def output_in(log: Path, runs: Sequence[str]) -> Iterator[None]:
 def append_to_log(log: Path, text: str, heading: str = "") -> None:
     """Append a text to a log, below a line that says when and, if given, what."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file:
-        file.write(f"{_heading(heading)}\n{text.rstrip()}\n" if heading else f"{text.rstrip()}\n")
+    with open_to_append(log) as file:
+        file.write((f"{_heading(heading)}\n{text.rstrip()}\n" if heading else f"{text.rstrip()}\n").encode())
 
 
 def last_lines(log: Path) -> list[str]:

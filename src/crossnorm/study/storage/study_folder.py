@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shlex
 import shutil
 import socket
@@ -25,7 +26,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from crossnorm.errors import BadInput
-from crossnorm.io import read_json, storage_fault, write_atomically
+from crossnorm.io import open_to_append, read_json, remove_leftovers, storage_fault, write_atomically
 from crossnorm.study.spec.plan import Plan, Run, make_plan
 from crossnorm.study.spec.schema import RECORD, StudySpec, parse_spec, written_out
 from crossnorm.study.spec.variation import EXTENDABLE, UNCOMPARED
@@ -34,11 +35,23 @@ from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.training.loop.outcome import RunStatus
 
-__all__ = ["Record", "forgotten_if_refused", "locked", "note_results_seen", "open_folder", "read_folder", "unwritable"]
+__all__ = [
+    "RESULTS_SEEN",
+    "Record",
+    "forgotten_if_refused",
+    "locked",
+    "note_results_seen",
+    "open_folder",
+    "read_folder",
+    "same_study",
+    "unwritable",
+]
 
-_RESULTS_SEEN = ".watched"
+RESULTS_SEEN = ".watched"
 _LOCKS = (".lock", ".owner", ".workers")
 _WITHOUT_RESULT = ("log.txt", "metrics.jsonl", "result.json")  # files of a run that has not finished
+_ABANDONED = 600.0
+"""Seconds from which on a temporary file counts as left by a killed process; `report` writes without the lock."""
 _HEADER = "# A crossnorm study, resolved. `crossnorm plot` on the same study and folder continues or extends it.\n"
 
 
@@ -52,12 +65,14 @@ class Record:
         code: SHA-256 of the code of the function and of every variant of the user's own, by name; studies of versions
             before 0.3 have none.
         extensions: In order, each ``{"arms": […], "seeds": […], "results_seen": bool}``.
+        id: A number drawn when the study started, which its runs carry; None in studies of versions before 0.3.
     """
 
     digest: str
     environment: dict[str, str]
     code: Mapping[str, str] = field(default_factory=dict)
     extensions: tuple[dict[str, Any], ...] = ()
+    id: str | None = None
 
     @property
     def results_seen(self) -> bool:
@@ -93,6 +108,7 @@ def locked(folder: Path) -> Iterator[None]:
         BadInput: Another process holds the lock, or the folder cannot be written.
     """
     owner, new = folder / ".owner", [each for each in (folder, *folder.parents) if not each.exists()]
+    _refuse_links(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
@@ -103,9 +119,8 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise BadInput(str(folder), "a writable folder", error.strerror or str(error)) from None
     try:
-        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
-        for temporary in folder.glob(".*.tmp"):  # left by a killed process
-            temporary.unlink(missing_ok=True)
+        write_atomically(owner, f"process {os.getpid()} on {socket.gethostname()}\n")
+        remove_leftovers(folder, older_than=_ABANDONED)
         yield
     except OSError as error:
         fault = storage_fault(error)
@@ -118,6 +133,16 @@ def locked(folder: Path) -> Iterator[None]:
         if new and not (folder / "study.yaml").exists():
             _remove_empty(folder, new)  # before the release: another process may lock the folder then
         lock.release()
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse links in place of files that are opened for writing; other files are replaced, link or not."""
+    for path in (folder / name for name in (*_LOCKS, "runs")):
+        if path.is_symlink():
+            hint = (
+                "crossnorm writes only inside the study's folder: remove the link, or replace it by what it points to."
+            )
+            raise BadInput.because(str(path), "a symbolic link", hint)
 
 
 def _remove_empty(folder: Path, new: Sequence[Path]) -> None:
@@ -194,12 +219,21 @@ def read_folder(folder: Path) -> tuple[Plan, Record] | None:
             environment=dict(record["environment"]),
             code=dict(record.get("code", {})),
             extensions=extensions,
+            id=record.get("id"),
         )
         assert all(isinstance(e["results_seen"], bool) for e in extensions)
-        assert record.get("checksum") in (None, _checksum({**fields, RECORD: record}))
+        assert found.id is None or isinstance(found.id, str)
+        assert record["checksum"] == _checksum({**fields, RECORD: record})
     except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, AssertionError, RecursionError):
         raise BadInput.because(str(path), "the file is damaged or was edited", hint) from None
-    return make_plan(parse_spec(written_out(fields), str(path))), found
+    return replace(make_plan(parse_spec(written_out(fields), str(path))), id=found.id), found
+
+
+def same_study(one: tuple[Plan, Record], other: tuple[Plan, Record]) -> bool:
+    """Whether two folders hold the same study: the same number, or, without numbers, the same definition and data."""
+    if one[1].id is not None and other[1].id is not None:
+        return one[1].id == other[1].id
+    return one[1].digest == other[1].digest and not _spec_differences(one[0], other[0])
 
 
 def open_folder(
@@ -208,7 +242,7 @@ def open_folder(
     digest: str,
     code: Mapping[str, str] | None = None,
     note: Callable[[str], None] = lambda text: None,
-) -> Record:
+) -> tuple[Plan, Record]:
     """Start, resume or extend the study of a folder, and write its study.yaml.
 
     Args:
@@ -216,7 +250,10 @@ def open_folder(
         plan: The compiled study.
         digest: SHA-256 of the task's data, or of the function's own code.
         code: SHA-256 of the user's code by name; None: there is none.
-        note: Called with a message if the folder does not tell whether the user's code changed.
+        note: Called with a message on what the folder of an older version cannot prove.
+
+    Returns:
+        The plan with the study's number, and the record.
 
     Raises:
         BadInput: The folder holds other files, or a study that differs in more than added arms and seeds.
@@ -229,17 +266,35 @@ def open_folder(
             hint = "It holds a single run of crossnorm 0.1. Evaluate its model, or give another output folder."
             hint = hint if "run.json" in others else ""
             raise BadInput(str(folder), "an empty folder or the folder of a study", found, hint)
-        record = Record(digest=digest, environment=describe_environment(), code=code or {})
+        record = Record(digest=digest, environment=describe_environment(), code=code or {}, id=_new_id())
     else:
         record = _continued(folder, old, plan, digest, code or {}, note)
+        if record.id is None:
+            record = replace(record, id=_sealed(folder, old[0], note))
     write_atomically(folder / "study.yaml", _HEADER + _dump(plan.spec, record))
-    return record
+    return replace(plan, id=record.id), record
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
+
+
+def _sealed(folder: Path, plan: Plan, note: Callable[[str], None]) -> str:
+    """Seal the runs of a version before 0.3 as they are; returns the new number of their study."""
+    number = _new_id()
+    runs = [RunFolder(folder, run, number).adopt(RunFolder(folder, run), note) for run in plan.runs]
+    if any(runs):
+        note(
+            f"{folder} was written by a crossnorm before 0.3, whose files do not say which run they belong to: "
+            f"{sum(runs)} runs are taken as they are, and sealed from now on."
+        )
+    return number
 
 
 def note_results_seen(folder: Path) -> None:
     """Record that interim results have been seen, so that a later extension uses sequential intervals."""
     with suppress(OSError):  # a read-only folder cannot be extended either
-        (folder / _RESULTS_SEEN).touch()
+        open_to_append(folder / RESULTS_SEEN).close()
 
 
 def _continued(
@@ -263,7 +318,7 @@ def _continued(
     seeds = [seed for seed in plan.seeds if seed not in before.seeds]
     if not arms and not seeds:
         return record
-    seen = any((folder / name).exists() for name in ("verdict.json", _RESULTS_SEEN))
+    seen = any((folder / name).exists() for name in ("verdict.json", RESULTS_SEEN))
     extension = {"arms": arms, "seeds": seeds, "results_seen": seen}
     return replace(record, extensions=(*record.extensions, extension))
 
@@ -272,18 +327,18 @@ def _refuse_changed_code(folder: Path, before: Plan, changed: Mapping[str, Seque
     """Refuse changed data or code, unless no run has finished with it: then its runs start from the beginning."""
     known = {arm.name for arm in before.arms}
     for what, arms in changed.items():
-        runs = [RunFolder.of(folder, Run(arm, seed)) for arm in arms if arm in known for seed in before.seeds]
+        runs = [RunFolder(folder, Run(arm, seed), before.id) for arm in arms if arm in known for seed in before.seeds]
         if what == "the data" or any(run.finished for run in runs):
             restored = "data" if what == "the data" else "data or code" if "data" in what else "code"
             hint = f"Restore the {restored}, or give another output folder."
             raise BadInput.because(str(folder), f"{what} changed since the study started", hint)
         for run in runs:
-            run.remove_checkpoint()
+            run.forget()
 
 
 def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
     """Check that nothing but arms and seeds was added to the stored study."""
-    differ = differences(*(each.spec.model_dump(exclude={*EXTENDABLE, *UNCOMPARED}) for each in (before, plan)))
+    differ = _spec_differences(before, plan)
     arms = {arm.name: arm for arm in plan.arms}
     changed = [arm.name for arm in before.arms if arms.get(arm.name) != arm]
     if changed and not differ:
@@ -295,6 +350,11 @@ def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
     if differ:
         hint = "Only seeds and arms can be added. Give another output folder for a different study."
         raise BadInput.because(str(folder), f"the folder holds a different study: {'; '.join(differ)}", hint)
+
+
+def _spec_differences(before: Plan, plan: Plan) -> list[str]:
+    """Differences in more than added arms and seeds."""
+    return differences(*(each.spec.model_dump(exclude={*EXTENDABLE, *UNCOMPARED}) for each in (before, plan)))
 
 
 def _checksum(fields: dict[str, Any]) -> str:
@@ -310,6 +370,7 @@ def _dump(spec: StudySpec, record: Record) -> str:
         **({"code": dict(record.code)} if record.code else {}),
         "extensions": list(record.extensions),
         "environment": record.environment,
+        **({"id": record.id} if record.id else {}),
     }
     fields[RECORD]["checksum"] = _checksum(fields)
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_chec
 from crossnorm.training.loop.cohort import Observer, SilentObserver, train_cohort
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.loop.run_state import Member
+from crossnorm.training.runtime.devices import describe_device, with_threads
 from crossnorm.training.runtime.distributed import ALONE, World, check_parts
 
 __all__ = ["run_cohort"]
@@ -43,19 +44,26 @@ def run_cohort(
         emit: Receives the events.
         world: The processes that share the cohort; the first one writes.
     """
-    members = {run.arm: _start(plan, run, task, folder, device, emit) for run in cohort.runs}
+    folders = {run.arm: RunFolder(folder, run, plan.id) for run in cohort.runs}
+    members, resumed = {}, {}
+    for run in cohort.runs:
+        members[run.arm], resumed[run.arm] = _start(plan, run, task, folders[run.arm], device, emit)
     for member in members.values():
         check_parts(member.model, member.recipe, world, len(task.train))
     world.wait()  # no process writes before all have read the checkpoints
     observer: Observer = (
-        _Recorder(plan, members, cohort, task, folder, device, emit) if world.first else SilentObserver()
+        _Recorder(plan, members, cohort, task, folders, resumed, device, emit) if world.first else SilentObserver()
     )
     (seed,) = {cohort.seed + plan.arm(name).seed_offset for name in cohort.arms}  # one stream of batches
-    train_cohort(list(members.values()), task, seed=seed, device=device, observer=observer, world=world)
+    with with_threads(_threads(list(resumed.values()))):
+        train_cohort(list(members.values()), task, seed=seed, device=device, observer=observer, world=world)
 
 
-def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device, emit: Emit) -> Member:
-    arm, own = plan.arm(run.arm), RunFolder.of(folder, run)
+def _start(
+    plan: Plan, run: Run, task: Task, own: RunFolder, device: torch.device, emit: Emit
+) -> tuple[Member, Mapping[str, Any]]:
+    """The run's member, at its last checkpoint, and what the checkpoint says; {} at the beginning."""
+    arm = plan.arm(run.arm)
 
     def fresh() -> Member:
         return build_member(arm, plan.spec.model, task, run.seed + arm.seed_offset, device)
@@ -69,10 +77,16 @@ def _start(plan: Plan, run: Run, task: Task, folder: Path, device: torch.device,
             load_checkpoint(member, state, str(own.checkpoint))
         except BadInput as error:
             note(f"{error} The run starts from the beginning.")
-            member = fresh()
+            member, state = fresh(), None
     if member.step:
         emit(Stepped(run.seed, {run.arm: member.step}, restored=True))
-    return member
+    return member, {} if state is None else state.about
+
+
+def _threads(resumed: Sequence[Mapping[str, Any]]) -> int | None:
+    """The number of threads that a single run began with, since its bits depend on it; None: as many as now."""
+    threads = resumed[0].get("threads") if len(resumed) == 1 else None
+    return threads if isinstance(threads, int) and threads > 0 else None
 
 
 class _Recorder:
@@ -84,15 +98,16 @@ class _Recorder:
         members: Mapping[str, Member],
         cohort: Cohort,
         task: Task,
-        folder: Path,
+        folders: Mapping[str, RunFolder],
+        resumed: Mapping[str, Mapping[str, Any]],
         device: torch.device,
         emit: Emit,
     ) -> None:
         self.spec, self.task, self.members = plan.spec, task, members
         self.seed, self.device, self.emit = cohort.seed, device, emit
-        self.folders = {name: RunFolder.of(folder, Run(name, cohort.seed)) for name in members}
-        for name, own in self.folders.items():
-            own.rewind(members[name].step or None)
+        self.folders = folders
+        for name, own in folders.items():
+            own.rewind(resumed[name].get("curve"))
         self._shared = self.folders[cohort.arms[0]].log  # see `run_log`
         self._before = self._shared.stat().st_size if self._shared.exists() else 0
         self._emitted_at = time.monotonic()
@@ -107,7 +122,7 @@ class _Recorder:
                 keep_model(member.evaluated_model, self.spec.model, self.task, own.path)
             self._finish(member, Outcome(RunStatus.COMPLETE), row)
         elif finite and member.step:
-            save_checkpoint(member, own.checkpoint, own.seal)
+            save_checkpoint(member, own.checkpoint, own.checkpoint_seal)
 
     def failed(self, member: Member) -> None:
         assert member.failure is not None
@@ -132,7 +147,7 @@ class _Recorder:
         self.emit(Stepped(self.seed, present))
 
     def _finish(self, member: Member, outcome: Outcome, row: Mapping[str, Any]) -> None:
-        details = {"step": row["step"], "seconds": row.get("seconds"), "device": str(self.device)}
-        self.folders[member.name].finish(outcome, details | {"torch": torch.__version__})
+        details = {"step": row["step"], "seconds": row.get("seconds"), **describe_device(self.device)}
+        self.folders[member.name].finish(outcome, details)
         self._emit_steps()
         self.emit(Finished(Run(member.name, self.seed), outcome))

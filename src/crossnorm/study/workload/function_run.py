@@ -27,6 +27,7 @@ from crossnorm.training.checkpoint.file_format import State, write_state
 from crossnorm.training.checkpoint.state_tree import flatten, restore
 from crossnorm.training.loop.outcome import Cause, Outcome, RunStatus, cause_of
 from crossnorm.training.recipe.schedules import AlphaSchedule
+from crossnorm.training.runtime.devices import describe_device
 from crossnorm.training.runtime.rng_state import generators_now, seed_generators, set_generators
 
 __all__ = ["FunctionRun", "run_function"]
@@ -147,7 +148,7 @@ class FunctionRun:
             "format": _FORMAT,
             "step": self._row.get("step"),
             "seconds": self._seconds,
-            "curve": self._folder.seal,
+            **self._folder.checkpoint_seal,
             "content": content,
             "generators": generators,
         }
@@ -168,8 +169,8 @@ class FunctionRun:
         if state is None or state.about.get("format") != _FORMAT:
             self._begin()
             return None
-        self._folder.rewind(state.about["step"], state.about["curve"])
-        self._row = (self._folder.read_rows() or [{}])[-1]
+        self._folder.rewind(state.about["curve"])
+        self._row = (self._folder.read().rows or [{}])[-1]
         self._alpha = self._row.get("alpha")
         self._started = time.monotonic() - state.about["seconds"]
         set_generators(restore(state.about["generators"], state.tensors))
@@ -196,8 +197,8 @@ class FunctionRun:
     def _finish(self, crash: Outcome | None) -> Outcome:
         """Store the outcome of the run whose function has ended."""
         outcome = self._outcome(crash)
-        details = {"step": self._row.get("step"), "seconds": round(self._seconds, 3), "device": str(self.device)}
-        self._folder.finish(outcome, details | {"torch": torch.__version__})
+        details = {"step": self._row.get("step"), "seconds": round(self._seconds, 3), **describe_device(self.device)}
+        self._folder.finish(outcome, details)
         return outcome
 
     def _outcome(self, crash: Outcome | None) -> Outcome:
@@ -207,7 +208,7 @@ class FunctionRun:
         if short is not None:
             return Outcome(RunStatus.CRASHED, short, Cause.CODE)
         judged = (self._metric, Metric.parse(self._metric).base)  # a summary is made from its column's curve
-        rows = self._folder.read_rows()
+        rows = self._folder.read().rows
         if any(row.get(name) is not None for row in rows for name in judged):
             return Outcome(RunStatus.COMPLETE)
         logged = dict.fromkeys(key for row in rows for key in row if key not in _RESERVED)
@@ -233,7 +234,7 @@ def run_function(
         emit: Receives the events.
         task: The task that the study names, if any.
     """
-    own = RunFolder.of(folder, run)
+    own = RunFolder(folder, run, plan.id)
     own.path.mkdir(parents=True, exist_ok=True)
     function_run = _function_run(plan, plan.arm(run.arm), run, own, device, emit, task)
     seed_generators(function_run.seed)

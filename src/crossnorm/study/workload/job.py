@@ -38,6 +38,7 @@ class Job:
         imports: Modules to import first: they define variants or the function.
         path: Entries of `sys.path` in the process that made the job.
         function: The pickled training function, if the study was made with a function object.
+        threads: Threads of a worker; one, except to repeat a run that was trained with more.
     """
 
     plan: Plan
@@ -46,6 +47,7 @@ class Job:
     imports: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     function: str | None = None
+    threads: int = 1
 
     def encode(self) -> str:
         """The job as one line of text. Workers get it from the process that starts them and from nowhere else."""
@@ -59,11 +61,21 @@ class Job:
         return job
 
 
-def make_job(plan: Plan, folder: Path, device: str, imports: tuple[str, ...], function: str | None) -> Job:
+def make_job(
+    plan: Plan, folder: Path, device: str, imports: tuple[str, ...], function: str | None, threads: int = 1
+) -> Job:
     """The job of the workers of a study; arguments as `Job`."""
     path = tuple(str(Path(entry).resolve()) for entry in sys.path)
     plain = replace(plan, spec=_plain(plan.spec))
-    return Job(plan=plain, folder=folder.resolve(), device=device, imports=imports, path=path, function=function)
+    return Job(
+        plan=plain,
+        folder=folder.resolve(),
+        device=device,
+        imports=imports,
+        path=path,
+        function=function,
+        threads=threads,
+    )
 
 
 def _plain(spec: StudySpec) -> StudySpec:
@@ -74,7 +86,7 @@ def _plain(spec: StudySpec) -> StudySpec:
 
 def cohort_runner(job: Job) -> Callable[[Cohort, Emit], None]:
     """Load what the job trains; the result trains a cohort in this process, which is set up for training alone."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(job.threads)
     hold_memory()
     plan, device = job.plan, torch.device(job.device)
     sys.path += [entry for entry in job.path if entry not in sys.path]
@@ -101,4 +113,4 @@ def cohort_runner(job: Job) -> Callable[[Cohort, Emit], None]:
 
 def _logged(job: Job, runs: Sequence[Run]) -> AbstractContextManager[None]:
     """The context in which the output of this process goes to the log of the first run."""
-    return output_in(RunFolder.of(job.folder, runs[0]).log, [f"{run.arm}, seed {run.seed}" for run in runs])
+    return output_in(RunFolder(job.folder, runs[0]).log, [f"{run.arm}, seed {run.seed}" for run in runs])

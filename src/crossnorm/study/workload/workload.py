@@ -48,9 +48,9 @@ class Workload:
             return 1
         return max(1, len(self.task.train) // arm.training.batch_size) * arm.training.epochs
 
-    def job(self, folder: Path, device: str) -> Job:
+    def job(self, folder: Path, device: str, threads: int = 1) -> Job:
         """The job of workers that store runs in this folder."""
-        return make_job(self.plan, folder, device, self.imports, self.function)
+        return make_job(self.plan, folder, device, self.imports, self.function, threads)
 
 
 def open_workload(
@@ -118,7 +118,7 @@ def stored_workload(folder: Path, spec: StudySpec) -> Workload | None:
         return None
     before, record = found
     old, new = (each.model_dump(exclude={"seeds"}) for each in (before.spec, spec))
-    if old != new or not any(RunFolder.of(folder, run).finished for run in before.runs):
+    if old != new or not any(RunFolder(folder, run, before.id).finished for run in before.runs):
         return None
     plan = make_plan(spec)
     if spec.function is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,13 +19,13 @@ __all__ = ["load_checkpoint", "save_checkpoint"]
 _FORMAT = "crossnorm-checkpoint-2"
 
 
-def save_checkpoint(member: Member, path: Path, curve: object = None) -> None:
+def save_checkpoint(member: Member, path: Path, seal: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Write model, optimizer and progress of a member; the previous checkpoint is kept.
 
     Args:
         member: Between two steps.
         path: Of the file.
-        curve: JSON value that identifies the learning curve up to this step.
+        seal: JSON values that say whose checkpoint it is; see `RunFolder.checkpoint_seal`.
     """
     tensors = {f"model.{key}": value for key, value in member.model.state_dict().items()}
     if member.average is not None:
@@ -31,7 +33,8 @@ def save_checkpoint(member: Member, path: Path, curve: object = None) -> None:
     for index, state in member.optimizer.state_dict()["state"].items():
         for key, value in state.items():
             tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
-    about = {"format": _FORMAT, "step": member.step, "seconds": member.seconds, "curve": curve}
+    about = {"format": _FORMAT, "step": member.step, "seconds": member.seconds, **seal}
+    about["threads"] = torch.get_num_threads()
     write_state(path, State(about, tensors))
 
 

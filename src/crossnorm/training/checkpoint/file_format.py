@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from crossnorm.errors import BadInput
-from crossnorm.io import atomic_path
+from crossnorm.io import atomic_path, remove_leftovers
 
 __all__ = ["State", "previous_of", "read_newest", "read_state", "remove_state", "write_state"]
 
@@ -50,7 +50,7 @@ def write_state(path: Path, state: State) -> None:
     tensors = _unshared(state.tensors)
     about = json.dumps(state.about, sort_keys=True)
     content = save(tensors, {"crossnorm": about, "digest": _digest(about, tensors)})
-    with atomic_path(path, path.with_suffix(".new")) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(content)
         if path.exists():
             path.replace(previous_of(path))
@@ -77,22 +77,23 @@ def read_state(path: Path) -> State:
 
 
 def read_newest(
-    path: Path, note: Callable[[str], None], fits: Callable[[State], bool] = lambda state: True
+    path: Path, note: Callable[[str], None], problem: Callable[[State], str | None] = lambda state: None
 ) -> State | None:
     """The newest intact state of the two files; None if there is none.
 
     Args:
         path: Of the newest file.
-        note: Called with a message for every damaged file that is skipped.
-        fits: Whether the learning curve on disk matches the state.
+        note: Called with a message for every file that is skipped.
+        problem: Why an intact state cannot be used; None if it can.
     """
     files = [file for file in (path, previous_of(path)) if file.exists()]
     for file, before in zip_longest(files, files[1:]):
         try:
             state = read_state(file)
-            if fits(state):
+            reason = problem(state)
+            if reason is None:
                 return state
-            raise BadInput.because(str(file), "the learning curve does not match the checkpoint")
+            raise BadInput.because(str(file), reason)
         except BadInput as error:
             action = "starts from the beginning" if before is None else "continues from the previous checkpoint"
             note(f"{error} The run {action}.")
@@ -100,9 +101,10 @@ def read_newest(
 
 
 def remove_state(path: Path) -> None:
-    """Remove the file, the previous one, and an incomplete one."""
-    for file in (previous_of(path), path, path.with_suffix(".new")):
+    """Remove the file, the previous one, and incomplete ones."""
+    for file in (previous_of(path), path):
         file.unlink(missing_ok=True)
+    remove_leftovers(path.parent)
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from crossnorm.errors import BadInput
 from crossnorm.training.recipe.recipes import Recipe
 
-__all__ = ["autocast", "pick_device", "precision"]
+__all__ = ["autocast", "describe_device", "pick_device", "precision", "with_threads"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -25,6 +28,22 @@ def pick_device(name: str = "auto") -> torch.device:
         names = ", ".join(d for d in available if available[d])
         raise BadInput("device", f"auto or a device of this machine ({names})", repr(name))
     return torch.device(name)
+
+
+def describe_device(device: torch.device) -> dict[str, Any]:
+    """What the bits of a run depend on beside its settings: device, version of torch, number of threads."""
+    return {"device": str(device), "torch": torch.__version__, "threads": torch.get_num_threads()}
+
+
+@contextmanager
+def with_threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads inside a ``with`` block; None: with as many as now."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
