@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,6 +112,69 @@ def test_eval_of_a_language_model_counts_tokens(tmp_path):
     assert not (tmp_path / "confusion.png").exists()
     shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert float(shown["perplexity"]) == pytest.approx(np.exp(np.mean(losses)), rel=1e-3)
+
+
+def edit_the_model(own):
+    model = load_model(own / "model.safetensors")
+    with torch.no_grad():
+        next(iter(model.parameters())).add_(1)
+    save_model(model, own / "model.safetensors")
+
+
+def remove_the_model(own):
+    (own / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"), [(remove_the_model, "the run's model is missing"), (edit_the_model, "the model is not the one")]
+)
+def test_a_run_without_its_own_model_is_trained_again(trained, tmp_path, harm, words):
+    folder, first = trained
+    shutil.copytree(folder, tmp_path / "run")
+    own = kept_model(tmp_path / "run").parent
+    harm(own)
+    if harm is edit_the_model:
+        done = here("eval", tmp_path / "run", "--task", "digits")
+        assert done.exit_code == 2
+        assert words in done.stderr
+    done = here("train", *TINY, *CONVEX, "--out", tmp_path / "run")
+    assert (done.exit_code, done.stdout.splitlines()[:-1]) == (0, first.stdout.splitlines()[:-1])
+    assert f"convex-0.5@pool, seed 0: {words}" in done.stderr
+    again, model = (load_model(path).state_dict() for path in (own / "model.safetensors", kept_model(folder)))
+    assert again.keys() == model.keys()
+    assert all(torch.equal(again[name], value) for name, value in model.items())
+
+
+def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path, monkeypatch):
+    from crossnorm.training.loop import cohort
+
+    used, before, whole = [], torch.get_num_threads(), cohort.train_cohort
+
+    def watched(members, *arguments, **named):
+        used.append(torch.get_num_threads())
+        observer = named["observer"]
+        evaluated = observer.evaluated
+
+        def stop_after_one_epoch(member, row):
+            evaluated(member, row)
+            if row["epoch"] == 1 and len(used) == 1:
+                raise KeyboardInterrupt
+
+        observer.evaluated = stop_after_one_epoch
+        whole(members, *arguments, **named)
+
+    monkeypatch.setattr("crossnorm.study.workload.cohort_run.train_cohort", watched)
+    try:
+        torch.set_num_threads(2)
+        assert here("train", *TINY, "--out", tmp_path / "run").exit_code == 130
+        torch.set_num_threads(1)
+        assert here("train", *TINY, "--out", tmp_path / "run").exit_code == 0
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    assert used == [2, 2]
+    (path,) = (tmp_path / "run").glob("runs/*/*/result.json")
+    assert json.loads(path.read_text())["threads"] == 2
 
 
 def test_the_same_command_again_trains_nothing(trained):

@@ -249,7 +249,18 @@ def test_one_bit_that_differs_ends_the_command_with_1(copied):
     assert "other seeds, seed 0: DIFFERS, test_loss at step 4" in said
     stored = json.loads((copied / "audit.json").read_text())
     assert (stored["passed"], [r["holds"] for r in stored["repeats"]]) == (False, [True, False])
-    assert stored["kinds"][1]["rate"]["runs"] == 13  # an edited curve is no part of the rates
+    assert stored["kinds"][1]["rate"]["runs"] == 14
+
+
+def test_an_edited_curve_is_a_fault_and_no_part_of_the_rates(copied):
+    path = RunFolder(copied, Run("other seeds", 1)).curve
+    path.write_bytes(path.read_bytes() + b'{"step": 4, "test_loss": 0.0}\n')
+    code, said = command(copied)
+    assert code == 1, said
+    assert "other seeds, seed 1 (the learning curve is not the one that result.json was written for)" in said
+    stored = json.loads((copied / "audit.json").read_text())
+    assert (stored["passed"], len(stored["lost"])) == (False, 1)
+    assert stored["kinds"][1]["rate"]["runs"] == 13
 
 
 @pytest.mark.slow

@@ -1,0 +1,219 @@
+"""Files of runs that were edited, mixed up or lost never change an answer: they are named, and the old one is kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import crossnorm
+from crossnorm.api._watch import Watched
+from crossnorm.cli import app
+from crossnorm.errors import BadInput, RunsLost
+from crossnorm.study.spec.plan import Run
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.study_folder import _checksum, open_folder, read_folder
+from tests.api.stored_studies import SPEC, begun, trained
+
+RUNS = "runs"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def finished_study(folder, **changes):
+    plan = begun(folder, **changes)
+    trained(folder, plan, len(plan.runs))
+    crossnorm.load(folder).save(folder)
+    return plan
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A finished study, and another one of the same names with other values."""
+    home = tmp_path_factory.mktemp("lost")
+    finished_study(home / "study")
+    finished_study(home / "other", alphas=[0, 0.5, 1, 2])
+    return home
+
+
+@pytest.fixture
+def folder(study, tmp_path):
+    shutil.copytree(study / "study", tmp_path / "study")
+    return tmp_path / "study"
+
+
+def own(folder, arm="convex-1", seed=0):
+    return RunFolder(folder, Run(arm, seed)).path
+
+
+def append_a_line(folder, study):
+    with (own(folder) / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 39, "epoch": 3, "test_loss": 0.0, "test_accuracy": 1.0}\n')
+
+
+def change_a_number(folder, study):
+    path = own(folder) / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"epoch": 3', '"epoch": 2'))
+
+
+def swap_two_arms(folder, study):
+    one, other = own(folder).parent, own(folder, "baseline").parent
+    one.rename(folder / "x")
+    other.rename(one)
+    (folder / "x").rename(other)
+
+
+def copy_a_seed_over_another(folder, study):
+    shutil.copytree(own(folder, seed=0), own(folder, seed=1), dirs_exist_ok=True)
+
+
+def copy_a_run_of_another_study(folder, study):
+    shutil.copytree(own(study / "other"), own(folder), dirs_exist_ok=True)
+
+
+def edit_the_status(folder, study):
+    path = own(folder) / "result.json"
+    path.write_text(path.read_text().replace('"complete"', '"diverged"'))
+
+
+def remove_the_outcome(folder, study):
+    (own(folder) / "result.json").unlink()
+
+
+def remove_the_run(folder, study):
+    shutil.rmtree(own(folder))
+
+
+def put_a_folder_there(folder, study):
+    (own(folder) / "result.json").unlink()
+    (own(folder) / "result.json").mkdir()
+
+
+LOST = {
+    append_a_line: "convex-1, seed 0 (the learning curve is not the one that result.json was written for)",
+    change_a_number: "convex-1, seed 0 (the learning curve is not",
+    swap_two_arms: "baseline, seed 0 (result.json belongs to another run (convex-1, seed 0))",
+    copy_a_seed_over_another: "convex-1, seed 1 (result.json belongs to another run (convex-1, seed 0))",
+    copy_a_run_of_another_study: "convex-1, seed 0 (result.json belongs to another study)",
+    edit_the_status: "convex-1, seed 0 (result.json is damaged or was edited)",
+    remove_the_outcome: "convex-1, seed 0 (its outcome is missing, but table.csv has it)",
+    remove_the_run: "convex-1, seed 0 (its outcome is missing, but table.csv has it)",
+    put_a_folder_there: "convex-1, seed 0 (result.json cannot be read: Is a directory)",
+}
+
+
+@pytest.mark.parametrize("tamper", LOST, ids=lambda each: each.__name__)
+def test_report_keeps_the_answer_and_says_what_is_lost(folder, study, tamper):
+    before = {path.name: path.read_bytes() for path in folder.glob("[a-z]*.*")}
+    tamper(folder, study)
+    done = run("report", folder)
+    assert (done.exit_code, done.stdout) == (1, "")
+    for words in (LOST[tamper], f"{folder / 'verdict.json'} was not changed", "report --partial"):
+        assert words in done.stderr
+    assert {path.name: path.read_bytes() for path in folder.glob("[a-z]*.*")} == before
+    done = run("report", folder, "--partial")
+    assert done.exit_code == 0, done.stderr
+    assert "stored run" in done.stdout
+    assert "not count" in (folder / "report.html").read_text()
+    assert json.loads((folder / "verdict.json").read_text())["complete"] is False
+
+
+@pytest.mark.parametrize("tamper", LOST, ids=lambda each: each.__name__)
+def test_load_and_watch_count_no_lost_run(folder, study, tamper):
+    tamper(folder, study)
+    result = crossnorm.load(folder)
+    lost = 10 if tamper is swap_two_arms else 1
+    assert (len(result.lost), int((result.table.status == "missing").sum())) == (lost, lost)
+    assert LOST[tamper].split(" (")[0] in result.notes[0]
+    with pytest.raises(RunsLost, match="not count"):
+        result.save(folder)
+    assert "not count" in Watched(folder).page()
+
+
+def test_another_question_is_not_answered_from_what_is_left_either(folder, study):
+    append_a_line(folder, study)
+    done = run("report", folder, "--metric", "test_accuracy")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert not list(folder.glob("report-*"))
+
+
+def test_a_report_folder_that_is_a_link_is_refused(folder, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (folder / "report-test_accuracy").symlink_to(tmp_path / "outside")
+    done = run("report", folder, "--metric", "test_accuracy")
+    assert done.exit_code == 2
+    assert "a symbolic link" in done.stderr
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_an_unfinished_study_has_lost_nothing(tmp_path):
+    plan = begun(tmp_path)
+    trained(tmp_path, plan, 20)
+    assert crossnorm.load(tmp_path).lost == ()
+    assert run("report", tmp_path).exit_code == 0
+    assert run("report", tmp_path).exit_code == 0
+
+
+@pytest.mark.parametrize("field", ["checksum", "id", "confidence", "metric", "seeds"])
+def test_an_edited_study_yaml_is_refused(folder, field):
+    path = folder / "study.yaml"
+    found = yaml.safe_load(path.read_text())
+    if field in ("checksum", "id"):
+        del found["record"][field]
+    else:
+        found |= {field: {"confidence": 0.5, "metric": "test_accuracy", "seeds": 3}[field]}
+        found["record"].pop("checksum")
+    path.write_text(yaml.safe_dump(found))
+    with pytest.raises(BadInput, match=r"study\.yaml: the file is damaged or was edited"):
+        crossnorm.load(folder)
+
+
+def unsealed(folder):
+    """The folder as versions before 0.3 wrote it."""
+    for path in folder.glob("runs/*/*/result.json"):
+        found = json.loads(path.read_text())
+        for key in ("study", "arm", "seed", "digest"):
+            del found[key]
+        path.write_text(json.dumps(found))
+    path = folder / "study.yaml"
+    fields = yaml.safe_load(path.read_text())
+    del fields["record"]["id"]
+    fields["record"]["checksum"] = _checksum(fields)
+    path.write_text(yaml.safe_dump(fields, sort_keys=False))
+
+
+def test_a_folder_of_an_older_version_is_read_and_sealed_from_then_on(folder, study):
+    before, notes = crossnorm.load(folder).verdict.to_json(), []
+    unsealed(folder)
+    result = crossnorm.load(folder)
+    assert result.verdict.to_json() == before
+    assert "do not say which study, arm and seed they belong to" in result.notes[0]
+    plan = read_folder(folder)[0]
+    open_folder(folder, plan, "digest", note=notes.append)
+    assert len(notes) == 1
+    assert "25 runs are taken as they are, and sealed from now on" in notes[0]
+    assert crossnorm.load(folder).verdict.to_json() == before
+    assert not [note for note in crossnorm.load(folder).notes if "do not say" in note]
+    open_folder(folder, plan, "digest", note=notes.append)
+    assert len(notes) == 1
+    copy_a_seed_over_another(folder, study)
+    assert len(crossnorm.load(folder).lost) == 1
+
+
+def test_runs_of_an_older_version_that_do_not_match_their_curves_are_not_sealed(folder):
+    unsealed(folder)
+    append_a_line(folder, None)
+    plan, notes = read_folder(folder)[0], []
+    open_folder(folder, plan, "digest", note=notes.append)
+    assert "24 runs are taken" in notes[0]
+    assert len(crossnorm.load(folder).lost) == 1
+
+
+def test_the_runs_of_the_fixture_differ(study):
+    assert SPEC["seeds"] == 5
+    assert len(crossnorm.load(study / "other").table.arms) > len(crossnorm.load(study / "study").table.arms)
