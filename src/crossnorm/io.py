@@ -17,6 +17,7 @@ from urllib.parse import quote
 from crossnorm.errors import BadInput
 
 __all__ = [
+    "StorageError",
     "atomic_path",
     "encoded_name",
     "file_sha256",
@@ -25,6 +26,7 @@ __all__ = [
     "read_json",
     "remove_leftovers",
     "storage_fault",
+    "storing",
     "write_atomically",
     "write_json",
 ]
@@ -139,8 +141,27 @@ _STORAGE = {
 }
 
 
+class StorageError(OSError):
+    """A file of a study cannot be written; `strerror` is the reason."""
+
+
+@contextmanager
+def storing(folder: Path) -> Iterator[None]:
+    """Turn every `OSError` of a ``with`` block that writes into a study's folder into a `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = _STORAGE.get(error.errno or 0)
+        if reason is None:
+            name = Path(str(error.filename)).name if error.filename else "a file"
+            reason = f"{name}: {error.strerror}" if folder.is_dir() else "the folder was moved or removed"
+        raise StorageError(error.errno, reason, error.filename) from error
+
+
 def storage_fault(error: BaseException) -> str | None:
     """The reason of an error of the disk, which a retry would not fix; None for any other error."""
+    if isinstance(error, StorageError):
+        return error.strerror
     return _STORAGE.get(error.errno or 0) if isinstance(error, OSError) else None
 
 

@@ -12,7 +12,7 @@ from crossnorm.study.executors.execution import Execution, train_needed_runs
 from crossnorm.study.monitoring.messages import announcement, warnings_of
 from crossnorm.study.monitoring.progress_bar import Progress
 from crossnorm.study.storage.mirror import mirrored
-from crossnorm.study.storage.study_folder import forgotten_if_refused, locked, open_folder
+from crossnorm.study.storage.study_folder import forgotten_if_refused, locked, open_folder, unwritable
 from crossnorm.study.workload.workload import Workload
 
 __all__ = ["execute"]
@@ -45,6 +45,8 @@ def execute(workload: Workload, folder: Path, execution: Execution, bars: Progre
                     bars.note(f"Copied the files missing in {folder} from {execution.mirror}.")
                 mirror.copy_study()
             runs = train_needed_runs(workload, folder, record, execution, bars, mirrors)
+        if not folder.is_dir():
+            raise unwritable(folder, "the folder was moved or removed")
         result = result_of(folder, plan, record, runs)
         result.save(folder)
     return result

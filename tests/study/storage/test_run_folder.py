@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crossnorm.errors import BadInput
-from crossnorm.io import encoded_name, read_json, write_atomically
+from crossnorm.io import StorageError, encoded_name, read_json, storage_fault, write_atomically
 from crossnorm.study.spec.plan import Run
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.run_log import append_to_log
@@ -108,6 +108,7 @@ def edited(own, **fields):
 
 def other_run(own, tmp_path, run=RUN, study="a"):
     """Replace the files of a run by those of another one, or of another study."""
+    (tmp_path / "other").mkdir()
     other = RunFolder(tmp_path / "other", run, study)
     other.rewind()
     other.append({"step": 0, "test_loss": 1.0})
@@ -157,7 +158,9 @@ def test_a_file_that_exists_and_cannot_be_read_is_named(tmp_path, name):
 
 def test_a_checkpoint_says_whose_it_is(tmp_path):
     def saved(run, study):
-        own = RunFolder(tmp_path / f"{run.arm}-{study}", run, study)
+        folder = tmp_path / f"{run.arm}-{study}"
+        folder.mkdir()
+        own = RunFolder(folder, run, study)
         own.append({"step": 0})
         write_state(own.checkpoint, State({"step": 1, **own.checkpoint_seal}, {}))
         return own
@@ -215,9 +218,9 @@ def test_folders_that_are_links_are_not_written_through(tmp_path, place):
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "log.txt", "result.json", "checkpoint.safetensors"])
 def test_files_that_are_links_are_replaced_or_refused(tmp_path, name):
-    own, outside = RunFolder(tmp_path / "study", RUN), tmp_path / "outside"
+    own, outside = RunFolder(tmp_path, RUN), tmp_path / "outside"
     outside.write_text("mine")
-    own.path.mkdir(parents=True)
+    own.make()
     (own.path / name).symlink_to(outside)
     with suppress(OSError):
         own.append({"step": 0})
@@ -228,6 +231,32 @@ def test_files_that_are_links_are_replaced_or_refused(tmp_path, name):
     write_state(own.checkpoint, State({}, {}))
     own.finish(Outcome(RunStatus.CRASHED, "x"), {})
     assert outside.read_text() == "mine"
+
+
+def test_a_study_whose_folder_was_moved_grows_nowhere_else(tmp_path):
+    (tmp_path / "study").mkdir()
+    own = RunFolder(tmp_path / "study", RUN)
+    own.append({"step": 0})
+    (tmp_path / "study").rename(tmp_path / "moved")
+    for write in (
+        lambda: own.append({"step": 1}),
+        own.rewind,
+        lambda: own.finish(Outcome(RunStatus.COMPLETE), {}),
+        RunFolder(tmp_path / "study", Run("baseline", 0)).make,
+    ):
+        with pytest.raises(StorageError) as caught:
+            write()
+        assert storage_fault(caught.value) == "the folder was moved or removed"
+    assert [path.name for path in tmp_path.iterdir()] == ["moved"]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    own = RunFolder(tmp_path, RUN)
+    own.make()
+    own.curve.mkdir()
+    with pytest.raises(StorageError) as caught:
+        own.finish(Outcome(RunStatus.COMPLETE), {})
+    assert storage_fault(caught.value) == "metrics.jsonl: Is a directory"
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

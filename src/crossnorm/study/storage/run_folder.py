@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from crossnorm.io import (
     file_sha256,
     open_to_append,
     remove_leftovers,
+    storing,
     write_atomically,
     write_json,
 )
@@ -77,6 +79,7 @@ class RunFolder:
     """
 
     def __init__(self, study: Path, run: Run, study_id: str | None = None) -> None:
+        self._study = study
         self.path = study / "runs" / encoded_name(run.arm) / str(run.seed)
         self._owner = {"study": study_id, "arm": run.arm, "seed": run.seed}
         self._size = 0
@@ -111,20 +114,21 @@ class RunFolder:
         Args:
             seal: The seal of the curve to keep, from a checkpoint; None: start with an empty curve.
         """
-        self._make()
-        remove_leftovers(self.path)
-        (self.path / "result.json").unlink(missing_ok=True)  # of a crash, which was sealed with another curve
-        kept = self._curve_to_keep()[: seal["bytes"]] if isinstance(seal, dict) else b""
-        write_atomically(self.curve, kept)
+        self.make()
+        with self.storing():
+            remove_leftovers(self.path)
+            (self.path / "result.json").unlink(missing_ok=True)  # of a crash, which was sealed with another curve
+            kept = self._curve_to_keep()[: seal["bytes"]] if isinstance(seal, dict) else b""
+            write_atomically(self.curve, kept)
         self._start(kept)
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add an evaluation to the curve; it is on disk when this returns."""
         if not self._writing:
-            self._make()
+            self.make()
             self._start(self._curve_to_keep())
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
-        with open_to_append(self.curve) as file:
+        with self.storing(), open_to_append(self.curve) as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
@@ -173,10 +177,11 @@ class RunFolder:
 
     def finish(self, outcome: Outcome, details: Mapping[str, Any]) -> None:
         """Write result.json, and remove the checkpoints if the outcome is final."""
-        self._make()
-        self._write_result({"status": outcome.status.value, "reason": outcome.reason, **details})
-        if outcome.status.is_final:
-            self.remove_checkpoint()
+        self.make()
+        with self.storing():
+            self._write_result({"status": outcome.status.value, "reason": outcome.reason, **details})
+            if outcome.status.is_final:
+                self.remove_checkpoint()
 
     def forget(self) -> None:
         """Remove outcome and checkpoints: the run starts from the beginning."""
@@ -269,9 +274,21 @@ class RunFolder:
                 hint = "crossnorm writes only inside the study's folder: replace the link by a folder."
                 raise BadInput.because(str(path), "a symbolic link", hint)
 
-    def _make(self) -> None:
+    def make(self) -> None:
+        """Create the folder, but not that of the study, which may have been moved while it is trained.
+
+        Raises:
+            BadInput: A symbolic link stands in place of a folder.
+            StorageError: The study's folder is gone, or cannot be written.
+        """
         self.refuse_links()
-        self.path.mkdir(parents=True, exist_ok=True)
+        with self.storing():
+            for folder in (self.path.parent.parent, self.path.parent, self.path):
+                folder.mkdir(exist_ok=True)
+
+    def storing(self) -> AbstractContextManager[None]:
+        """The context for writing files into the folder; see `crossnorm.io.storing`."""
+        return storing(self._study)
 
     def _curve_to_keep(self) -> bytes:
         """The content of the curve's file before it is written; an I/O error ends the run."""

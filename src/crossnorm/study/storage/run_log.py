@@ -26,10 +26,9 @@ def output_in(log: Path, runs: Sequence[str]) -> Iterator[None]:
     """Append the output and errors of this process, and of those it starts, to a log inside a ``with`` block.
 
     Args:
-        log: The file; its folder is made.
+        log: The file, in an existing folder.
         runs: The runs that start, in words, for the heading.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
     with open_to_append(log) as file:
         file.write(f"{_heading('; '.join(runs) + ', started')}\n".encode())
         file.flush()
@@ -48,7 +47,6 @@ def output_in(log: Path, runs: Sequence[str]) -> Iterator[None]:
 
 def append_to_log(log: Path, text: str, heading: str = "") -> None:
     """Append a text to a log, below a line that says when and, if given, what."""
-    log.parent.mkdir(parents=True, exist_ok=True)
     with open_to_append(log) as file:
         file.write((f"{_heading(heading)}\n{text.rstrip()}\n" if heading else f"{text.rstrip()}\n").encode())
 

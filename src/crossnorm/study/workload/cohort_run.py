@@ -119,10 +119,12 @@ class _Recorder:
         finite = None not in (row["train_loss"], row["test_loss"])
         if finite and row["epoch"] == member.recipe.epochs:
             if self.spec.keep_models:
-                keep_model(member.evaluated_model, self.spec.model, self.task, own.path)
+                with own.storing():
+                    keep_model(member.evaluated_model, self.spec.model, self.task, own.path)
             self._finish(member, Outcome(RunStatus.COMPLETE), row)
         elif finite and member.step:
-            save_checkpoint(member, own.checkpoint, own.checkpoint_seal)
+            with own.storing():
+                save_checkpoint(member, own.checkpoint, own.checkpoint_seal)
 
     def failed(self, member: Member) -> None:
         assert member.failure is not None

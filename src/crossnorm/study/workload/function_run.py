@@ -152,7 +152,8 @@ class FunctionRun:
             "content": content,
             "generators": generators,
         }
-        write_state(self._folder.checkpoint, State(about, tensors | draws))
+        with self._folder.storing():
+            write_state(self._folder.checkpoint, State(about, tensors | draws))
 
     def resume(self) -> Any | None:
         """The state that was last saved; None at the start of a run.
@@ -235,7 +236,7 @@ def run_function(
         task: The task that the study names, if any.
     """
     own = RunFolder(folder, run, plan.id)
-    own.path.mkdir(parents=True, exist_ok=True)
+    own.make()
     function_run = _function_run(plan, plan.arm(run.arm), run, own, device, emit, task)
     seed_generators(function_run.seed)
     crash = None
@@ -247,7 +248,8 @@ def run_function(
         if storage_fault(error):
             raise
         crash = Outcome(RunStatus.CRASHED, _described(error), cause_of(error))
-        append_to_log(own.log, "".join(traceback.format_exception(error)), f"{run.arm}, seed {run.seed}, crashed")
+        with own.storing():
+            append_to_log(own.log, "".join(traceback.format_exception(error)), f"{run.arm}, seed {run.seed}, crashed")
     outcome = function_run._finish(crash)
     if outcome.status is not RunStatus.CRASHED:
         emit(Stepped(run.seed, {run.arm: 1}))

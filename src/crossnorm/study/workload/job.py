@@ -113,4 +113,6 @@ def cohort_runner(job: Job) -> Callable[[Cohort, Emit], None]:
 
 def _logged(job: Job, runs: Sequence[Run]) -> AbstractContextManager[None]:
     """The context in which the output of this process goes to the log of the first run."""
-    return output_in(RunFolder(job.folder, runs[0]).log, [f"{run.arm}, seed {run.seed}" for run in runs])
+    own = RunFolder(job.folder, runs[0])
+    own.make()
+    return output_in(own.log, [f"{run.arm}, seed {run.seed}" for run in runs])

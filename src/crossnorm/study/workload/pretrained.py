@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -113,8 +114,11 @@ def keep_model(model: nn.Module, settings: Mapping[str, Any], task: Task, folder
     if isinstance(model, TextClassifier):
         encoder = encoder_for(settings)
         assert encoder is not None
-        save_texts(model, encoder, task.n_classes, folder / "model")
-        return folder / "model"
+        target = folder / "model"
+        if target.is_symlink() or target.exists():  # of a run that was killed: not written through links in it
+            target.unlink() if target.is_symlink() else shutil.rmtree(target)
+        save_texts(model, encoder, task.n_classes, target)
+        return target
     save_model(cast("Model", model), folder / "model.safetensors")
     return folder / "model.safetensors"
 
