@@ -19,7 +19,7 @@ from typing import Any
 
 ALLOWED = (0, 1, 2, 3, 130)
 SECONDS = 30.0
-MEMORY = 12 << 30
+MEMORY = 8 << 30
 """Address space of a command: an input that exhausts the memory must not take the machine's."""
 OWN = ("__pycache__", ".cache", ".config", ".local")
 """Folders that Python, and libraries with a cache, may write anywhere."""

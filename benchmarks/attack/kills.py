@@ -24,6 +24,7 @@ HOW = (
     *(("group", signal.SIGKILL),) * 2,
     ("study", signal.SIGTERM),
     ("study", signal.SIGINT),
+    ("group", signal.SIGINT),
 )
 
 

@@ -27,13 +27,17 @@ FIELDS = FUNCTION + "seeds: 3\nsettings: {pause: 0.1, steps: 6}\nmargin: 0.02\n"
 OTHER = FIELDS.replace("steps: 6", "steps: 6, other: 1")
 """Another study with the names of the first."""
 RUN_FILES = ("metrics.jsonl", "result.json", "log.txt")
-OWN_FILES = ("study.yaml", "verdict.json", "table.csv", "report.html", "curves.png")
+OWN_FILES = ("study.yaml", "verdict.json", "table.csv")
+DRAWN = ("curves.png", "trend.png", "report.html")
+"""Not copied: large, and nothing reads them."""
 LOADED = (
     "import crossnorm, sys\n"
     "try: v = crossnorm.load('out').verdict\n"
     "except crossnorm.BadInput as e: print(e, file=sys.stderr); sys.exit(2)\n"
     "print(v.to_json())\n"
 )
+RECORD = ("data_digest", "code", "extensions", "environment", "checksum")
+"""What the record of study.yaml holds beside a study's id."""
 Edit = Callable[[Arena], None]
 
 
@@ -56,6 +60,8 @@ def _templates(scratch: Path) -> Templates:
         _written(root / name, other=name == "other")
         command = (*installed(), *plotted())
         subprocess.run(command, cwd=root / name, check=True, capture_output=True, timeout=300)
+        for file in DRAWN:
+            (root / name / "out" / file).unlink()
     for name in ("finished", "other"):
         _half_done(root / f"half-{name}", root / name, other=name == "other")
     out = root / "finished" / "out"
@@ -187,9 +193,13 @@ def checkpoint_moved(out: Path, draws: random.Random, seed: str) -> None:
 def edit_study(out: Path, draws: random.Random, *, changes: dict[str, object], without: tuple[str, ...]) -> None:
     path = out / "study.yaml"
     fields = yaml.safe_load(path.read_text())
-    for name in without:
-        fields["record"].pop(name, None)
+    record = fields["record"]
+    fields["record"] = {name: value for name, value in record.items() if not _removed(name, without)}
     path.write_text(yaml.safe_dump(fields | changes, sort_keys=False, allow_unicode=True))
+
+
+def _removed(name: str, without: tuple[str, ...]) -> bool:
+    return name in without or ("others" in without and name not in RECORD)
 
 
 STUDY_CHANGES: dict[str, dict[str, object]] = {
@@ -211,7 +221,7 @@ STUDY_CHANGES: dict[str, dict[str, object]] = {
 WITHOUT = {
     "checksum kept": (),
     "checksum removed": ("checksum",),
-    "checksum and id removed": ("checksum", "id", "study_id"),
+    "checksum and id removed": ("checksum", "others"),
 }
 RESULTS: dict[str, dict[str, object]] = {
     "status diverged": {"status": "diverged"},
@@ -256,7 +266,7 @@ TREES: dict[str, Callable[[Path, random.Random], None]] = {
         for name, changes in STUDY_CHANGES.items()
         for how, without in WITHOUT.items()
     },
-    "study.yaml: id removed": partial(edit_study, changes={}, without=("id", "study_id")),
+    "study.yaml: id removed": partial(edit_study, changes={}, without=("others",)),
     "study.yaml: digest of the code removed": partial(edit_study, changes={}, without=("code", "checksum")),
 }
 
@@ -275,6 +285,10 @@ def trials(draws: random.Random) -> Iterator[Trial]:
                  "delete result.json", "delete the last line and the outcome"):  # fmt: skip
         yield continued(f"finished, plot: {name}", "finished", on_folder(TREES[name], draws.random()))
         yield continued(f"half, plot: {name}", "half", on_folder(TREES[name], draws.random()))
+    for name in ("append a line", "edit a line", "swap two seeds", "copy seed 0 over seed 1", "delete result.json"):
+        yield insisted(f"finished, report --partial: {name}", on_folder(TREES[name], draws.random()))
+    for name in ("swap two arms", "append a line", "result.json: step", "study.yaml: margin, checksum removed"):
+        yield audited(f"finished, audit: {name}", on_folder(TREES[name], draws.random()))
     for name in ("study.yaml: margin, checksum removed", "study.yaml: settings, checksum removed"):
         yield continued(f"finished, plot: {name}", "finished", on_folder(TREES[name], draws.random()))
     for file in (*OWN_FILES, *(f"runs/baseline/0/{name}" for name in RUN_FILES)):
@@ -327,6 +341,36 @@ def loaded(arena: Arena, known: Templates) -> None:
             return
         if complete and json.loads(done.out) != json.loads(known.answer["verdict.json"]):
             arena.find("wrong verdict", "crossnorm.load gives another verdict, called complete", done)
+
+
+def insisted(name: str, edit: Edit) -> Trial:
+    """``report --partial`` leaves out what was tampered with, and calls nothing complete that is not."""
+
+    def act(arena: Arena) -> None:
+        known = copied(arena, "finished")
+        edit(arena)
+        done = arena.run("report", "out", "--partial")
+        verdict = arena.out / "verdict.json"
+        if done.code != 0 or not verdict.is_file():
+            return
+        if json.loads(verdict.read_bytes())["complete"] and verdict.read_bytes() != known.answer["verdict.json"]:
+            arena.find("wrong verdict", "another verdict is called complete", done)
+        if foreign := counted_values(arena.out) - known.values:
+            arena.find("wrong verdict", f"table.csv counts {len(foreign)} values that were not measured", done)
+
+    return Trial(name, act)
+
+
+def audited(name: str, edit: Edit) -> Trial:
+    """`audit` refuses, or keeps to its exit codes."""
+
+    def act(arena: Arena) -> None:
+        known = copied(arena, "finished")
+        edit(arena)
+        done = arena.run("audit", "out", "--import", "slow", "--json", seconds=120)
+        kept(arena, known, "finished", done)
+
+    return Trial(name, act)
 
 
 def continued(name: str, state: str, edit: Edit) -> Trial:
