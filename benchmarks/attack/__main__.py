@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("attack"), help="Goes on with what this folder holds.")
     given = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without it
     given.out.mkdir(parents=True, exist_ok=True)
     log = given.out / "trials.jsonl"
     with tempfile.TemporaryDirectory(prefix="crossnorm-attack-") as scratch:

@@ -21,6 +21,8 @@ ALLOWED = (0, 1, 2, 3, 130)
 SECONDS = 30.0
 MEMORY = 8 << 30
 """Address space of a command: an input that exhausts the memory must not take the machine's."""
+LARGEST = 1 << 30
+"""Bytes of a file that a command writes: one that copies /dev/zero must not fill the disk."""
 OWN = ("__pycache__", ".cache", ".config", ".local")
 """Folders that Python, and libraries with a cache, may write anywhere."""
 
@@ -165,7 +167,6 @@ class Arena:
         *argv: object,
         env: Mapping[str, str | None] | None = None,
         seconds: float = SECONDS,
-        uid: int | None = None,
         limits: Mapping[str, int] | None = None,
         allowed: Iterable[int] = ALLOWED,
         patient: bool = False,
@@ -178,7 +179,6 @@ class Arena:
             python: A program to run instead.
             env: Changes to the environment; None removes a variable.
             seconds: When it counts as hanging and is killed.
-            uid: Run as this user.
             limits: Names of `resource` limits, and their values.
             allowed: Exit codes that are no finding.
             patient: Whether running out of time is expected.
@@ -197,8 +197,7 @@ class Arena:
             out=str(files[0]),
             err=str(files[1]),
             seconds=seconds,
-            uid=uid,
-            limits={"RLIMIT_AS": MEMORY, **(limits or {})},
+            limits={"RLIMIT_AS": MEMORY, "RLIMIT_FSIZE": LARGEST, **(limits or {})},
         )
         out, err = (file.read_text(encoding="utf-8", errors="replace") for file in files)
         done = Done(words, code, out, err)
@@ -274,6 +273,23 @@ def installed() -> tuple[str, ...]:
     """The installed command."""
     script = Path(sys.executable).with_name("crossnorm")
     return (str(script),) if script.exists() else (sys.executable, "-m", "crossnorm")
+
+
+def without_privileges() -> tuple[str, ...] | None:
+    """What to put before a command so that permissions hold for root, too; None if that cannot be done."""
+    if os.getuid() != 0:
+        return ()
+    if shutil.which("setpriv") is None:
+        return None
+    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
+
+
+def confined(folder: Path) -> tuple[str, ...] | None:
+    """What to put before a command so that it can write only below a folder; None if that cannot be done."""
+    if os.getuid() != 0 or shutil.which("unshare") is None:
+        return None
+    mounts = 'mount --make-rprivate / && mount --bind "$0" "$0" && mount -o remount,bind,ro / && cd "$PWD"'
+    return ("unshare", "-m", "bash", "-c", f'{mounts} && ulimit -f 1024 && exec "$@"', str(folder))
 
 
 def _walk(folder: Path, without: set[Path]) -> Iterable[Path]:

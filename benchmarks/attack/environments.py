@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
@@ -12,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.attack.arena import Arena, Trial, installed
+from benchmarks.attack.arena import Arena, Trial, installed, without_privileges
 from benchmarks.attack.kills import compare, ended, start
 from benchmarks.attack.studies import ONE_RUN, Case, answer, plotted
 from benchmarks.attack.tampering import copied, differences
@@ -196,18 +195,20 @@ def folders() -> Iterator[Trial]:
         name = f"{' '.join(command[:2])}, the working directory is gone"
         yield on_template(name, lambda arena, command=command: gone(arena, *command))
 
-    def as_nobody(arena: Arena, *command: str) -> None:
-        if os.getuid() == 0 and shutil.which("setpriv") is None:
+    def forbidden(arena: Arena, *command: str) -> None:
+        before = without_privileges()
+        if before is None:
             arena.counts["skipped: no setpriv"] = 1
             return
-        user = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups") if os.getuid() == 0 else ()
         arena.work.chmod(0o555)
-        arena.whole(*command, program=(*user, *installed()))
+        arena.out.chmod(0o555)
+        arena.whole(*command, program=(*before, *installed()))
+        arena.out.chmod(0o755)
         arena.work.chmod(0o755)
 
     for command in (REPORT, plotted(), ("new", "x.yaml"), ("train", *ONE_RUN), PLAN):
         name = f"{command[0]}, a folder that cannot be written"
-        yield on_template(name, lambda arena, command=command: as_nobody(arena, *command))
+        yield on_template(name, lambda arena, command=command: forbidden(arena, *command))
 
 
 def modules() -> Iterator[Trial]:

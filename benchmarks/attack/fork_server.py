@@ -1,6 +1,6 @@
 """Run commands of crossnorm in forks of one process that has imported everything: each costs no time to start.
 
-Reads one request a line (JSON: argv or python, cwd, env, out, err, seconds, uid, limits) and answers ``{"code": …}``;
+Reads one request a line (JSON: argv or python, cwd, env, out, err, seconds, limits) and answers ``{"code": …}``;
 the code is null if the command was killed because its time was up.
 """
 
@@ -43,7 +43,7 @@ def preload() -> None:
             request = {"argv": argv, "cwd": folder, "env": dict(os.environ), "out": os.devnull, "err": os.devnull}
             pid = os.fork()
             if pid == 0:
-                become(request | {"uid": None, "limits": {}})
+                become(request | {"limits": {}})
                 carried_out(request | {"python": ""})
                 names.write_text("\n".join(sys.modules))
                 os._exit(0)
@@ -68,10 +68,6 @@ def become(request: dict[str, Any]) -> None:
     os.environ.update(request["env"])
     for name, value in request["limits"].items():
         resource.setrlimit(getattr(resource, name), (value, value))
-    if request["uid"] is not None:
-        os.setgroups([])
-        os.setgid(request["uid"])
-        os.setuid(request["uid"])
     sys.argv = [str(Path(sys.executable).with_name("crossnorm")), *request["argv"]]
     sys.path[0] = str(Path(sys.executable).parent)  # as for an installed script
     sys.stdin = open(0)  # noqa: SIM115

@@ -179,6 +179,8 @@ def options() -> Iterator[Trial]:
                     word = word.replace("MARKS", str(arena.marks))
                     argv = (base[0], word, *base[2:]) if option == "the argument" else (*base, option, word)
                     (arena.work / "study.yaml").write_text(TINY + "seeds: 2\n")
+                    if option in ("--out", "--mirror", "the argument"):  # which may be written
+                        arena.outputs = (*OUTPUTS, word.partition("/")[0])
                     patient = (name in TRAINS and option in SLOW) or name == "watch"
                     arena.run(*argv, patient=patient)
 

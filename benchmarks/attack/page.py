@@ -25,7 +25,7 @@ LOCAL = ("localhost", "127.0.0.1", "127.0.0.1:{port}", "localhost:{port}", "[::1
 FOREIGN = (
     *("evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example", "LOCALHOST.EVIL"),
     *("user@evil.example", "localhost@evil.example", "evil.example@localhost:80@evil.example", "[evil.example]"),
-    *("127.0.0.1 evil.example", "127.0.0.1,evil.example", "localhost:evil.example", "xn--localhost", "ⓛocalhost"),
+    *("127.0.0.1 evil.example", "127.0.0.1,evil.example", "xn--localhost", "ⓛocalhost"),
     *("0.0.0.0", "8.8.8.8", "[::ffff:8.8.8.8]", "", " ", "2130706433", "0x7f000001", "127.1"),
 )
 PATHS = (

@@ -19,7 +19,16 @@ from functools import cache, partial
 from pathlib import Path
 
 import yaml
-from benchmarks.attack.arena import SECONDS, Arena, Done, Tools, Trial, installed
+from benchmarks.attack.arena import (
+    SECONDS,
+    Arena,
+    Done,
+    Tools,
+    Trial,
+    confined,
+    installed,
+    without_privileges,
+)
 from benchmarks.attack.studies import FUNCTION, TRAIN, answer, counted_values, half_written, plotted
 from tests.study.fault_cases import wait_until
 
@@ -524,25 +533,33 @@ def foreign() -> Iterator[Trial]:
 
 
 def unreadable() -> Iterator[Trial]:
-    """Files without permission to read, or a folder without permission to write; as a user who is not root."""
+    """Files without permission to read, or folders without permission to write."""
     modes = (("study.yaml", 0), ("runs", 0), ("runs/baseline", 0), ("runs/baseline/0", 0), ("verdict.json", 0),
              ("runs/baseline/0/metrics.jsonl", 0), ("runs/baseline/0/result.json", 0), (".", 0o555), ("runs", 0o555),
              (".lock", 0), ("table.csv", 0o444))  # fmt: skip
     for place, mode in modes:
 
         def act(arena: Arena, place=place, mode=mode) -> None:
+            before = without_privileges()
+            if before is None:
+                arena.counts["skipped: no setpriv"] = 1
+                return
             known = copied(arena, "finished")
-            user = 65534 if os.getuid() == 0 else None
-            if user is not None:
-                for path in (arena.root, *arena.root.rglob("*")):
-                    os.chown(path, user, user)
             target = arena.out / place
             target.chmod(mode)
-            done = arena.run("report", "out", uid=user)
+            done = arena.whole("report", "out", program=(*before, *installed()))
             target.chmod(0o755)
             truthful(arena, known, "finished", done)
 
         yield Trial(f"finished: mode {mode:03o} of {place}", act)
+
+
+EVERYWHERE = ("/", "file://", "file:///")
+"""Addresses of the whole file system: only tried where the command can be confined to the scratch directory."""
+ADDRESSES = (
+    *("", *EVERYWHERE, "out", "out/far", ".", "..", "/dev/null", "memory://x", "http://", "s3://", "nosuch://x"),
+    *("far\n", "zip://x::far", "simplecache::far"),
+)
 
 
 def mirrors() -> Iterator[Trial]:
@@ -555,7 +572,14 @@ def mirrors() -> Iterator[Trial]:
             far = arena.work / "far"
             shutil.copytree(known.finished / "out", far)
             change(arena, far)
-            done = arena.run(*plotted("--mirror", address), seconds=120)
+            if address in EVERYWHERE:
+                before = confined(arena.root)
+                if before is None:
+                    arena.counts["skipped: cannot confine"] = 1
+                    return
+                done = arena.whole(*plotted("--mirror", address), program=(*before, *installed()))
+            else:
+                done = arena.run(*plotted("--mirror", address), seconds=120)
             if done.code == 0 and (differ := differences(known.answer, answer(arena.out))):
                 arena.find("wrong verdict" if "verdict.json" in differ else "wrong curve", ", ".join(differ), done)
 
@@ -596,8 +620,7 @@ def mirrors() -> Iterator[Trial]:
     yield Trial("mirror: a module", of(files(**{"slow.py": "", "yaml.py": "raise SystemExit(9)\n"})))
     yield Trial("mirror: a link outside", of(link))
     yield Trial("mirror: an arm's folder is a link", of(local_link))
-    for address in ("", "file://", "file:///", "out", "out/far", ".", "..", "/", "/dev/null", "memory://x", "http://",
-                    "s3://", "nosuch://x", "far\n", "zip://x::far", "simplecache::far"):  # fmt: skip
+    for address in ADDRESSES:
         yield Trial(f"mirror: address {address!r}", of(lambda arena, far: None, address))
 
 
