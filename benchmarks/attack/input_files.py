@@ -278,7 +278,8 @@ def checkpoints() -> Iterator[Trial]:
             path.write_bytes(change(path.read_bytes()))
             arena.run("eval", "base.safetensors", "--task", "digits", "--out", "out")
             plan(arena, PROBE + "model: {from: base.safetensors}\n")
-            arena.run("train", "--task", "digits", "--weights", "base.safetensors", "--out", "out", "--epochs", "0")
+            own = ("--model", "cvt_2_4_32", "--set", "model.embedding_dim=16", "--weights", "base.safetensors")
+            arena.run("train", "--task", "digits", "--train-examples", "67", "--epochs", "1", "--out", "out", *own)
 
         yield Trial(f"checkpoint: {name}", act)
     pickles = {

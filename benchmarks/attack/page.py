@@ -21,6 +21,8 @@ from pathlib import Path
 from benchmarks.attack.arena import Arena, Done, Trial, installed
 from benchmarks.attack.tampering import TREES, copied, on_folder, put
 
+FILES = (b"A crossnorm study, resolved", b"root:x:", b": baseline, seed 0, started")
+"""What only stands in files that are not served: study.yaml, /etc/passwd, log.txt."""
 LOCAL = ("localhost", "127.0.0.1", "127.0.0.1:{port}", "localhost:{port}", "[::1]", "127.8.8.8")
 FOREIGN = (
     *("evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example", "LOCALHOST.EVIL"),
@@ -214,7 +216,7 @@ def hosts(arena: Arena, page: Page) -> None:
 def paths(arena: Arena, page: Page) -> None:
     for path in PATHS:
         _, body = asked(arena, page, path=path)
-        if b"data_digest" in body or b"root:" in body or b"process " in body:
+        if any(text in body for text in FILES):
             arena.find("file served", path[:80])
     for method in METHODS:
         status, _ = asked(arena, page, method=method)
@@ -226,7 +228,7 @@ def raw(arena: Arena, page: Page) -> None:
     for name, content in RAW.items():
         arena.counts["requests"] = arena.counts.get("requests", 0) + 1
         found = page.raw(content)
-        if b"data_digest" in found:
+        if any(text in found for text in FILES):
             arena.find("file served", name)
         answers(arena, page, f"after {name}")
 
@@ -273,7 +275,7 @@ def on_host(spelling: str) -> Callable[[Arena], None]:
                 if loopback and asked(arena, page, host="evil.example")[0] == 200:
                     arena.find("foreign host", f"evil.example was answered with --host {spelling!r}")
                 if not spelling.strip():
-                    arena.find("foreign host", f"--host {spelling!r} is served at {page.host}:{page.port}")
+                    arena.find("foreign host", f"--host {spelling!r} is served at all")
 
     return trial
 

@@ -30,7 +30,7 @@ TINY = "task: digits\ntrain_examples: 67\nmodel: {embedding_dim: 8, num_layers: 
 """The beginning of a study that is only planned, or trained in a second."""
 RECIPE = "recipe: {name: quick, batch_size: 31%s}\n"
 ONE_RUN = (
-    *("--task", "digits", "--train-examples", "600", "--epochs", "20", "--out", "out"),
+    *("--task", "digits", "--train-examples", "300", "--epochs", "12", "--out", "out"),
     *("--set", "batch_size=31"),
 )
 
@@ -84,7 +84,7 @@ def write_base(work: Path) -> None:
     from crossnorm.models import save_model
 
     torch_seed()
-    model = crossnorm.create_model("cvt_2", img_size=8, n_input_channels=1, num_classes=10, embedding_dim=16)
+    model = crossnorm.create_model("cvt_2_4_32", img_size=8, n_input_channels=1, num_classes=10, embedding_dim=16)
     save_model(model, work / "base.safetensors")
 
 
