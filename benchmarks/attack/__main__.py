@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("attack"), help="Goes on with what this folder holds.")
     given = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     given.out.mkdir(parents=True, exist_ok=True)
     log = given.out / "trials.jsonl"
     with tempfile.TemporaryDirectory(prefix="crossnorm-attack-") as scratch:
