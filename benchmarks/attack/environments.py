@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.attack.arena import Arena, Trial, installed, without_privileges
 from benchmarks.attack.kills import compare, ended, start
-from benchmarks.attack.studies import ONE_RUN, Case, answer, plotted
+from benchmarks.attack.studies import ONE_RUN, TINY, Case, answer, plotted
 from benchmarks.attack.tampering import copied, differences
 from tests.study.fault_cases import progress, wait_until
 
@@ -215,10 +215,12 @@ def modules() -> Iterator[Trial]:
     """Modules in the working directory that the command must not import."""
     commands = {
         "report": REPORT,
-        "plan": PLAN,
-        "plot": plotted(),
         "list": ("list", "variants"),
-        "audit": ("audit", "out", "--import", "slow"),
+        "plan": ("plan", "tiny.yaml"),
+        "plot": ("plot", "tiny.yaml", "--out", "new", "--epochs", "1"),
+        "train": ("train", *ONE_RUN[:-2], "--out", "new"),
+        "plan --import": PLAN,
+        "plot --import": plotted(),
     }
     ways: dict[str, tuple[tuple[str, ...], dict[str, str | None]]] = {
         "": ((), {}),
@@ -230,9 +232,13 @@ def modules() -> Iterator[Trial]:
 
             def act(arena: Arena, command=command, program=program, env=env) -> None:
                 canaries(arena)
+                (arena.work / "tiny.yaml").write_text(TINY + "seeds: 1\n")
+                arena.outputs = ("out", "new")
                 arena.whole(*command, program=program, env=env)
 
-            yield on_template(f"{name}, modules in the way{way}", act, "half" if name == "plot" else "finished")
+            yield on_template(
+                f"{name}, modules in the way{way}", act, "half" if name == "plot --import" else "finished"
+            )
 
 
 def canaries(arena: Arena) -> None:
