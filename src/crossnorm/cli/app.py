@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TextIO
 
 import typer
@@ -48,7 +50,19 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # terminals without α and ×
             stream.reconfigure(errors="replace")
+    _ignore_matplotlibrc()
     app()
+
+
+def _ignore_matplotlibrc() -> None:
+    """Have matplotlib not read a matplotlibrc in the working directory, which it prefers to the user's own."""
+    if Path("matplotlibrc").exists():
+        here = Path.cwd()
+        os.chdir(Path(__file__).parent)
+        try:
+            import matplotlib  # noqa: F401
+        finally:
+            os.chdir(here)
 
 
 _JSON: ContextVar[TextIO | None] = ContextVar("_JSON", default=None)
