@@ -16,7 +16,7 @@ from crossnorm import integrations
 PACKAGE = Path(crossnorm.__file__).parent
 ROWS = (
     ("_lazy", "_version", "errors"),
-    ("io", "metric", "rng"),
+    ("io", "metric", "rng", "user_modules"),
     ("stats",),
     ("functional",),
     ("models",),

@@ -5,6 +5,7 @@ The command line turns them into one line and exit code 2, without a traceback.
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -12,7 +13,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["BadInput", "RunsLost", "StudyStopped", "show_briefly", "unknown_name"]
+__all__ = ["HIDDEN", "BadInput", "RunsLost", "StudyStopped", "show_briefly", "unknown_name"]
+
+HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that no name has and no message shows: they act on a terminal, or change the order of the text."""
 
 _MOST, _SHOWN = 40, 6  # longer lists of names are cut to the nearest few
 _LISTED = ("model", "recipe", "task", "variant")  # by `crossnorm list`

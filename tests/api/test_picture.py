@@ -34,7 +34,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path,
         ({"left": checkpoint}, "left and right must be given together"),
         ({"temperature": 0.0}, "a number above 0"),
         ({"example": -1}, "example: expected 0 to"),
-        ({"left": checkpoint, "right": checkpoint}, "not an image file"),
+        ({"left": checkpoint, "right": checkpoint}, "expected an image"),
     ):
         with pytest.raises(BadInput, match=said):
             picture(out, checkpoint=checkpoint, **given)

@@ -104,3 +104,64 @@ def test_an_answer_names_the_arms_of_a_control_beside_nan() -> None:
         row | {"control": "shrunk" if row["arm"] == "mine" else math.nan, "dose": math.nan} for row in rows(*LOSSES)
     ]
     assert compared(table).verdict.answer.contrast == "mine - shrunk"
+
+
+HOSTILE = ["=1+1", "+x", "-0.5", "@sum", "'=quoted", "''-2", "'plain", "[/red]", "\\input{x}", "<b>"]
+
+
+def test_names_are_no_formulas_and_come_back_as_they_are(tmp_path: Path) -> None:
+    """A spreadsheet takes a cell for a formula that begins with one of = + - @; numbers stay numbers."""
+    records = [
+        {"arm": arm, "variant": f"={arm}", "dose": k - 1, "seed": seed, "step": 1, "loss": -0.5 * seed - k, "=m": k}
+        for k, arm in enumerate(HOSTILE)
+        for seed in range(3)
+    ]
+    first = crossnorm.compare(records, metric="loss", direction="lower", baseline="+x")
+    first.save(tmp_path / "one")
+    with (tmp_path / "one" / "table.csv").open(newline="", encoding="utf-8") as file:
+        head, *body = csv.reader(file)
+    dose, loss = head.index("dose"), head.index("loss")
+    assert {row[loss] for row in body} >= {"-0.5", "-10.0"}
+    texts = head + [cell for row in body for k, cell in enumerate(row) if k not in (dose, loss)]
+    assert [text for text in texts if text.startswith(tuple("=+-@\t\r"))] == []
+    again = crossnorm.compare(tmp_path / "one" / "table.csv", metric="loss", direction="lower", baseline="+x")
+    assert {arm.name for arm in again.table.arms} == set(HOSTILE)
+    assert again.table.arms == first.table.arms
+    assert again.table.metrics.keys() == first.table.metrics.keys()
+    again.save(tmp_path / "two")
+    assert (tmp_path / "two" / "table.csv").read_bytes() == (tmp_path / "one" / "table.csv").read_bytes()
+
+
+@pytest.mark.parametrize("column", ["arm", "site", "control"])
+def test_names_with_control_characters_are_refused_and_not_obeyed(tmp_path: Path, column: str) -> None:
+    lines = [f"arm,seed,step,loss{'' if column == 'arm' else ',' + column}"]
+    lines += [f"\x1b[31mred,{k},1,2" if column == "arm" else f"x,{k},1,2,\x1b[31mred" for k in range(3)]
+    (tmp_path / "runs.csv").write_text("\n".join(lines), encoding="utf-8")
+    done = reported("--from", tmp_path / "runs.csv", "--out", tmp_path / "out")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"row 1: {column}: expected a name without control characters" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_a_message_writes_control_characters_out(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("arm,seed,step,loss\nx,\x1b]0;title\x07,1,2\n", encoding="utf-8")
+    done = reported("--from", tmp_path / "runs.csv", "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "\\x1b]0;title\\x07" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_names_are_no_styles_of_the_terminal_and_no_commands_of_latex(tmp_path: Path) -> None:
+    lines = ["arm,seed,step,loss"]
+    lines += [
+        f"{arm},{k},1,{k}" for arm in ("baseline", "[2cm]x", "[/red]", "*", "\\input{/etc/passwd}") for k in range(3)
+    ]
+    (tmp_path / "[red]runs.csv").write_text("\n".join(lines), encoding="utf-8")
+    done = reported("--from", tmp_path / "[red]runs.csv", "--out", tmp_path / "[bold]", "--formats", "tex")
+    assert done.exit_code == 0, done.stderr
+    for shown in ("[2cm]x", "[/red]", "[bold]"):
+        assert shown in done.stdout
+    tex = (tmp_path / "[bold]" / "answer.tex").read_text(encoding="utf-8")
+    assert "\\input" not in tex
+    assert [line for line in tex.splitlines() if line.startswith(("[", "*"))] == []
+    assert "{}[2cm]x &" in tex

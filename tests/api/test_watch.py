@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import http.client
+import ipaddress
 import json
 import re
+import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +21,7 @@ from crossnorm.api import read_result, watch
 from crossnorm.api._watch import Watched, progress_of
 from crossnorm.cli import app
 from crossnorm.errors import BadInput
-from crossnorm.report.html.http_server import bind_server, host_allowed
+from crossnorm.report.html.http_server import bind_server, host_allowed, is_private
 from crossnorm.study.events import CohortStarted, Evaluated, Stepped
 from crossnorm.study.monitoring.status_file import StatusFile, read_status
 from crossnorm.study.spec.plan import Cohort, Run, make_plan
@@ -158,8 +165,10 @@ def served(tmp_path: Path) -> Iterator[int]:
         thread.join()
 
 
-def asked(port: int, path: str, *, method: str = "GET", host: str | None = None) -> tuple[int, bytes, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+def asked(
+    port: int, path: str, *, method: str = "GET", host: str | None = None, address: str = "127.0.0.1"
+) -> tuple[int, bytes, str]:
+    connection = http.client.HTTPConnection(address, port, timeout=30)
     connection.request(method, path, headers={} if host is None else {"Host": host})
     answer = connection.getresponse()
     found = answer.status, answer.read(), answer.getheader("Content-Type", "")
@@ -186,20 +195,108 @@ def test_three_addresses_and_no_more(served: int) -> None:
     [
         ("127.0.0.1:80", "127.0.0.1", True),
         ("localhost:8000", "127.0.0.1", True),
+        ("LocalHost.", "127.0.0.1", True),
         ("[::1]:80", "::1", True),
         ("evil.example:80", "127.0.0.1", False),
         ("evil.example:80", "::1", False),
-        ("evil.example:80", "localhost", False),
+        ("evil.example@127.0.0.1", "127.0.0.1", False),
         ("10.1.2.3", "127.0.0.1", False),
+        ("", "127.0.0.1", False),
         (None, "127.0.0.1", False),
         ("evil.example:80", "127.0.0.2", False),
         ("evil.example:80", "0:0:0:0:0:0:0:1", False),
+        ("evil.example:80", "0.0.0.0", False),
+        ("evil.example:80", "::", False),
+        ("10.1.2.3:80", "0.0.0.0", True),
+        ("[fe80::1]:80", "::", True),
         ("node7:80", "0.0.0.0", True),
-        ("node7:80", "node7", True),
+        ("10.1.2.3", "10.1.2.3", True),
+        ("10.1.2.4", "10.1.2.3", False),
+        ("evil.example", "10.1.2.3", False),
+        ("node7", "10.1.2.3", True),
     ],
 )
 def test_who_may_ask(header: str | None, own: str, allowed: bool) -> None:
-    assert host_allowed(header, own) is allowed
+    names = frozenset({"localhost", "node7"})
+    assert host_allowed(header, ipaddress.ip_address(own), names) is allowed
+
+
+@pytest.mark.parametrize("host", ["127.1", "0x7f000001", "2130706433", "localhost", "127.0.0.1"])
+def test_every_way_to_write_this_machine_is_checked_alike(tmp_path: Path, host: str) -> None:
+    with bind_server(Watched(tmp_path / "none"), host, 0) as server:
+        assert is_private(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address, port = server.server_address[:2]
+        for name, status in (("evil.example", 403), ("127.0.0.1", 200), ("localhost", 200), (host, 200)):
+            assert asked(port, "/", host=name, address=str(address))[0] == status, name
+        server.shutdown()
+
+
+def test_other_machines_are_told_apart(tmp_path: Path) -> None:
+    for host in ("", " "):
+        with pytest.raises(BadInput, match="host: expected an address or a name"):
+            bind_server(Watched(tmp_path), host, 0)
+    with bind_server(Watched(tmp_path / "none"), "0.0.0.0", 0) as server:
+        assert not is_private(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        names = (("evil.example", 403), (socket.gethostname(), 200), ("192.0.2.7", 200), ("localhost", 200))
+        for name, status in names:
+            assert asked(port, "/", host=name)[0] == status, name
+        server.shutdown()
+
+
+def test_the_command_says_that_other_machines_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("http.server.ThreadingHTTPServer.serve_forever", lambda self: None)
+    for host, said in (("127.0.0.1", False), ("0.0.0.0", True)):
+        done = CliRunner().invoke(app, ["watch", str(tmp_path), "--wait", "--host", host])
+        assert done.exit_code == 0
+        assert ("There is no password." in done.stderr) is said
+
+
+def test_no_page_frames_these_or_learns_of_them(served: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served, timeout=30)
+    for path in ("/", "/progress", "/study.yaml"):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        if path == "/":
+            policy = html.unescape(re.findall('http-equiv="Content-Security-Policy" content="([^"]*)"', body)[0])
+            (scripts,) = re.findall("script-src ([^;]*);", policy)
+            assert "unsafe" not in scripts
+            inline = re.findall("<script>(.*?)</script>", body, flags=re.DOTALL)
+            digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in inline]
+            assert scripts.split() == [*(f"'sha256-{digest}'" for digest in digests), "'self'"]
+    connection.close()
+
+
+def test_broken_and_endless_requests_are_passed_over(served: int, capfd: pytest.CaptureFixture[str]) -> None:
+    slow = [socket.create_connection(("127.0.0.1", served)) for _ in range(20)]
+    for one in slow:
+        one.sendall(b"GET / HTTP/1.1\r\nHost: ")
+    long = socket.create_connection(("127.0.0.1", served))
+    long.sendall(b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % k for k in range(200)) + b"\r\n")
+    assert b" 431 " in long.recv(100)
+    for part in (
+        b"GET /plotly.js HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HT",
+        b"GET / HTTP/1.1\r\nHost: lo",
+        b"",
+    ):
+        gone = socket.create_connection(("127.0.0.1", served))
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.sendall(part)
+        time.sleep(0.05)
+        gone.close()  # with a reset
+    assert asked(served, "/progress")[0] == 200
+    for one in [*slow, long]:
+        one.close()
+    time.sleep(0.2)
+    assert asked(served, "/progress")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_the_status_file_follows_the_executors_events(tmp_path: Path) -> None:

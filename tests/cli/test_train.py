@@ -284,3 +284,16 @@ def test_models_are_listed_with_counted_sizes():
     assert len(lines) == 50
     assert re.search(r" 0\.284 M parameters +35\.3 M multiply-adds", lines["cct_2_3x2_32"])
     assert " 22.367 M parameters" in lines["cct_14_7x2_224"]
+
+
+def test_a_model_that_names_a_function_runs_only_an_allowed_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "halves.py").write_text("def half(value, *, alpha, visible):\n    return (1 - alpha / 2) * value\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    model = create_model("cct_2_3x2_32", img_size=8, n_input_channels=1, variant="halves:half", embedding_dim=8)
+    save_model(model, "model.safetensors")
+    done = here("eval", "model.safetensors", "--task", "digits")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--import halves" in done.stderr
+    done = here("eval", "model.safetensors", "--task", "digits", "--import", "halves")
+    assert done.exit_code == 0, done.stderr

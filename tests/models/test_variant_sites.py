@@ -146,3 +146,16 @@ def test_alpha_is_kept_when_the_model_changes_its_type():
     assert Handle(model).alpha == (0.3, 0.3, (0.7,))
     assert float(site_alphas(model)[BLOCKS[0]].value()) == 0.3
     assert site_alphas(model)[POOL].value().dtype == torch.float32
+
+
+def half(value, *, alpha, visible):
+    return (1 - alpha / 2) * value
+
+
+def test_the_function_that_a_file_names_must_be_allowed(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(small("cct_2_3x2_32", variant=on("attention", name=f"{__name__}:half")), path)
+    with pytest.raises(BadInput, match="model.safetensors: variant: expected a built-in variant") as error:
+        load_model(path)
+    assert f"--import {__name__}" in str(error.value)
+    assert Handle(load_model(path, imports=[__name__])).variant.name == f"{__name__}:half"

@@ -10,6 +10,7 @@ Everything is in transformers' own format except `head.safetensors`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from crossnorm.adapters.hf_text_classifier import (
 )
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
+from crossnorm.functional.user_variants import check_allowed
 from crossnorm.models.serialization import read_safetensors
 from crossnorm.models.site_alpha import site_alphas
 
@@ -63,11 +65,15 @@ def save_texts(model: TextClassifier, encoder: TextEncoder, classes: int, folder
     save_file(tensors, folder / HEAD, metadata={"crossnorm": json.dumps(about)})
 
 
-def load_saved_texts(folder: Path) -> tuple[nn.Module, TextEncoder]:
+def load_saved_texts(folder: Path, imports: Sequence[str] = ()) -> tuple[nn.Module, TextEncoder]:
     """The classifier that `save_texts` wrote, with its variant and α, and its tokenizer.
 
+    Args:
+        folder: The folder.
+        imports: Modules whose functions may act as its variant.
+
     Raises:
-        BadInput: No such folder, or a damaged one.
+        BadInput: No such folder, a damaged one, or one whose variant is of another module.
     """
     try:
         about = read_safetensors(folder / HEAD)[1] or {}
@@ -80,6 +86,7 @@ def load_saved_texts(folder: Path) -> tuple[nn.Module, TextEncoder]:
         layers, alpha = described.get("layers"), described["alpha"]
         rest = {key: described[key] for key in ("gain", "temperature") if key in described}
         variant = Variant(name=described["name"], alpha=0.0, layers=None if layers is None else tuple(layers), **rest)
+        check_allowed(variant.name, imports, str(folder))
         handle = convert(model.body, variant, learnable=_learnable(alpha))
         with torch.no_grad():
             handle.alpha = _as_tuples(alpha)

@@ -42,6 +42,9 @@ def configured(module: nn.Module) -> tuple[Mixing, float | Tensor]:
     layers, alpha = settings.get("layers"), settings.get("alpha", 1.0)
     rest = {field: settings[field] for field in ("gain", "temperature") if field in settings}
     variant = Variant(name=settings.get("name", "convex"), layers=None if layers is None else tuple(layers), **rest)
+    if variant.mixing.entry is None:
+        hint = "A function of your own is applied by crossnorm.convert."
+        raise BadInput("config.crossnorm.name", "a built-in variant", variant.name, hint)
     if layers is None and not isinstance(alpha, list | tuple):
         return variant.mixing, finite("config.crossnorm.alpha", alpha)
     return variant.mixing, _at(_number(module), layers, alpha)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from crossnorm.adapters.hf_foreign_code import refuse_foreign_code
 from crossnorm.errors import BadInput
 from crossnorm.models.serialization import read_safetensors
 
@@ -108,11 +109,13 @@ def load_text_encoder(folder: Path, max_tokens: int | None = None) -> TextEncode
             that is less.
 
     Raises:
-        BadInput: transformers is not installed, the folder has no tokenizer, or the model has fewer positions.
+        BadInput: transformers is not installed, the folder has no tokenizer or asks for code of its own, or the model
+            has fewer positions.
     """
     if max_tokens is not None and (isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1):
         raise BadInput("model.max_tokens", "a whole number from 1", max_tokens)
     transformers = _transformers()
+    refuse_foreign_code(folder)
     with quiet(), _readable(folder, "a tokenizer"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -135,11 +138,13 @@ def load_text_classifier(folder: Path, classes: int) -> TextClassifier:
         classes: c.
 
     Raises:
-        BadInput: transformers is not installed, there are no safetensors weights, or the model is an encoder-decoder.
+        BadInput: transformers is not installed, there are no safetensors weights, the folder asks for code of its own,
+            or the model is an encoder-decoder.
     """
     import torch
 
     transformers = _transformers()
+    refuse_foreign_code(folder)
     local = {"local_files_only": True, "trust_remote_code": False}
     with quiet(), _readable(folder, "a pretrained Transformer with weights as safetensors"):
         config = transformers.AutoConfig.from_pretrained(folder, **local)

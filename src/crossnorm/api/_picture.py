@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def picture(
     temperature: float = 8.0,
     device: str = "auto",
     progress: bool = True,
+    imports: Sequence[str] = (),
 ) -> Path:
     """Write a gallery, ``picture.html``, and its images as PNG files into a folder, and return the page.
 
@@ -73,6 +74,7 @@ def picture(
         temperature: Temperature τ of the softmax over pixels.
         device: Device to train the small model: "auto", "cpu", "cuda" or "mps".
         progress: Whether to show a progress bar on standard error.
+        imports: Modules whose functions may act as the variant of `checkpoint`.
 
     Raises:
         BadInput: One factor without the other, a file that is not an image, no such layer or example.
@@ -86,7 +88,7 @@ def picture(
         pairs = {f"{left.name} and {right.name}": (read_picture(left, _SIZE), read_picture(right, _SIZE))} | pairs
     folder = Path(out)
     loaded = load_task(task, data=data)
-    model: torch.nn.Module | None = None if checkpoint is None else load_model(kept_model(Path(checkpoint)))
+    model: torch.nn.Module | None = None if checkpoint is None else load_model(kept_model(Path(checkpoint)), imports)
     if not 0 <= example < len(loaded.test):
         raise BadInput("example", f"0 to {len(loaded.test) - 1}", example)
     make_folder(folder)

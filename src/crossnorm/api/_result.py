@@ -13,6 +13,7 @@ from crossnorm.errors import BadInput, RunsLost
 from crossnorm.io import make_folder, write_atomically
 from crossnorm.report import FigureStyle, curves_figure, result_html, tex_table, trend_figure, write_report
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands, caveats, listed
+from crossnorm.stats.runs.csv_cells import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -157,10 +158,15 @@ def _csv(table: Table) -> str:
     """The records of the table; `report --from` reads them back."""
     text = io.StringIO()
     columns = ["arm", "variant", "dose", "site", "control", "seed", "status", "step", *sorted(table.metrics)]
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(csv_text, columns))
     for row in table.records():
         if table.dose_name != "α":
             row["variant"] = None  # it follows from the names of the arms
-        writer.writerow({name: repr(value) if isinstance(value, float) else value for name, value in row.items()})
+        writer.writerow(_cell(row[name]) for name in columns)
     return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Every digit of a number; text that no spreadsheet takes for a formula."""
+    return repr(value) if isinstance(value, float) else csv_text(value) if isinstance(value, str) else value

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from crossnorm.errors import BadInput
 from crossnorm.stats import Table, table_from_records
+from crossnorm.stats.runs.csv_cells import csv_rows
 from crossnorm.stats.runs.tracker_exports import rows_of_export
 from crossnorm.study.monitoring.trackers import is_event_log, read_event_log
 
@@ -65,7 +66,7 @@ def _rows(file: Path) -> Iterator[Mapping[str, object]]:
         if file.suffix == ".jsonl":
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
-            rows = list(csv.DictReader(io.StringIO(text), strict=True))
+            rows = list(csv_rows(io.StringIO(text)))
         if not all(isinstance(row, dict) and None not in row for row in rows):
             raise ValueError("a row with another number of cells than columns")
     except (ValueError, csv.Error) as error:

@@ -162,6 +162,7 @@ def evaluate_checkpoint(
     data: Path | str | None = None,
     out: Path | str | None = None,
     device: str = "auto",
+    imports: Sequence[str] = (),
 ) -> Assessment:
     """Evaluate a kept model, and write evaluation.json and, for classes, confusion.png.
 
@@ -172,15 +173,17 @@ def evaluate_checkpoint(
         data: Folder or file with the task's data.
         out: Folder to write to; default: the checkpoint's.
         device: "auto", "cpu", "cuda" or "mps".
+        imports: Modules whose functions may act as the model's variant.
 
     Raises:
-        BadInput: No such checkpoint or data, or a model that does not fit the task.
+        BadInput: No such checkpoint or data, a model that does not fit the task, or one with a variant of a module that
+            is not in `imports`.
     """
     path = kept_model(Path(checkpoint))
     problem = altered_model(path.parent)
     if problem is not None:
         raise BadInput.because(str(path), problem, "Train the run again, or restore the file.")
-    model, encoder = load_kept(path)
+    model, encoder = load_kept(path, imports)
     folder = path.parent if out is None else Path(out)
     make_folder(folder)
     found = assess(model, load_task(task, data=data, encoder=encoder), pick_device(device))

@@ -16,7 +16,7 @@ import numpy as np
 from crossnorm.api._result import Result
 from crossnorm.api._stored_result import load
 from crossnorm.errors import BadInput
-from crossnorm.report.html.http_server import bind_server
+from crossnorm.report.html.http_server import bind_server, is_private
 from crossnorm.report.html.live_page import LiveProgress, LiveWorker, live_page, progress_html, waiting_page
 from crossnorm.study.monitoring.status_file import SILENT_AFTER, read_status
 
@@ -31,7 +31,7 @@ def watch(
     wait: bool = False,
     host: str = "127.0.0.1",
     port: int = 0,
-    ready: Callable[[str], None] = lambda address: None,
+    ready: Callable[[str, bool], None] = lambda address, private: None,
 ) -> None:
     """Serve the live page of a study's folder until interrupted.
 
@@ -40,17 +40,17 @@ def watch(
         wait: Serve a waiting page while the folder holds no study yet.
         host: The address to listen on; with another than 127.0.0.1 other machines can read the page.
         port: The port to listen on; 0: any free one.
-        ready: Called with the page's address once it is served.
+        ready: Called with the page's address once it is served, and whether only this machine reaches it.
 
     Raises:
-        BadInput: The folder holds no study, or the address cannot be listened on.
+        BadInput: The folder holds no study, or the address is empty or cannot be listened on.
     """
     if not wait and not (Path(folder) / "study.yaml").exists():
         hint = "Start the study with crossnorm plot, or let the page wait for it with --wait."
         raise BadInput.because(str(folder), "no study is here: the folder has no study.yaml", hint)
     with bind_server(Watched(Path(folder)), host, port) as server:
         name, port = str(server.server_address[0]), server.server_address[1]
-        ready(f"http://{f'[{name}]' if ':' in name else name}:{port}/")
+        ready(f"http://{f'[{name}]' if ':' in name else name}:{port}/", is_private(server))
         server.serve_forever()
 
 

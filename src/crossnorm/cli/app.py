@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
-from typing import Annotated, Any, ParamSpec, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TextIO
 
 import typer
 from typer.core import TyperGroup
 
 from crossnorm._lazy import needs_torch
 from crossnorm._version import __version__
-from crossnorm.errors import BadInput, RunsLost, StudyStopped
+from crossnorm.errors import HIDDEN, BadInput, RunsLost, StudyStopped
 
-__all__ = ["app", "guarded", "main", "print_json"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["app", "guarded", "main", "print_json", "terminal"]
 
 P = ParamSpec("P")
 
@@ -48,7 +53,19 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # terminals without α and ×
             stream.reconfigure(errors="replace")
+    _ignore_matplotlibrc()
     app()
+
+
+def _ignore_matplotlibrc() -> None:
+    """Have matplotlib not read a matplotlibrc in the working directory, which it prefers to the user's own."""
+    if Path("matplotlibrc").exists():
+        here = Path.cwd()
+        os.chdir(Path(__file__).parent)
+        try:
+            import matplotlib  # noqa: F401
+        finally:
+            os.chdir(here)
 
 
 _JSON: ContextVar[TextIO | None] = ContextVar("_JSON", default=None)
@@ -79,7 +96,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             with _pure_stdout() if kwargs.get("as_json") else nullcontext():
                 command(*args, **kwargs)
         except BadInput as error:
-            typer.echo(f"crossnorm: {error}", err=True)
+            typer.echo(f"crossnorm: {_printable(str(error))}", err=True)
             raise typer.Exit(2) from None
         except ImportError as error:
             if not (reason := needs_torch(error)):
@@ -87,13 +104,25 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             typer.echo(f"crossnorm: this command {reason}", err=True)
             raise typer.Exit(2) from None
         except (StudyStopped, RunsLost) as error:
-            typer.echo(f"crossnorm: {error}", err=True)
+            typer.echo(f"crossnorm: {_printable(str(error))}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("crossnorm: interrupted; run the same command to resume.", err=True)
             raise typer.Exit(130) from None
 
     return guarded
+
+
+def _printable(text: str) -> str:
+    """The text with control characters written out, as what a file contains may be part of a message."""
+    return HIDDEN.sub(lambda found: found[0] if found[0] == "\n" else found[0].encode("unicode_escape").decode(), text)
+
+
+def terminal() -> Console:
+    """The terminal on standard output. Names in square brackets are shown as they are, not taken for styles."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from crossnorm.cli.app import app, guarded, print_json
+from crossnorm.cli.app import app, guarded, print_json, terminal
 from crossnorm.cli.options import AsJson, Device, Imports, import_modules, settings_of, with_options, words
 
 __all__: list[str] = []
@@ -43,8 +43,6 @@ def bench(
     crossnorm bench --set model.img_size=128 --batch-size 16 --threads 2 --out bench.json
     crossnorm bench --model gpt_2 --recipe quick
     """  # noqa: D301
-    from rich.console import Console
-
     from crossnorm import api
     from crossnorm.report.terminal.bench_summary import bench_summary
     from crossnorm.training.benchmark.benchmark import BenchSettings
@@ -68,4 +66,4 @@ def bench(
     if as_json:
         print_json(json.dumps(api.bench_fields(found), indent=2))
     else:
-        Console().print(bench_summary(found))
+        terminal().print(bench_summary(found))

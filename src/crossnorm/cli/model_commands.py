@@ -141,6 +141,7 @@ def eval_(
     data: Data = None,
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder to write to; default: the model's.")] = None,
+    imports: Imports = None,
 ) -> None:
     """Evaluate a kept model: loss, top-1 and top-5 accuracy, confusion matrix; of a language model the perplexity.
 
@@ -151,7 +152,8 @@ def eval_(
     from crossnorm.adapters.model_source import kept_model
     from crossnorm.api import evaluate_checkpoint
 
-    found = evaluate_checkpoint(checkpoint, task, data=data, out=out, device=device)
+    import_modules(imports or [])
+    found = evaluate_checkpoint(checkpoint, task, data=data, out=out, device=device, imports=imports or [])
     language = found.confusion is None
     rows = {"tokens" if language else "examples": f"{found.examples}", "loss": f"{found.loss:.4f}"}
     rows |= {"perplexity": f"{math.exp(found.loss):.4g}"} if language else {}

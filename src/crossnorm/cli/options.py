@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from crossnorm.errors import BadInput, unknown_name
+from crossnorm.user_modules import import_named
 
 __all__ = [
     "AsJson",
@@ -144,10 +144,8 @@ def inches(text: str) -> float | str:
 
 def import_modules(modules: Sequence[str]) -> None:
     """Import the modules of ``--import``, also from the working directory."""
-    if modules and "" not in sys.path:
-        sys.path.insert(0, "")
     for module in modules:
         try:
-            import_module(module)
+            import_named(module, str(Path.cwd()))
         except Exception as error:
             raise BadInput.because("--import", f"cannot import {module!r}: {error}") from None

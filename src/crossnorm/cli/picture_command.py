@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from crossnorm.cli.app import app, guarded
+from crossnorm.cli.options import Imports, import_modules
 
 __all__: list[str] = []
 
@@ -27,6 +28,7 @@ def picture(
     temperature: Annotated[float, typer.Option(help="Temperature τ of the softmax over pixels.")] = 8.0,
     device: Annotated[str, typer.Option(help="Device for the small model: auto, cpu, cuda or mps.")] = "auto",
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("crossnorm/picture"),
+    imports: Imports = None,
 ) -> None:
     """Show cross-normalization: images multiplied as matrices, and the attention heads of a model.
 
@@ -37,6 +39,7 @@ def picture(
     """  # noqa: D301
     from crossnorm import api
 
+    import_modules(imports or [])
     page = api.picture(
         out,
         left=left,
@@ -48,5 +51,6 @@ def picture(
         example=example,
         temperature=temperature,
         device=device,
+        imports=imports or [],
     )
     typer.echo(f"Gallery: {page}")

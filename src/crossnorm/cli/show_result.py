@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from crossnorm.cli.app import print_json
+from crossnorm.cli.app import print_json, terminal
 
 if TYPE_CHECKING:
     from crossnorm.api import Result
@@ -45,11 +45,9 @@ def show(
 
 
 def _print(result: Result, folder: Path | None, workers: int) -> None:
-    from rich.console import Console
-
     from crossnorm.report import answer_panel, arms_table
 
-    console = Console()
+    console = terminal()
     console.print(arms_table(result.verdict, result.facts.get("seconds_per_seed"), workers))
     console.print(answer_panel(result.verdict, result.facts.get("description", ""), result.notes))
     if folder is not None:

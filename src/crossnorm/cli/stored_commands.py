@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from crossnorm.cli.app import app, guarded, print_json
+from crossnorm.cli.app import app, guarded, print_json, terminal
 from crossnorm.cli.options import AsJson, Expect, expected_words, import_modules, inches, margin_of
 from crossnorm.cli.show_result import show
 from crossnorm.errors import BadInput
@@ -122,8 +122,6 @@ def audit(
     crossnorm audit crossnorm/quick    repeat stored runs; compare the baseline's seeds with each other
     crossnorm audit crossnorm/mine --import mine    a study with your own function or variants
     """  # noqa: D301
-    from rich.console import Console
-
     from crossnorm import api
     from crossnorm.report.terminal.audit_summary import audit_summary
 
@@ -132,6 +130,6 @@ def audit(
     if as_json:
         print_json(json.dumps(found.to_dict(), indent=2, sort_keys=True))
     else:
-        Console().print(audit_summary(found))
+        terminal().print(audit_summary(found))
     if not found.passed:
         raise typer.Exit(1)

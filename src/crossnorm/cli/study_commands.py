@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from crossnorm.cli.app import app, guarded, print_json
+from crossnorm.cli.app import app, guarded, print_json, terminal
 from crossnorm.cli.options import AsJson, Expect, expected_words, import_modules
 from crossnorm.cli.show_result import show
 from crossnorm.cli.study_options import StudyName, StudyOptions, with_study_options
@@ -68,8 +68,6 @@ def plan(
     crossnorm plan quick --pilot --difference 0.01     seeds needed for a difference
     crossnorm plan my_module:train --seeds 5 --metric loss --direction lower    a function's runs
     """  # noqa: D301
-    from rich.console import Console
-
     from crossnorm.report.terminal.plan_summary import plan_summary
 
     import_modules(options.imports or [])
@@ -79,7 +77,7 @@ def plan(
     if as_json:
         print_json(found.to_json())
     else:
-        Console().print(plan_summary(found))
+        terminal().print(plan_summary(found))
 
 
 @app.command()

@@ -30,7 +30,12 @@ def watch(
     """  # noqa: D301
     from crossnorm import api
 
+    def ready(address: str, private: bool) -> None:
+        typer.echo(f"Live page: {address}")
+        if not private:
+            typer.echo("Other machines can read the study at this address. There is no password.", err=True)
+
     try:
-        api.watch(folder, wait=wait, host=host, port=port, ready=lambda address: typer.echo(f"Live page: {address}"))
+        api.watch(folder, wait=wait, host=host, port=port, ready=ready)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None

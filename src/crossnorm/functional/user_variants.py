@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import torch
@@ -13,7 +13,7 @@ from crossnorm.errors import BadInput
 from crossnorm.functional.masks import Visibility
 from crossnorm.functional.variant_registry import Alpha
 
-__all__ = ["mix_by_function", "per_query", "user_function"]
+__all__ = ["check_allowed", "mix_by_function", "per_query", "user_function"]
 
 Function = TypeVar("Function", bound=Callable[..., Tensor])
 
@@ -28,6 +28,23 @@ def per_query(function: Function) -> Function:
     """
     function.__crossnorm_per_query__ = True  # type: ignore[attr-defined]
     return function
+
+
+def check_allowed(name: str, imports: Sequence[str], where: str) -> None:
+    """Check that a variant which a file names is built in, or of a module that the user allows.
+
+    Args:
+        name: The variant's name.
+        imports: The modules that the user allows to be imported.
+        where: What names it, for the error.
+
+    Raises:
+        BadInput: It is of another module.
+    """
+    module, colon, _ = name.partition(":")
+    if colon and module not in imports:
+        hint = f"If you trust it, add --import {module} to the command (in Python: imports=[{module!r}])."
+        raise BadInput(where, "a built-in variant or one of an imported module", name, hint)
 
 
 def user_function(name: str) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
+from crossnorm.functional.user_variants import check_allowed
 from crossnorm.io import atomic_path
 from crossnorm.models.compact_transformers import Model, build
 from crossnorm.models.config import Config, ImageConfig, LanguageConfig, TextConfig
@@ -49,11 +50,15 @@ def save_model(model: Model, path: str | Path) -> None:
         raise BadInput.because(str(path), f"cannot be written: {error}") from None
 
 
-def load_model(path: str | Path) -> Model:
+def load_model(path: str | Path, imports: Sequence[str] = ()) -> Model:
     """The model that `save_model` wrote, in training mode: same configuration, weights, variant and α.
 
+    Args:
+        path: The file.
+        imports: Modules whose functions may act as its variant.
+
     Raises:
-        BadInput: No such file, a damaged one, or one without a configuration.
+        BadInput: No such file, a damaged one, one without a configuration, or one whose variant is of another module.
     """
     tensors, description = read_safetensors(Path(path))
     if description is None:
@@ -65,6 +70,7 @@ def load_model(path: str | Path) -> Model:
         model = build(_KINDS[description["kind"]](**description["config"]))
         if description["variant"] is not None:
             variant = Variant(**description["variant"])
+            check_allowed(variant.name, imports, "variant")
             add_variant(model, choose_sites(own_sites(model), variant), variant)
         alphas = site_alphas(model)
         for site, alpha in description["alpha"].items():

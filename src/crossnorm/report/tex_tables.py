@@ -69,7 +69,9 @@ def escaped(text: str) -> str:
 
 
 def _line(cells: list[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    r"""A line of the table; a bracket or star at its beginning would belong to the ``\\\\`` of the line before."""
+    text = " & ".join(cells)
+    return ("{}" if text.startswith(("[", "*")) else "") + text + r" \\"
 
 
 def _cells(row: ArmResult | Contrast, alphas: bool) -> list[str]:

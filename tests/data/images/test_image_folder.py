@@ -92,6 +92,10 @@ def broken(root: Path, what: str) -> None:
     ape = root / "train/ape"
     if what == "text":
         (ape / "list.txt").write_text("cat, dog")
+    elif what == "program":  # which Pillow would give to Ghostscript
+        Image.new("RGB", (7, 5)).save(ape / "1.png", format="EPS")
+    elif what == "bomb":
+        Image.new("1", (9_500, 9_500)).save(ape / "1.png")
     elif what == "truncated":
         (ape / "0.png").write_bytes((ape / "0.png").read_bytes()[:70])
     elif what == "size":
@@ -117,7 +121,9 @@ def broken(root: Path, what: str) -> None:
 
 
 MESSAGES = {
-    "text": r"train/ape/list.txt: expected an image, got a file that Pillow cannot read",
+    "text": r"train/ape/list.txt: expected an image \(BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP\), got another file",
+    "program": r"train/ape/1.png: expected an image \(BMP, .*\), got another file",
+    "bomb": r"train/ape/1.png: expected at most 89 million pixels, got more",
     "truncated": r"train/ape/0.png: expected an image, got a file that Pillow cannot read",
     "size": r"train/ape/1.png: expected 7 × 5 pixels like train/ape/0.png, got 5 × 7\. Resize all images",
     "depth": r"train/ape/1.png: expected 8 bits per channel, gray or color, got an image of mode I;16",

@@ -9,9 +9,10 @@ import pytest
 
 from crossnorm.api import Result, Study, compare
 from crossnorm.errors import BadInput
-from crossnorm.report import FigureStyle
+from crossnorm.report import FigureStyle, save, trend_figure
 from crossnorm.stats import Table
 from tests.report.report_studies import grid, judged
+from tests.study.study_cases import crossnorm
 
 EVIL = "<script>alert(1)</script>"
 
@@ -121,3 +122,29 @@ def test_long_names_take_fewer_columns_and_never_all_the_room(font_size: float) 
     for figure in Result(table=table, verdict=judged(table)).plot(font_size=font_size):
         widths = [axes.get_position().width * figure.get_figwidth() for axes in figure.axes]
         assert min(widths) >= 0.7
+
+
+def test_figures_do_not_depend_on_anyones_matplotlibrc(tmp_path: Path) -> None:
+    import matplotlib
+
+    def drawn() -> list[bytes]:
+        names = [tmp_path / f"trend.{ending}" for ending in ("png", "svg")]
+        for name in names:
+            save(trend_figure(grid(), judged(grid())), name)
+        return [name.read_bytes() for name in names]
+
+    plain = drawn()
+    foreign = {"text.usetex": True, "font.size": 30, "savefig.facecolor": "red", "savefig.bbox": "tight"}
+    with matplotlib.rc_context(foreign | {"lines.linewidth": 9, "xtick.direction": "in", "path.simplify": False}):
+        assert drawn() == plain
+        assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_a_matplotlibrc_in_the_working_directory_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(b"text.usetex: True\n\xff\xfe no text")
+    rows = [f"{arm},{seed},1,{seed + (arm == 'mine')}" for arm in ("baseline", "mine") for seed in range(3)]
+    (tmp_path / "runs.csv").write_text("\n".join(["arm,seed,step,loss", *rows]), encoding="utf-8")
+    words = ("--metric", "loss", "--direction", "lower", "--out", "out", "--formats", "png")
+    done = crossnorm("report", "--from", "runs.csv", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -56,9 +56,9 @@ def test_a_file_becomes_its_grey_middle(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert (read_picture(tmp_path / "a.png", 4) == 1).all()
     (tmp_path / "b.png").write_bytes(b"no picture")
-    with pytest.raises(BadInput, match="not an image file"):
+    with pytest.raises(BadInput, match="expected an image"):
         read_picture(tmp_path / "b.png", 4)
-    with pytest.raises(BadInput, match="cannot read the image"):
+    with pytest.raises(BadInput, match="FileNotFoundError"):
         read_picture(tmp_path / "c.png", 4)
 
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from crossnorm.api import compare
 from crossnorm.errors import BadInput
 from crossnorm.stats import metric_words
 from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.needed_runs import study_verdict
-from crossnorm.study.storage.results_table import arm_infos, collect, read_runs
+from crossnorm.study.storage.results_table import arm_infos, collect, kept_table, read_runs
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import Record
 from crossnorm.training.loop.outcome import Outcome, RunStatus
@@ -134,3 +135,16 @@ def test_without_pandas_the_error_says_so(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(BadInput, match=r"pandas is not installed .* Install it with: pip install pandas\."):
         stored_function(tmp_path, metric="acc")[0].to_pandas()
+
+
+def test_names_of_a_kept_table_come_back_as_they_are(tmp_path):
+    names = ["=1+1", "-0.5", "'=x", "@a"]
+    fields = {"function": "m:f", "metric": "loss", "direction": "lower", "arms": [{"name": n} for n in names]}
+    plan = make_plan(parse_spec(fields | {"seeds": 3}, "x"))
+    records = [
+        {"arm": arm.name, "seed": seed, "step": 0, "loss": 1.0 + seed} for arm in plan.arms for seed in plan.seeds
+    ]
+    compare(records, metric="loss", direction="lower").save(tmp_path)
+    table = kept_table(tmp_path / "table.csv", plan)
+    assert [arm.name for arm in table.arms][1:] == names
+    assert (table.status == "complete").all()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["decoded"]
 
 _GRAY = ("1", "L", "LA")
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others start programs, such as Ghostscript for EPS
+_MOST_PIXELS = 89_478_485  # Pillow warns from here on
 _COLOR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
@@ -25,13 +27,20 @@ def decoded(read: Callable[[], bytes], where: str) -> Image:
         where: Names the file in errors.
 
     Raises:
-        BadInput: Not an image, or more than 8 bits per channel.
+        BadInput: Not an image of a known format, whatever the file is called; too many pixels; or more than 8 bits per
+            channel.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        image: Image.Image = Image.open(BytesIO(read()))
+        image: Image.Image = Image.open(BytesIO(read()), formats=_FORMATS)
+        if image.width * image.height > _MOST_PIXELS:
+            raise Image.DecompressionBombError
         image.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadInput(where, f"at most {_MOST_PIXELS / 1e6:.0f} million pixels", "more", "Scale it down.") from None
+    except UnidentifiedImageError:
+        raise BadInput(where, f"an image ({', '.join(_FORMATS)})", "another file") from None
     except Exception as error:  # decoders raise many types on damaged files
         found = f"a file that Pillow cannot read ({type(error).__name__})"
         raise BadInput(where, "an image", found) from None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,9 +197,18 @@ def _luminance(rgb: tuple[float, float, float]) -> float:
 
 def styled(text_size: float = 8.0) -> AbstractContextManager[None]:
     """Context manager with the project's matplotlib settings, for a text size in points."""
-    from matplotlib import rc_context
+    return _only(_settings(text_size))
 
-    return rc_context(_settings(text_size))
+
+@contextmanager
+def _only(settings: Any) -> Iterator[None]:
+    """These settings and matplotlib's defaults, whatever a matplotlibrc says."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(settings)
+        yield
 
 
 def _settings(text_size: float) -> Any:
@@ -244,12 +253,10 @@ def save(figure: Figure, path: Path, *, dpi: int = 200) -> None:
 
     The same figure gives the same bytes: no date, no random identifiers. Text stays text in SVG and PDF.
     """
-    import matplotlib
-
     suffixes = tuple(f".{name}" for name in FORMATS)
     if path.suffix not in suffixes:
         raise unknown_name(f"{path}: suffix", path.suffix, suffixes)
     dated: Any = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
     options: Any = {"svg.hashsalt": "crossnorm", "svg.fonttype": "none", "pdf.fonttype": 42}
-    with matplotlib.rc_context(options), atomic_path(path) as temporary:
+    with _only(options), atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], dpi=dpi, metadata=dated)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crossnorm.errors import BadInput
+from crossnorm.data.images.decode import decoded
 
 __all__ = ["generated", "read_picture"]
 
@@ -43,15 +43,9 @@ def read_picture(path: Path, size: int) -> Floats:
     """The central square of an image file in grayscale, (size, size), values 0 to 1.
 
     Raises:
-        BadInput: The file cannot be read, or is not an image.
+        BadInput: See `decoded`.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
-    try:
-        with Image.open(path) as opened:
-            square = ImageOps.fit(opened.convert("L"), (size, size))
-    except UnidentifiedImageError:
-        raise BadInput.because(str(path), "not an image file", "Use PNG or JPEG, for example.") from None
-    except OSError as error:
-        raise BadInput.because(str(path), f"cannot read the image: {error.strerror or error}") from None
+    square = ImageOps.fit(decoded(path.read_bytes, str(path)).convert("L"), (size, size))
     return np.asarray(square, dtype=np.float64) / 255

@@ -6,14 +6,25 @@ import ipaddress
 import json
 import socket
 import socketserver
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Mapping
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from crossnorm.errors import BadInput
 
-__all__ = ["Site", "bind_server", "host_allowed"]
+__all__ = ["Site", "bind_server", "host_allowed", "is_private"]
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",  # the page says the rest
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 
 
 class Site(Protocol):
@@ -31,41 +42,72 @@ def bind_server(site: Site, host: str, port: int) -> ThreadingHTTPServer:
 
     Args:
         site: The pages to serve.
-        host: Address to listen on.
+        host: Address to listen on, or a name of one.
         port: Port to listen on; 0: a free one, see ``server_address``.
 
     Raises:
-        BadInput: The address does not exist, or the port is in use.
+        BadInput: No address is given, it does not exist, or the port is in use.
     """
-
-    class Handler(_Handler):
-        served, own = site, host
-
+    if not isinstance(host, str) or not host.strip():
+        raise BadInput("host", "an address or a name, such as 127.0.0.1 or 0.0.0.0", repr(host))
     try:
-        server = (_Server6 if ":" in host else _Server)((host, port), Handler)
-    except (OSError, OverflowError, TypeError, UnicodeError) as error:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        own = ipaddress.ip_address(str(place[0]).partition("%")[0])
+
+        class Handler(_Handler):
+            served, address, names = site, own, _names(host, own)
+
+        class Server(_Server):
+            address_family = family
+
+        return Server((str(place[0]), port), Handler)
+    except (OSError, OverflowError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadInput.because(
             f"{host}:{port}", f"cannot listen on this address: {reason}", "Port 0 picks a free port."
         ) from None
-    return server
 
 
-def host_allowed(header: str | None, own: str) -> bool:
-    """Whether a request's Host header is accepted; protects loopback servers against DNS rebinding.
+def is_private(server: ThreadingHTTPServer) -> bool:
+    """Whether only this machine reaches the server."""
+    own = _address(str(server.server_address[0]))
+    return own is not None and own.is_loopback
 
-    On a loopback address only ``localhost``, loopback addresses and the host itself are accepted.
+
+def host_allowed(header: str | None, own: Address, names: Collection[str]) -> bool:
+    """Whether a request's Host header is accepted: only names that lead here, so that no website can read the pages.
+
+    A website can give its own name the address of this server (DNS rebinding), but a browser then sends that name.
+
+    Args:
+        header: The header.
+        own: The address that the server listens on.
+        names: Names that are accepted.
     """
-    name = (header or "").rsplit("@", 1)[-1]
-    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
-    return name in ("localhost", own) or not _is_loopback(own) or _is_loopback(name)
+    name = (header or "").strip().lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0].removesuffix(".")
+    found = _address(name)
+    if found is None:
+        return name in names
+    return found == own or own.is_unspecified or (own.is_loopback and found.is_loopback)
 
 
-def _is_loopback(host: str) -> bool:
+def _names(host: str, own: Address) -> frozenset[str]:
+    """The names under which a server may be asked: the one given, localhost, this machine's."""
+    names = {host, "localhost"}
+    if not own.is_loopback:
+        machine = socket.gethostname()
+        names |= {machine, f"{machine}.local", machine.partition(".")[0], socket.getfqdn()}
+    return frozenset(name.lower().removesuffix(".") for name in names)
+
+
+def _address(text: str) -> Address | None:
+    """The address that a text writes out; None for a name."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return False
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 class _Server(ThreadingHTTPServer):
@@ -76,21 +118,24 @@ class _Server(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
-
-class _Server6(_Server):
-    address_family = socket.AF_INET6
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Pass over connections that the client broke; show any other error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class _Handler(BaseHTTPRequestHandler):
     served: Site
-    own: str
+    names: frozenset[str]
+    address: Address
     server_version, sys_version = "crossnorm", ""
     protocol_version = "HTTP/1.1"
     timeout = 60
 
     def do_GET(self) -> None:
         """Answer a GET request."""
-        if not host_allowed(self.headers.get("Host"), self.own):
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or not host_allowed(hosts[0], self.address, self.names):
             self._send(403, "text/plain", b"Host not allowed.\n")
             return
         path = self.path.partition("?")[0]
@@ -113,11 +158,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", f"{kind}; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Cache-Control", "max-age=86400" if keep else "no-store")
-            self.send_header("X-Content-Type-Options", "nosniff")
+            for name, value in _HEADERS.items():
+                self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
-        except (BrokenPipeError, ConnectionResetError):
+        except ConnectionError:
             self.close_connection = True  # the client disconnected
 
     def log_message(self, format: str, *args: object) -> None:

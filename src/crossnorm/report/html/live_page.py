@@ -101,7 +101,7 @@ def waiting_page(title: str, headline: str, message: str, progress: LiveProgress
             progress=Markup(progress_html(progress)),
             live=True,
             data="null",
-            static=static_files("report.css", "report.js", "live.js"),
+            static=static_files("report.css", "theme.js", "report.js", "live.js"),
         )
     )
 

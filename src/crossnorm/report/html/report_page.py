@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -160,7 +162,7 @@ def render_page(*, table: Table, verdict: Verdict, facts: Mapping[str, Any], pro
         live=live,
         progress=Markup(progress or ""),
         plotly="" if live else Markup(get_plotlyjs().replace("</script", "<\\/script")),
-        static=static_files("report.css", "report.js", *(["live.js"] if live else [])),
+        static=static_files("report.css", "theme.js", "report.js", *(["live.js"] if live else [])),
     )
 
 
@@ -177,6 +179,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     filters = {"number": number, "interval": interval, "metric": metric_name, "dose": dose, "text": _text}
+    filters |= {"sha256": _source}
     found.filters |= filters | {"percent": percent, "contrast": contrast_name, "brief": partial(brief, digits=3)}
     return found
 
@@ -197,6 +200,11 @@ def static_files(*names: str) -> dict[str, Markup]:
 
     folder = files("crossnorm.report") / "templates"
     return {name: Markup((folder / name).read_text(encoding="utf-8")) for name in names}
+
+
+def _source(script: str) -> str:
+    """The entry of a page's Content-Security-Policy that lets exactly this script run."""
+    return f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _text(extension: Any) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from crossnorm.errors import BadInput
+from crossnorm.errors import HIDDEN, BadInput
 from crossnorm.stats.runs.dose_names import name_trends
 from crossnorm.stats.runs.run_table import STATUSES, ArmInfo, Floats, Table
 
@@ -95,15 +95,16 @@ def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
         raise BadInput("columns", f"arm, seed, step and metrics ({unnamed[0]} is missing)", ", ".join(map(str, record)))
     if lacking := [key for key in _KEYS if absent(record.get(key))]:
         raise BadInput(lacking[0], "a value in every row", "an empty cell", "Columns: arm, seed, step, then metrics.")
-    arm = str(record["arm"])
+    arm = _name("arm", record["arm"])
     seed, step = _integer("seed", record["seed"]), _integer("step", record["step"])
     about = rows.about.setdefault(arm, {})
     for key in _ABOUT_ARM:
         if absent(value := record.get(key)):
             continue
-        before = about.setdefault(key, str(value))
-        if _number(key, before) != _number(key, value) if key == "dose" else before != str(value):
-            raise BadInput(key, f"one {key} per arm ({arm}: {before})", str(value))
+        text = _name(key, value)
+        before = about.setdefault(key, text)
+        if _number(key, before) != _number(key, text) if key == "dose" else before != text:
+            raise BadInput(key, f"one {key} per arm ({arm}: {before})", text)
     if not absent(value := record.get("status")):
         if str(value) not in STATUSES:
             raise BadInput("status", "one of " + ", ".join(STATUSES), value)
@@ -112,11 +113,19 @@ def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
     for metric, cell in record.items():
         if metric in _RESERVED or _empty(cell):
             continue
-        number = _number(metric, cell)
+        number, metric = _number(metric, cell), _name("columns", metric)
         cells = rows.values.setdefault(metric, {})
         known = cells.setdefault((arm, seed, step), number)
         if known != number and not (math.isnan(known) and math.isnan(number)):
             raise BadInput(metric, f"one value for arm {arm}, seed {seed}, step {step}", f"{known} and {number}")
+
+
+def _name(key: str, cell: object) -> str:
+    """The text of a cell that is a name."""
+    text = str(cell)
+    if HIDDEN.search(text):
+        raise BadInput(key, "a name without control characters", repr(text))
+    return text
 
 
 def _empty(cell: object) -> bool:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+import crossnorm
 from crossnorm.errors import StudyStopped
 from crossnorm.study.events import (
     CohortStarted,
@@ -42,6 +43,11 @@ __all__ = ["default_workers", "run_local"]
 
 _STILLBORN = 4
 """Workers that may end before their first cohort; more will not help."""
+_START = """import sys
+sys.path[:] = [entry for entry in sys.path if entry] + sys.argv[1:]
+from crossnorm.study.executors.worker import main
+main()"""
+"""Starts a worker without the working directory, where any file would replace a library, on its path."""
 
 _Events = queue.Queue[tuple["_Worker", Event | None]]
 """Events by worker; None: the worker has died."""
@@ -80,7 +86,7 @@ class _Worker:
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         # A new session: an interrupt from the keyboard reaches only the main process, which stops the workers.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "crossnorm.study.executors.worker"],
+            [sys.executable, "-c", _START, str(Path(crossnorm.__file__).parents[1])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

@@ -55,6 +55,8 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
     settings: dict[str, Any] = {"address": address}
     if address == "local":
         settings |= {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    if not address.startswith("ray://"):
+        settings |= {"job_config": _job_config()}
     try:
         _check_reachable(address)
         ray.init(log_to_driver=False, ignore_reinit_error=True, **settings)
@@ -64,6 +66,21 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _job_config() -> Any:
+    """Settings with which Ray leaves its workers' path alone.
+
+    Without them it puts the working directory first, where any file would replace a library. What the job needs from
+    there is on its own path.
+    """
+    from ray.job_config import JobConfig
+
+    class OwnPath(JobConfig):  # type: ignore[misc]
+        def _runtime_env_has_working_dir(self) -> bool:  # Ray then adds no folder
+            return True
+
+    return OwnPath()
 
 
 def _check_reachable(address: str) -> None:

@@ -1,6 +1,6 @@
 """A worker process: trains cohorts, and writes its events to its standard output.
 
-Started by ``python -m crossnorm.study.executors.worker``, so that no ``__main__`` is imported twice. The first line of
+Started by `process_pool` with a few lines of its own, so that no ``__main__`` is imported twice. The first line of
 its input is the job, every further line a cohort. It exits as soon as its input closes, so it never outlives the
 process that started it.
 """
@@ -94,7 +94,3 @@ def _read_input(lines: queue.Queue[str]) -> None:
     for line in sys.stdin:
         lines.put(line)
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-__all__ = ["ArmSpec", "Finite", "Name", "ScheduleSpec", "Strict", "VariantSpec"]
+from crossnorm.errors import HIDDEN
 
-_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, characters that change the direction of text, and surrogates."""
+__all__ = ["ArmSpec", "Finite", "Name", "ScheduleSpec", "Strict", "VariantSpec"]
 
 
 def _finite(value: float) -> float:
@@ -21,7 +19,7 @@ def _finite(value: float) -> float:
 
 
 def _name(value: str) -> str:
-    if not value.strip() or _HIDDEN.search(value):
+    if not value.strip() or HIDDEN.search(value):
         raise ValueError("a name without control characters")
     return value
 

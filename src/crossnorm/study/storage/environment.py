@@ -8,6 +8,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import crossnorm
+
 __all__ = ["describe_environment"]
 
 _OPTIONAL = ("transformers", "timm")
@@ -49,10 +51,16 @@ def _processor() -> str:
 
 
 def _revision() -> str:
-    """The commit of crossnorm's source tree; "release" for an installed package."""
+    """The commit of crossnorm's source tree; "release" for an installed package.
+
+    An installed package may lie inside a repository of somebody else, whose settings may name programs to run.
+    """
+    root = Path(crossnorm.__file__).parents[2]
+    if not (root / ".git").exists():
+        return "release"
     try:
         answer = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],
+            ["git", "-C", str(root), "-c", "core.fsmonitor=false", "describe", "--always", "--dirty", "--abbrev=12"],
             capture_output=True,
             text=True,
             timeout=5,

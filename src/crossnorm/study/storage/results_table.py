@@ -12,6 +12,7 @@ import numpy as np
 from crossnorm.errors import BadInput
 from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, Table, name_trends, table_from_records, with_endpoint, with_summaries
+from crossnorm.stats.runs.csv_cells import csv_rows
 from crossnorm.study.spec.plan import Arm, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder, StoredRun
 
@@ -76,7 +77,7 @@ def kept_table(file: Path, plan: Plan) -> Table:
     """
     with file.open(encoding="utf-8", newline="") as rows:
         try:
-            kept = ({**row, "control": ""} for row in csv.DictReader(rows, strict=True))  # the plan knows the controls
+            kept = ({**row, "control": ""} for row in csv_rows(rows))  # the plan knows the controls
             table = table_from_records(kept)
             side = plan.spec.direction if plan.spec.function is not None else None
             table, _ = with_endpoint(table, plan.spec.metric, side)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from crossnorm.study.workload.function_loading import load_function, unpickled_f
 from crossnorm.study.workload.function_run import run_function
 from crossnorm.study.workload.validate import load_study_task
 from crossnorm.training.runtime.process_memory import hold_memory
+from crossnorm.user_modules import home_of, import_named
 
 __all__ = ["Job", "cohort_runner", "make_job"]
 
@@ -35,7 +35,8 @@ class Job:
         plan: The compiled plan.
         folder: The study's folder, absolute.
         device: The torch device to train on.
-        imports: Modules to import first: they define variants or the function.
+        imports: Modules to import first, each with the folder that it was found in: they define variants or the
+            function.
         path: Entries of `sys.path` in the process that made the job.
         function: The pickled training function, if the study was made with a function object.
         threads: Threads of a worker; one, except to repeat a run that was trained with more.
@@ -44,7 +45,7 @@ class Job:
     plan: Plan
     folder: Path
     device: str
-    imports: tuple[str, ...] = ()
+    imports: tuple[tuple[str, str | None], ...] = ()
     path: tuple[str, ...] = ()
     function: str | None = None
     threads: int = 1
@@ -67,11 +68,12 @@ def make_job(
     """The job of the workers of a study; arguments as `Job`."""
     path = tuple(str(Path(entry).resolve()) for entry in sys.path)
     plain = replace(plan, spec=_plain(plan.spec))
+    named = tuple((module, home_of(module)) for module in imports)
     return Job(
         plan=plain,
         folder=folder.resolve(),
         device=device,
-        imports=imports,
+        imports=named,
         path=path,
         function=function,
         threads=threads,
@@ -90,8 +92,8 @@ def cohort_runner(job: Job) -> Callable[[Cohort, Emit], None]:
     hold_memory()
     plan, device = job.plan, torch.device(job.device)
     sys.path += [entry for entry in job.path if entry not in sys.path]
-    for module in job.imports:
-        import_module(module)
+    for module, home in job.imports:
+        import_named(module, home)
     task = None if plan.spec.task is None else load_study_task(plan.spec)
     if plan.spec.function is None:
         assert task is not None
@@ -101,7 +103,8 @@ def cohort_runner(job: Job) -> Callable[[Cohort, Emit], None]:
                 run_cohort(plan, cohort, task, job.folder, device, emit)
 
         return run_models
-    train = unpickled_function(job.function) if job.function else load_function(plan.spec.function, job.imports)
+    allowed = [module for module, _ in job.imports]
+    train = unpickled_function(job.function) if job.function else load_function(plan.spec.function, allowed)
 
     def run_functions(cohort: Cohort, emit: Emit) -> None:
         for run in cohort.runs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -123,13 +123,17 @@ def keep_model(model: nn.Module, settings: Mapping[str, Any], task: Task, folder
     return folder / "model.safetensors"
 
 
-def load_kept(path: Path) -> tuple[nn.Module, TextEncoder | None]:
+def load_kept(path: Path, imports: Sequence[str] = ()) -> tuple[nn.Module, TextEncoder | None]:
     """The model that `keep_model` saved, and its tokenizer if it has one.
 
+    Args:
+        path: The file or folder.
+        imports: Modules whose functions may act as its variant.
+
     Raises:
-        BadInput: The file or folder is missing or damaged.
+        BadInput: The file or folder is missing or damaged, or its variant is of another module.
     """
-    return load_saved_texts(path) if path.is_dir() else (load_model(path), None)
+    return load_saved_texts(path, imports) if path.is_dir() else (load_model(path, imports), None)
 
 
 def _fitted(config: Config, source: str, task: Task) -> Config:

@@ -9,6 +9,7 @@ import torch
 
 from crossnorm.data import Task, load_task
 from crossnorm.errors import BadInput
+from crossnorm.functional.user_variants import check_allowed
 from crossnorm.study.spec.arms import study_recipe
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
@@ -87,10 +88,7 @@ def check_own(arm: Arm, imports: Sequence[str], kind: str = "image", shapes: Sha
     """
     if arm.variant is None or ":" not in arm.variant.name:
         return
-    module = arm.variant.name.partition(":")[0]
-    if module not in imports:
-        hint = f"If you trust it, add --import {module} to the command (in Python: imports=[{module!r}])."
-        raise BadInput(f"arm {arm.name}", "a built-in variant or one of an imported module", arm.variant.name, hint)
+    check_allowed(arm.variant.name, imports, f"arm {arm.name}")
     try:
         try_variant(arm.variant, kind, shapes)
     except BadInput as error:
