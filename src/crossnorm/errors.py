@@ -39,9 +39,13 @@ class BadInput(ValueError):
         return cls(name, "", reason, hint)
 
     def __str__(self) -> str:
+        return f"{self.name}: {self.reason}." + (f" {self.hint}" if self.hint else "")
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, without the name and the hint."""
         found = self.got if isinstance(self.got, str) else repr(self.got)
-        problem = f"expected {self.expected}, got {found}" if self.expected else found
-        return f"{self.name}: {problem}." + (f" {self.hint}" if self.hint else "")
+        return f"expected {self.expected}, got {found}" if self.expected else found
 
     def within(self, outer: str) -> BadInput:
         """The same error, its name preceded by where it happened (a file, a field)."""

@@ -1,4 +1,4 @@
-"""Atomic writes, file digests, JSON files and file names."""
+"""Files: atomic writes, checks before reading, digests, JSON, file names."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import quote
 
 from crossnorm.errors import BadInput
 
 __all__ = [
     "atomic_path",
+    "bounded_lines",
     "encoded_name",
     "file_sha256",
     "make_folder",
     "read_json",
+    "regular_file",
     "storage_fault",
     "write_atomically",
     "write_json",
@@ -53,6 +56,62 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace the content of a file atomically; text is encoded as UTF-8."""
     with atomic_path(path, path.with_name(f".{path.name}.new")) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+_LONGEST_LINE = 1_000_000
+
+
+def regular_file(path: Path, *, most: int | None = None, name: str = "", hint: str = "") -> Path:
+    """The path of a file that can be read: call it before a file of the user's is opened.
+
+    To open a named pipe may block for ever, and a device may have no end.
+
+    Args:
+        path: The file.
+        most: The largest size in bytes; None: any.
+        name: What to call it in errors; default: the path.
+        hint: What to do if there is no such file.
+
+    Raises:
+        BadInput: No such file, something else than a regular file, one that is too large, or one that cannot be read.
+    """
+    name = name or str(path)
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise BadInput(name, "a file", _KINDS.get(stat.S_IFMT(about.st_mode), "something else"))
+        if most is not None and about.st_size > most:
+            raise BadInput(name, f"a file of at most {most / 1e6:g} MB", f"{about.st_size / 1e6:.1f} MB")
+        with path.open("rb"):
+            return path
+    except FileNotFoundError:
+        raise BadInput.because(name, "no such file", hint) from None
+    except OSError as error:
+        raise BadInput.because(name, f"cannot be read: {error.strerror or error}") from None
+    except BadInput:
+        raise
+    except ValueError:  # a null character
+        raise BadInput.because(name, "not a file name") from None
+
+
+def bounded_lines(file: TextIO, name: str) -> Iterator[str]:
+    """The lines of an open text file.
+
+    Raises:
+        BadInput: A line is too long to be held in memory safely.
+    """
+    while line := file.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise BadInput(name, f"lines of at most {_LONGEST_LINE} characters", "a longer one")
+        yield line
 
 
 def file_sha256(*paths: Path) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
-from crossnorm.io import atomic_path
+from crossnorm.io import atomic_path, regular_file
 from crossnorm.models.compact_transformers import Model, build
 from crossnorm.models.config import Config, ImageConfig, LanguageConfig, TextConfig
 from crossnorm.models.site_alpha import ATTRIBUTE, site_alphas
@@ -86,11 +86,13 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any] |
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(regular_file(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         description = json.loads(metadata[_KEY]) if _KEY in metadata else None
-    except (OSError, ValueError, SafetensorError) as error:
+    except BadInput:
+        raise
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise BadInput(str(path), "a readable safetensors file", str(error) or type(error).__name__) from None
     return tensors, description
 

@@ -32,6 +32,8 @@ def decoded(read: Callable[[], bytes], where: str) -> Image:
     try:
         image: Image.Image = Image.open(BytesIO(read()))
         image.load()
+    except BadInput:
+        raise
     except Exception as error:  # decoders raise many types on damaged files
         found = f"a file that Pillow cannot read ({type(error).__name__})"
         raise BadInput(where, "an image", found) from None

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossnorm.errors import BadInput
+from crossnorm.io import regular_file
 
 __all__ = ["generated", "read_picture"]
 
@@ -48,7 +49,7 @@ def read_picture(path: Path, size: int) -> Floats:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as opened:
+        with Image.open(regular_file(path)) as opened:
             square = ImageOps.fit(opened.convert("L"), (size, size))
     except UnidentifiedImageError:
         raise BadInput.because(str(path), "not an image file", "Use PNG or JPEG, for example.") from None

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from crossnorm.errors import BadInput
-from crossnorm.io import atomic_path
+from crossnorm.io import atomic_path, regular_file
 
 __all__ = ["State", "previous_of", "read_newest", "read_state", "remove_state", "write_state"]
 
@@ -63,7 +63,7 @@ def read_state(path: Path) -> State:
         BadInput: The file is damaged or has another format.
     """
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(regular_file(path), framework="pt") as file:  # type: ignore[no-untyped-call]
             found = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         about = found.get("crossnorm", "")
