@@ -179,7 +179,7 @@ def storage_fault(error: BaseException) -> str | None:
 def read_json(path: Path) -> Any:
     """The value of a JSON file; None if the file is missing or invalid."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(regular_file(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
 

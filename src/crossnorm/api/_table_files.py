@@ -53,6 +53,13 @@ def refuse_studies(files: Sequence[Path]) -> None:
             raise BadInput.because(str(file), "the folder of a study, not a table of runs", hint)
 
 
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a line with a name twice")
+    return found
+
+
 def _rows(file: Path) -> Iterator[Mapping[str, object]]:
     refuse_studies([file])
     if is_event_log(file):
@@ -64,7 +71,7 @@ def _rows(file: Path) -> Iterator[Mapping[str, object]]:
         raise BadInput.because(str(file), "not a text file") from None
     try:
         if file.suffix == ".jsonl":
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            rows = [json.loads(line, object_pairs_hook=_distinct) for line in text.splitlines() if line.strip()]
             if not all(isinstance(row, dict) for row in rows):
                 raise ValueError("a line that is not an object")
         else:

@@ -107,7 +107,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
     """The state dict of a file and, if it was stored, the configuration."""
     if path.suffix == ".safetensors":
         tensors, description = read_safetensors(path)
-        return tensors, None if description is None else config_of(description)
+        try:
+            return tensors, None if description is None else config_of(description)
+        except BadInput as error:
+            raise error.within(str(path)) from None
     regular_file(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

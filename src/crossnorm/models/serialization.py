@@ -18,7 +18,7 @@ from crossnorm.models.config import Config, ImageConfig, LanguageConfig, TextCon
 from crossnorm.models.site_alpha import ATTRIBUTE, site_alphas
 from crossnorm.models.variant_sites import add_variant, choose_sites, own_sites
 
-__all__ = ["config_of", "load_model", "read_safetensors", "save_model"]
+__all__ = ["config_of", "load_model", "read_safetensors", "save_model", "write_safetensors"]
 
 FORMAT = 1
 _KEY = "crossnorm"
@@ -34,7 +34,6 @@ def save_model(model: Model, path: str | Path) -> None:
         BadInput: Another suffix, or a folder that cannot be written.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
 
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -44,7 +43,7 @@ def save_model(model: Model, path: str | Path) -> None:
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
     try:
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={_KEY: json.dumps(_describe(model)), "format": "pt"})
+            write_safetensors(temporary, tensors, {_KEY: json.dumps(_describe(model)), "format": "pt"})
     except (OSError, SafetensorError) as error:
         raise BadInput.because(str(path), f"cannot be written: {error}") from None
 
@@ -62,7 +61,7 @@ def load_model(path: str | Path) -> Model:
     if description.get("format") != FORMAT:
         raise BadInput(str(path), f"a file of format {FORMAT}", f"format {description.get('format')}")
     try:
-        model = build(_KINDS[description["kind"]](**description["config"]))
+        model = build(config_of(description))
         if description["variant"] is not None:
             variant = Variant(**description["variant"])
             add_variant(model, choose_sites(own_sites(model), variant), variant)
@@ -72,7 +71,7 @@ def load_model(path: str | Path) -> Model:
         model.load_state_dict(tensors)
     except BadInput as error:
         raise error.within(str(path)) from None
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise BadInput(str(path), "a configuration and the weights that fit it", str(error)) from None
     return model
 
@@ -94,12 +93,36 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any] |
         raise
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise BadInput(str(path), "a readable safetensors file", str(error) or type(error).__name__) from None
+    if not isinstance(description, Mapping | None):
+        raise BadInput(str(path), "a configuration, a mapping", description)
     return tensors, description
 
 
+def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file: equal content gives equal bytes (the library orders the metadata at random)."""
+    from safetensors.torch import save
+
+    content = memoryview(save(tensors, dict(metadata)))
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(bytes(content[8:end]))
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(content[end:])
+
+
 def config_of(description: Mapping[str, Any]) -> Config:
-    """The configuration inside a file."""
-    return _KINDS[description["kind"]](**description["config"])
+    """The configuration inside a file.
+
+    Raises:
+        BadInput: It is none.
+    """
+    try:
+        return _KINDS[description["kind"]](**description["config"])
+    except (KeyError, TypeError) as error:
+        raise BadInput("configuration", "kind and config of a model", str(error)) from None
 
 
 def _describe(model: Model) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from crossnorm.errors import BadInput
+from crossnorm.errors import BadInput, is_plain
 from crossnorm.stats.runs.dose_names import name_trends
 from crossnorm.stats.runs.run_table import STATUSES, ArmInfo, Floats, Table
 
 __all__ = ["absent", "table_from_records"]
 
+_LONGEST_NAME = 500
+_LARGEST_WHOLE = 2**63 - 1
 _KEYS = ("arm", "seed", "step")
 _ABOUT_ARM = ("variant", "dose", "site", "control")
 _RESERVED = (*_KEYS, *_ABOUT_ARM, "status")
@@ -95,6 +97,9 @@ def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
         raise BadInput("columns", f"arm, seed, step and metrics ({unnamed[0]} is missing)", ", ".join(map(str, record)))
     if lacking := [key for key in _KEYS if absent(record.get(key))]:
         raise BadInput(lacking[0], "a value in every row", "an empty cell", "Columns: arm, seed, step, then metrics.")
+    for name in (*record, *(record[key] for key in ("arm", *_ABOUT_ARM) if record.get(key) is not None)):
+        if len(text := str(name)) > _LONGEST_NAME or not is_plain(text):
+            raise BadInput("names", f"at most {_LONGEST_NAME} characters, none of them a control character", text[:60])
     arm = str(record["arm"])
     seed, step = _integer("seed", record["seed"]), _integer("step", record["step"])
     about = rows.about.setdefault(arm, {})
@@ -107,7 +112,8 @@ def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
     if not absent(value := record.get("status")):
         if str(value) not in STATUSES:
             raise BadInput("status", "one of " + ", ".join(STATUSES), value)
-        rows.status[arm, seed] = str(value)
+        if rows.status.setdefault((arm, seed), str(value)) != str(value):
+            raise BadInput("status", f"one status for arm {arm}, seed {seed}", f"{rows.status[arm, seed]} and {value}")
     rows.runs.setdefault((arm, seed), set()).add(step)
     for metric, cell in record.items():
         if metric in _RESERVED or _empty(cell):
@@ -139,10 +145,16 @@ def _number(name: str, cell: object) -> float:
 
 
 def _integer(name: str, cell: object) -> int:
-    number = _number(name, cell)
-    if not math.isfinite(number) or number != int(number):
-        raise BadInput(name, "a whole number", cell)
-    return int(number)
+    try:
+        whole = int(str(cell))  # exactly; by way of a float, large seeds would become equal
+    except ValueError:
+        number = _number(name, cell)
+        if not math.isfinite(number) or number != int(number):
+            raise BadInput(name, "a whole number", str(cell)[:40]) from None
+        whole = int(number)
+    if abs(whole) > _LARGEST_WHOLE:
+        raise BadInput(name, f"a whole number of at most {_LARGEST_WHOLE}", str(cell)[:40])
+    return whole
 
 
 def _baseline_first(rows: _Rows, baseline: str | None) -> list[str]:

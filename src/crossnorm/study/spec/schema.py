@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from crossnorm.errors import BadInput, unknown_name
+from crossnorm.errors import BadInput, shown, unknown_name
 from crossnorm.metric import DIRECTIONS, Metric
-from crossnorm.study.spec.arm_schema import ArmSpec, Finite, Name, ScheduleSpec, Strict, VariantSpec
+from crossnorm.study.spec.arm_schema import MOST_SEED, ArmSpec, Finite, Name, ScheduleSpec, Strict, VariantSpec
 from crossnorm.study.spec.yaml_reader import read_yaml
 from crossnorm.training.recipe.recipes import Recipe
 
@@ -125,8 +125,8 @@ class StudySpec(Strict):
     @field_validator("seeds", mode="after")
     @classmethod
     def _different_seeds(cls, value: list[int]) -> list[int]:
-        if len(set(value)) < len(value) or min(value) < 0:
-            raise ValueError("different whole numbers from 0")
+        if len(set(value)) < len(value) or not 0 <= min(value) <= max(value) <= MOST_SEED:
+            raise ValueError(f"different whole numbers from 0 to {MOST_SEED}")
         return value
 
     @field_validator("margin", mode="after")
@@ -295,5 +295,5 @@ def _of_these(expected: str, fields: Mapping[str, Any]) -> str:
 
 
 def _short(value: object, limit: int = 80) -> str:
-    text = repr(value)
+    text = shown(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossnorm.io import encoded_name, read_json, write_atomically, write_json
+from crossnorm.errors import BadInput, is_plain
+from crossnorm.io import encoded_name, read_json, regular_file, write_atomically, write_json
 from crossnorm.study.spec.plan import Run
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from crossnorm.training.checkpoint.file_format import State
 
 __all__ = ["Row", "RunFolder"]
+
+_LARGEST_WHOLE = 2**63
 
 Row = dict[str, Any]
 Seal = dict[str, Any]
@@ -124,15 +127,22 @@ class RunFolder:
                 rows[row["step"]] = row
         return [rows[step] for step in sorted(rows)]
 
-    def read_checkpoint(self, note: Callable[[str], None]) -> State | None:
-        """The newest intact checkpoint whose curve is intact too; None if there is none.
+    def load_checkpoint(self, note: Callable[[str], None], load: Callable[[State], None]) -> State | None:
+        """Load the newest intact checkpoint whose curve is intact too; None if there is none.
 
         Args:
             note: Called with a message for every damaged checkpoint.
+            load: Loads a state; raises `BadInput` if it is not one of this run.
         """
         from crossnorm.training.checkpoint.file_format import read_newest  # here: it needs torch, curves do not
 
-        return read_newest(self.checkpoint, note, lambda state: self.sealed(state.about.get("curve")))
+        def fits(state: State) -> bool:
+            if not self.sealed(state.about.get("curve")):
+                return False
+            load(state)
+            return True
+
+        return read_newest(self.checkpoint, note, fits)
 
     def remove_checkpoint(self) -> None:
         """Remove the checkpoints and what an interrupted write left."""
@@ -157,6 +167,9 @@ class RunFolder:
         """
         result = read_json(self.path / "result.json")
         if not isinstance(result, dict) or result.get("status") not in list(RunStatus):
+            return None
+        numbers = result.get("step"), result.get("seconds")
+        if not isinstance(result.get("reason"), str | None) or not all(map(_is_number, numbers)):
             return None
         if check_curve and not self.sealed(result.get("curve")):
             return None
@@ -183,8 +196,8 @@ class RunFolder:
     def _stored_curve(self) -> bytes:
         """The content of the curve's file; empty if it is missing or cannot be read."""
         try:
-            return self.curve.read_bytes()
-        except OSError:
+            return regular_file(self.curve).read_bytes()
+        except (OSError, BadInput):
             return b""
 
 
@@ -198,5 +211,11 @@ def _parsed(line: str) -> Row | None:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    is_row = isinstance(row, dict) and type(row.get("step")) is int and row["step"] >= 0
-    return row if is_row else None
+    if not isinstance(row, dict) or type(row.get("step")) is not int or not 0 <= row["step"] < _LARGEST_WHOLE:
+        return None
+    return row if all(is_plain(name) and _is_number(value) for name, value in row.items()) else None
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value of a curve is one that `append` writes: a number, true, false or null."""
+    return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST_WHOLE)
