@@ -67,7 +67,7 @@ def test_only_regular_files_are_opened(tmp_path, monkeypatch):
     }.items():
         with pytest.raises(BadInput) as caught:
             regular_file(Path(name))
-        assert str(caught.value) == f"{name}: {reason}."
+        assert str(caught.value) == f"{name}: {reason}.".replace("\0", "\\x00")
     with pytest.raises(BadInput, match=r"the data: expected a file of at most 1 MB, got 3.0 MB"):
         regular_file(Path("file"), most=1_000_000, name="the data")
 

@@ -168,6 +168,9 @@ _STORAGE = {
     errno.EDQUOT: "the quota is used up",
     errno.EROFS: "the file system is read-only",
     errno.EIO: "I/O error",
+    errno.EFBIG: "the file size limit is reached",
+    errno.EMFILE: "too many open files",
+    errno.ENFILE: "too many open files",
 }
 
 
@@ -186,9 +189,10 @@ def read_json(path: Path) -> Any:
 
 def encoded_name(name: str) -> str:
     """Encode a name as a path component: percent-encoded, at most 200 characters."""
-    encoded = quote(name, safe="@+=,~")
+    encoded = quote(name, safe="@+=,~", errors="surrogateescape")
     if encoded.startswith("."):
         encoded = "%2E" + encoded[1:]
     if len(encoded) > 200:
-        encoded = encoded[:160].rstrip("%") + "~" + hashlib.sha256(name.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+        encoded = encoded[:160].rstrip("%") + "~" + digest[:16]
     return encoded

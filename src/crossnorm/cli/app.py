@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TextIO
 
 import typer
@@ -48,6 +51,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # terminals without α and ×
             stream.reconfigure(errors="replace")
+    try:
+        Path.cwd()
+    except OSError:
+        sys.exit("crossnorm: the working directory does not exist any more. Change to another one.")
     app()
 
 
@@ -70,6 +77,12 @@ def print_json(text: str) -> None:
     typer.echo(text.rstrip("\n"), file=_JSON.get())
 
 
+def _drop_output() -> None:
+    """Discard what standard output still holds: where a write failed, it would fail again as Python ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
     """Turn bad input and interruptions into one line and an exit code, without a traceback."""
 
@@ -88,6 +101,20 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(2) from None
         except StudyStopped as error:
             typer.echo(f"crossnorm: {error}", err=True)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of the output has left: click ends quietly
+                raise
+            if error.filename is None:
+                _drop_output()
+            place = "input or output" if error.filename is None else error.filename
+            typer.echo(f"crossnorm: {BadInput.because(str(place), error.strerror or str(error))}", err=True)
+            raise typer.Exit(1) from None
+        except MemoryError:
+            typer.echo("crossnorm: out of memory. Use a smaller model, batch or table, or fewer workers.", err=True)
+            raise typer.Exit(1) from None
+        except RecursionError:
+            typer.echo("crossnorm: a value of the input is nested too deeply.", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("crossnorm: interrupted; run the same command to resume.", err=True)
