@@ -63,3 +63,10 @@ def test_other_errors_are_shown_as_ever():
 def test_survives_a_process_boundary():
     error = pickle.loads(pickle.dumps(BadInput("a", "b", "c", "d")))
     assert (error.name, error.expected, error.got, error.hint) == ("a", "b", "c", "d")
+
+
+def test_values_of_any_size_and_hidden_characters_make_one_readable_line():
+    assert str(BadInput("seed", "a number", 10**5000)) == "seed: expected a number, got a value too large to be shown."
+    assert len(str(BadInput("x", "y", list(range(10_000))))) < 1100
+    text = str(BadInput.because("a\x1b[31m", "is\n\tnot \ud800 here"))
+    assert text == "a\\x1b[31m: is  not \\ud800 here."

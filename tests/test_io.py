@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 import stat
+from pathlib import Path
 
 import pytest
 
-from crossnorm.io import atomic_path, file_sha256, write_atomically
+from crossnorm.errors import BadInput
+from crossnorm.io import atomic_path, file_sha256, regular_file, write_atomically
 
 
 def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -41,3 +45,38 @@ def test_a_digest_covers_all_files_in_order(tmp_path):
     other.write_bytes(b"7")
     assert file_sha256(one, other) == hashlib.sha256(b"3" * (1 << 20) + b"57").hexdigest()
     assert file_sha256(one, other) != file_sha256(other, one)
+
+
+def test_only_regular_files_are_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_bytes(b"x" * 3_000_000)
+    os.mkfifo("pipe")
+    server = socket.socket(socket.AF_UNIX)
+    server.bind("socket")
+    server.close()
+    assert regular_file(Path("file"), most=3_000_000) == Path("file")
+    for name, reason in {
+        "pipe": "expected a file, got a named pipe",
+        "socket": "expected a file, got a socket",
+        "/dev/zero": "expected a file, got a device",
+        "/": "expected a file, got a folder",
+        "absent": "no such file",
+        "nul\0": "not a file name",
+        "n" * 300: "cannot be read: File name too long",
+        "file/below": "cannot be read: Not a directory",
+    }.items():
+        with pytest.raises(BadInput) as caught:
+            regular_file(Path(name))
+        assert str(caught.value) == f"{name}: {reason}.".replace("\0", "\\x00")
+    with pytest.raises(BadInput, match=r"the data: expected a file of at most 1 MB, got 3.0 MB"):
+        regular_file(Path("file"), most=1_000_000, name="the data")
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(BadInput, match="file: cannot be read: Permission denied"):
+        regular_file(tmp_path / "file")

@@ -1,4 +1,4 @@
-"""Errors that say what is wrong, what was given, what is allowed and what to do.
+"""Errors that say what is wrong, what was given, what is allowed and what to do; texts that can be shown.
 
 The command line turns them into one line and exit code 2, without a traceback.
 """
@@ -13,13 +13,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["HIDDEN", "BadInput", "RunsLost", "StudyStopped", "show_briefly", "unknown_name"]
-
-HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that no name has and no message shows: they act on a terminal, or change the order of the text."""
+__all__ = ["BadInput", "RunsLost", "StudyStopped", "is_plain", "printable", "show_briefly", "shown", "unknown_name"]
 
 _MOST, _SHOWN = 40, 6  # longer lists of names are cut to the nearest few
 _LISTED = ("model", "recipe", "task", "variant")  # by `crossnorm list`
+_LONGEST = 1000
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PACKAGE = str(Path(__file__).parent)
 
 
@@ -43,13 +42,37 @@ class BadInput(ValueError):
         return cls(name, "", reason, hint)
 
     def __str__(self) -> str:
-        found = self.got if isinstance(self.got, str) else repr(self.got)
-        problem = f"expected {self.expected}, got {found}" if self.expected else found
-        return f"{self.name}: {problem}." + (f" {self.hint}" if self.hint else "")
+        text = f"{self.name}: {self.reason}." + (f" {self.hint}" if self.hint else "")
+        return printable(text)
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, without the name and the hint."""
+        found = self.got if isinstance(self.got, str) else shown(self.got)
+        return f"expected {self.expected}, got {found}" if self.expected else found
 
     def within(self, outer: str) -> BadInput:
         """The same error, its name preceded by where it happened (a file, a field)."""
         return BadInput(f"{outer}: {self.name}", self.expected, self.got, self.hint)
+
+
+def printable(text: str) -> str:
+    """A text in one line, its control characters written out."""
+    return _HIDDEN.sub(lambda found: " " if found[0] in "\t\n\r" else ascii(found[0])[1:-1], text)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name can be shown and written: no control characters, changes of direction, or surrogates."""
+    return not _HIDDEN.search(name)
+
+
+def shown(value: object) -> str:
+    """``repr`` of a value of any size, cut."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python prints no number of more than 4300 digits
+        text = "a value too large to be shown"
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
 class StudyStopped(RuntimeError):

@@ -1,4 +1,4 @@
-"""Atomic writes, file digests, JSON files and file names. Nothing is written through a symbolic link."""
+"""Files: atomic writes, checks before reading, digests, JSON, names. Nothing is written through a symbolic link."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 from urllib.parse import quote
 
 from crossnorm.errors import BadInput
@@ -19,11 +20,13 @@ from crossnorm.errors import BadInput
 __all__ = [
     "StorageError",
     "atomic_path",
+    "bounded_lines",
     "encoded_name",
     "file_sha256",
     "make_folder",
     "open_to_append",
     "read_json",
+    "regular_file",
     "remove_leftovers",
     "storage_fault",
     "storing",
@@ -83,6 +86,62 @@ def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:
                 temporary.unlink()
 
 
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+_LONGEST_LINE = 1_000_000
+
+
+def regular_file(path: Path, *, most: int | None = None, name: str = "", hint: str = "") -> Path:
+    """The path of a file that can be read: call it before a file of the user's is opened.
+
+    To open a named pipe may block for ever, and a device may have no end.
+
+    Args:
+        path: The file.
+        most: The largest size in bytes; None: any.
+        name: What to call it in errors; default: the path.
+        hint: What to do if there is no such file.
+
+    Raises:
+        BadInput: No such file, something else than a regular file, one that is too large, or one that cannot be read.
+    """
+    name = name or str(path)
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise BadInput(name, "a file", _KINDS.get(stat.S_IFMT(about.st_mode), "something else"))
+        if most is not None and about.st_size > most:
+            raise BadInput(name, f"a file of at most {most / 1e6:g} MB", f"{about.st_size / 1e6:.1f} MB")
+        with path.open("rb"):
+            return path
+    except FileNotFoundError:
+        raise BadInput.because(name, "no such file", hint) from None
+    except OSError as error:
+        raise BadInput.because(name, f"cannot be read: {error.strerror or error}") from None
+    except BadInput:
+        raise
+    except ValueError:  # a null character
+        raise BadInput.because(name, "not a file name") from None
+
+
+def bounded_lines(file: TextIO, name: str) -> Iterator[str]:
+    """The lines of an open text file.
+
+    Raises:
+        BadInput: A line is too long to be held in memory safely.
+    """
+    while line := file.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise BadInput(name, f"lines of at most {_LONGEST_LINE} characters", "a longer one")
+        yield line
+
+
 def file_sha256(*paths: Path) -> str:
     """SHA-256 of the concatenated content of files, in hexadecimal."""
     digest = hashlib.sha256()
@@ -137,7 +196,9 @@ _STORAGE = {
     errno.EDQUOT: "the quota is used up",
     errno.EROFS: "the file system is read-only",
     errno.EIO: "I/O error",
-    errno.EFBIG: "the file is larger than the system allows",
+    errno.EFBIG: "the file size limit is reached",
+    errno.EMFILE: "too many open files",
+    errno.ENFILE: "too many open files",
 }
 
 
@@ -168,16 +229,17 @@ def storage_fault(error: BaseException) -> str | None:
 def read_json(path: Path) -> Any:
     """The value of a JSON file; None if the file is missing or invalid."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(regular_file(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
 
 
 def encoded_name(name: str) -> str:
     """Encode a name as a path component: percent-encoded, at most 200 characters."""
-    encoded = quote(name, safe="@+=,~")
+    encoded = quote(name, safe="@+=,~", errors="surrogateescape")
     if encoded.startswith("."):
         encoded = "%2E" + encoded[1:]
     if len(encoded) > 200:
-        encoded = encoded[:160].rstrip("%") + "~" + hashlib.sha256(name.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+        encoded = encoded[:160].rstrip("%") + "~" + digest[:16]
     return encoded

@@ -53,7 +53,7 @@ def test_a_path_is_a_file_to_read(tmp_path: Path) -> None:
         assert found.verdict.study == "runs"
         assert found.verdict.arms[1].difference == pytest.approx(-1.25 / 3)
     assert compared(rows(*LOSSES)).verdict.study == "comparison"
-    with pytest.raises(BadInput, match=r"absent\.csv: cannot be read: No such file"):
+    with pytest.raises(BadInput, match=r"absent\.csv: no such file"):
         compared(str(tmp_path / "absent.csv"))
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import FrozenInstanceError
 
 import pytest
+import torch
 
 from crossnorm.errors import BadInput
 from crossnorm.models import create_model
+from crossnorm.models.compact_transformers import build
+from crossnorm.models.complexity import count_parameters
 from crossnorm.models.config import ImageConfig
 from crossnorm.models.presets import PRESETS, configure
 
@@ -98,3 +101,33 @@ def test_published_positions(name):
     text = name.startswith("text")
     config = configure(name, {"num_classes": 2} if text else {})
     assert config.positional_embedding == ("sine" if text or "sine" in name else "learnable")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("vit_2_4_32", {"embedding_dim": 10**12}, r"model: expected at most 2,000,000,000 weights, got 12,000,000"),
+        ("vit_2_4_32", {"num_layers": 10**9}, "num_layers: expected a whole number, at least 1 and at most 1000"),
+        ("vit_2_4_32", {"num_layers": 1e9}, "num_layers: expected a whole number, at least 1 and at most 1000"),
+        ("vit_2_4_32", {"mlp_ratio": 1e308}, "mlp_ratio: expected a positive number, at most 1000"),
+        ("vit_2_4_32", {"num_heads": 10**5000}, "num_heads: expected a whole number"),
+        ("vit_2_4_32", {"num_classes": 10**12}, "at most 2,000,000,000 weights"),
+        ("cct_2_3x2_32", {"img_size": 10**9}, "at most 2,000,000,000 weights"),
+        ("cct_2_3x2_32", {"n_conv_layers": 10**6}, "n_conv_layers: expected a whole number"),
+        ("cct_2_3x2_32", {"kernel_size": 10**6}, "at most 2,000,000,000 weights"),
+        ("text_cct_2", {"num_classes": 2, "vocab_size": 10**12}, "at most 2,000,000,000 weights"),
+        ("text_vit_2", {"num_classes": 2, "seq_len": 10**12}, "at most 2,000,000,000 weights"),
+        ("gpt_6", {"vocab_size": 10**12}, "at most 2,000,000,000 weights"),
+    ],
+)
+def test_a_model_that_fits_no_memory_is_refused_before_it_is_built(name, change, words):
+    with pytest.raises(BadInput, match=words):
+        configure(name, change)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_weights_counted_beforehand_are_nearly_all(name):
+    config = configure(name, {"num_classes": 3} if name.startswith("text") else {})
+    with torch.device("meta"):
+        every = count_parameters(build(config))
+    assert 0.7 * every < config.least_weights <= every

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import warnings
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from crossnorm.errors import BadInput
@@ -16,6 +18,7 @@ from crossnorm.models import create_model, list_models, load_model, load_weights
 from crossnorm.models import published_weights as weights
 from crossnorm.models import serialization as files
 from crossnorm.models.published_weights import PUBLISHED
+from crossnorm.models.serialization import read_safetensors, write_safetensors
 from tests.models.model_cases import IMAGES, fill, images, small
 
 POSITIONS = "classifier.positional_emb"
@@ -254,3 +257,44 @@ def test_what_is_published():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert all(path.split("/")[0] in ("pretrained", "finetuned") for path in PUBLISHED.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about["alpha"].update(dict.fromkeys(about["alpha"], "much")),
+        lambda about: about["config"].update(num_layers="2"),
+        lambda about: about.pop("config"),
+        lambda about: about.update(kind=[]),
+        lambda about: about.update(variant=3),
+        lambda about: about.update(alpha=None),
+    ],
+)
+def test_a_configuration_of_wrong_types(tmp_path, change):
+    path = tmp_path / "m.safetensors"
+    save_model(create_model("vit_2_4_32", variant="convex"), path)
+    tensors, about = read_safetensors(path)
+    change(about)
+    write_safetensors(path, tensors, {"crossnorm": json.dumps(about)})
+    with pytest.raises(BadInput, match=r"m\.safetensors"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[1]", "3", "{"])
+def test_a_description_that_is_none(tmp_path, text):
+    path = tmp_path / "m.safetensors"
+    write_safetensors(path, {"a": torch.zeros(1)}, {"crossnorm": text})
+    with pytest.raises(BadInput, match=r"m\.safetensors"):
+        load_model(path)
+
+
+def test_equal_models_give_equal_bytes(tmp_path):
+    model = create_model("vit_2_4_32", variant="convex")
+    contents = set()
+    for number in range(8):  # the library orders the metadata at random
+        save_model(model, tmp_path / f"{number}.safetensors")
+        contents.add((tmp_path / f"{number}.safetensors").read_bytes())
+    assert len(contents) == 1
+    with safe_open(tmp_path / "0.safetensors", framework="pt") as file:
+        assert torch.equal(file.get_tensor("classifier.fc.weight"), model.classifier.fc.weight)
+        assert file.metadata()["format"] == "pt"

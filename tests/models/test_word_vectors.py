@@ -52,7 +52,7 @@ def test_files_that_are_refused(file, tmp_path):
     file.write_text(LINES, encoding="utf-8")
     with pytest.raises(BadInput, match="at least one word of the vocabulary"):
         load_word_vectors(file, ["nowhere"])
-    with pytest.raises(BadInput, match="a file of word vectors"):
+    with pytest.raises(BadInput, match=r"none.txt: no such file"):
         load_word_vectors(tmp_path / "none.txt", ["the"])
 
 
@@ -67,3 +67,9 @@ def test_vectors_in_a_model_frozen_or_trained():
         assert torch.equal(model.embedder.embeddings.weight, vectors) != trained
     with pytest.raises(BadInput, match=r"vectors: expected shape \(23, 12\)"):
         set_word_vectors(model, vectors[:-1])
+
+
+def test_a_line_that_would_fill_the_memory(tmp_path):
+    (tmp_path / "long.txt").write_text("the " + "1 " * 600_000, encoding="utf-8")
+    with pytest.raises(BadInput, match=r"long.txt: expected lines of at most 1000000 characters, got a longer one"):
+        load_word_vectors(tmp_path / "long.txt", ["the"])

@@ -119,9 +119,14 @@ def load_text_encoder(folder: Path, max_tokens: int | None = None) -> TextEncode
     with quiet(), _readable(folder, "a tokenizer"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    most = min(
-        tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
-    )
+    limits = {
+        "model_max_length": tokenizer.model_max_length,
+        "max_position_embeddings": getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length,
+    }
+    for name, value in limits.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
+            raise BadInput(f"model.from: {folder}: {name}", "a number of tokens", value)
+    most = int(min(limits.values()))
     if max_tokens is not None and max_tokens > most:
         raise BadInput("model.max_tokens", f"at most {most}, as many as {folder.name} has positions", max_tokens)
     return TextEncoder(tokenizer, max_tokens or min(MAX_TOKENS, most))

@@ -13,7 +13,7 @@ from crossnorm.errors import BadInput, RunsLost
 from crossnorm.io import make_folder, write_atomically
 from crossnorm.report import FigureStyle, curves_figure, result_html, tex_table, trend_figure, write_report
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands, caveats, listed
-from crossnorm.stats.runs.csv_cells import csv_text
+from crossnorm.stats.runs.csv_cells import csv_rows, csv_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,8 +148,8 @@ def finished_in(table: Path) -> set[tuple[str, str]]:
     """The (arm, seed) of the finished runs in a stored table.csv; empty if it is missing or damaged."""
     try:
         with table.open(encoding="utf-8", newline="") as file:
-            rows = [(row["arm"], row["seed"]) for row in csv.DictReader(file) if row["status"] in _FINAL]
-    except (OSError, ValueError, KeyError, csv.Error):
+            rows = [(row["arm"], row["seed"]) for row in csv_rows(file) if row["status"] in _FINAL]
+    except (OSError, ValueError, KeyError):
         return set()
     return set(rows)
 

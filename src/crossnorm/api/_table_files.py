@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from crossnorm.errors import BadInput
+from crossnorm.io import regular_file
 from crossnorm.stats import Table, table_from_records
 from crossnorm.stats.runs.csv_cells import csv_rows
 from crossnorm.stats.runs.tracker_exports import rows_of_export
 from crossnorm.study.monitoring.trackers import is_event_log, read_event_log
 
 __all__ = ["read_tables", "refuse_studies"]
+
+_MOST_BYTES = 500_000_000  # a table is read into memory
 
 
 def read_tables(files: Sequence[Path], baseline: str | None = None) -> Table:
@@ -51,24 +53,31 @@ def refuse_studies(files: Sequence[Path]) -> None:
             raise BadInput.because(str(file), "the folder of a study, not a table of runs", hint)
 
 
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a line with a name twice")
+    return found
+
+
 def _rows(file: Path) -> Iterator[Mapping[str, object]]:
     refuse_studies([file])
     if is_event_log(file):
         yield from read_event_log(file)
         return
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = regular_file(file, most=_MOST_BYTES).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise BadInput.because(str(file), "not a text file") from None
-    except OSError as error:
-        raise BadInput.because(str(file), f"cannot be read: {error.strerror or error}") from None
     try:
         if file.suffix == ".jsonl":
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            rows = [json.loads(line, object_pairs_hook=_distinct) for line in text.splitlines() if line.strip()]
+            if not all(isinstance(row, dict) for row in rows):
+                raise ValueError("a line that is not an object")
         else:
-            rows = list(csv_rows(io.StringIO(text)))
-        if not all(isinstance(row, dict) and None not in row for row in rows):
-            raise ValueError("a row with another number of cells than columns")
-    except (ValueError, csv.Error) as error:
+            rows = csv_rows(io.StringIO(text, newline=""))
+    except BadInput as error:
+        raise error.within(str(file)) from None
+    except (ValueError, RecursionError) as error:
         raise BadInput(str(file), "a table in CSV or JSON lines", str(error)) from None
     yield from rows_of_export(rows)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TextIO
@@ -16,7 +17,7 @@ from typer.core import TyperGroup
 
 from crossnorm._lazy import needs_torch
 from crossnorm._version import __version__
-from crossnorm.errors import HIDDEN, BadInput, RunsLost, StudyStopped
+from crossnorm.errors import BadInput, RunsLost, StudyStopped, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,6 +54,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # terminals without α and ×
             stream.reconfigure(errors="replace")
+    try:
+        Path.cwd()
+    except OSError:
+        sys.exit("crossnorm: the working directory does not exist any more. Change to another one.")
     _ignore_matplotlibrc()
     app()
 
@@ -87,6 +92,12 @@ def print_json(text: str) -> None:
     typer.echo(text.rstrip("\n"), file=_JSON.get())
 
 
+def _drop_output() -> None:
+    """Discard what standard output still holds: where a write failed, it would fail again as Python ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
     """Turn bad input and interruptions into one line and an exit code, without a traceback."""
 
@@ -96,7 +107,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             with _pure_stdout() if kwargs.get("as_json") else nullcontext():
                 command(*args, **kwargs)
         except BadInput as error:
-            typer.echo(f"crossnorm: {_printable(str(error))}", err=True)
+            typer.echo(f"crossnorm: {printable(str(error))}", err=True)
             raise typer.Exit(2) from None
         except ImportError as error:
             if not (reason := needs_torch(error)):
@@ -104,18 +115,27 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             typer.echo(f"crossnorm: this command {reason}", err=True)
             raise typer.Exit(2) from None
         except (StudyStopped, RunsLost) as error:
-            typer.echo(f"crossnorm: {_printable(str(error))}", err=True)
+            typer.echo(f"crossnorm: {printable(str(error))}", err=True)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of the output has left: click ends quietly
+                raise
+            if error.filename is None:
+                _drop_output()
+            place = "input or output" if error.filename is None else error.filename
+            typer.echo(f"crossnorm: {BadInput.because(str(place), error.strerror or str(error))}", err=True)
+            raise typer.Exit(1) from None
+        except MemoryError:
+            typer.echo("crossnorm: out of memory. Use a smaller model, batch or table, or fewer workers.", err=True)
+            raise typer.Exit(1) from None
+        except RecursionError:
+            typer.echo("crossnorm: a value of the input is nested too deeply.", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("crossnorm: interrupted; run the same command to resume.", err=True)
             raise typer.Exit(130) from None
 
     return guarded
-
-
-def _printable(text: str) -> str:
-    """The text with control characters written out, as what a file contains may be part of a message."""
-    return HIDDEN.sub(lambda found: found[0] if found[0] == "\n" else found[0].encode("unicode_escape").decode(), text)
 
 
 def terminal() -> Console:

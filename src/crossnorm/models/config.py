@@ -13,6 +13,14 @@ from crossnorm.errors import BadInput, unknown_name
 
 __all__ = ["POSITIONS", "Config", "ImageConfig", "LanguageConfig", "TextConfig", "setting"]
 
+_MOST_LAYERS, _MOST_RATIO = 1000, 1000
+_SIZES = (
+    *("num_layers", "mlp_ratio", "embedding_dim", "num_classes", "img_size", "kernel_size", "patch_size"),
+    *("vocab_size", "seq_len", "word_embedding_dim"),
+)
+_MOST_WEIGHTS = 2_000_000_000
+"""A larger model does not fit a machine of the usual size: training takes 16 bytes a weight."""
+
 POSITIONS = ("learnable", "sine", "none")
 
 
@@ -53,6 +61,11 @@ class Config:
             expected = f"a multiple of num_heads = {self.num_heads}"
             raise BadInput(self._width_name, expected, self.width)
 
+        if self.least_weights > _MOST_WEIGHTS:
+            sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.name in _SIZES}
+            given = ", ".join(f"{name} {value}" for name, value in sizes.items() if value is not None)
+            raise BadInput("model", f"at most {_MOST_WEIGHTS:,} weights", f"{self.least_weights:,} ({given})")
+
     def _check(self, name: str) -> None:
         value = getattr(self, name)
         if name in self.lacks[self.family]:
@@ -74,6 +87,17 @@ class Config:
     def hidden(self) -> int:
         """Hidden width of the MLP."""
         return max(1, int(self.width * self.mlp_ratio))
+
+    @property
+    def least_weights(self) -> int:
+        """Number of weights in the blocks and the tables of a model, counted before it is built."""
+        width = self.width
+        blocks = self.num_layers * (4 * width**2 + 2 * width * self.hidden)
+        return blocks + sum(rows * columns for rows, columns in self._tables())
+
+    def _tables(self) -> list[tuple[int, int]]:
+        """Rows and columns of embeddings, tokenizer, positions and head."""
+        raise NotImplementedError
 
     @property
     def causal(self) -> bool:
@@ -112,6 +136,14 @@ class ImageConfig(Config):
     n_conv_layers: int | None = None
     patch_size: int | None = None
 
+    def _tables(self) -> list[tuple[int, int]]:
+        (height, width), channels = self.size, self.n_input_channels
+        side = self.patch_size or self.kernel_size or 1
+        shrink = self.patch_size or (2 * max(1, side // 2 - 1)) ** (self.n_conv_layers or 0)
+        tokens = 0 if self.positional_embedding == "none" else (height // shrink) * (width // shrink)
+        before = channels if self.n_conv_layers in (None, 1) else 1
+        return [(before * side**2 + tokens + self.num_classes, self.width)]
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
@@ -148,6 +180,13 @@ class TextConfig(Config):
     kernel_size: int | None = None
     patch_size: int | None = None
 
+    def _tables(self) -> list[tuple[int, int]]:
+        side = self.kernel_size or self.patch_size or 0
+        shrink = self.patch_size or (2 * max(1, side // 2 - 1) if self.kernel_size else 1)
+        tokens = 0 if self.positional_embedding == "none" else self.seq_len // shrink
+        words = self.word_embedding_dim
+        return [(self.vocab_size, words), (side * words + tokens + self.num_classes, self.width)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageConfig(Config):
@@ -163,25 +202,33 @@ class LanguageConfig(Config):
     vocab_size: int = 256
     seq_len: int = 128
 
+    def _tables(self) -> list[tuple[int, int]]:
+        tokens = 0 if self.positional_embedding == "none" else self.seq_len
+        return [(2 * self.vocab_size, self.width), (tokens, self.width)]
+
 
 def _plain(value: Any) -> Any:
     """NumPy's scalars as Python's, an image size of 32 or [32, 32] as (32, 32)."""
     return tuple(value) if isinstance(value, list) else value.item() if isinstance(value, np.generic) else value
 
 
-_Count = Annotated[int, BeforeValidator(_plain), Field(strict=True, ge=1)]
+_Count = Annotated[int, BeforeValidator(_plain), Field(strict=True, ge=1, le=10**15)]
 _Rate = Annotated[float, BeforeValidator(_plain), Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
-_Ratio = Annotated[float, BeforeValidator(_plain), Field(strict=True, gt=0, allow_inf_nan=False)]
+_Ratio = Annotated[float, BeforeValidator(_plain), Field(strict=True, gt=0, le=_MOST_RATIO, allow_inf_nan=False)]
 _Size = Annotated[tuple[_Count, _Count], BeforeValidator(_plain), Field(strict=True)]
 _Side = Annotated[_Count, AfterValidator(lambda side: (side, side))]
 _Vocabulary = Annotated[_Count, Field(ge=2)]
 
 _COUNT = "a whole number, at least 1", TypeAdapter[Any](_Count)
+_LAYERS = (
+    f"a whole number, at least 1 and at most {_MOST_LAYERS}",
+    TypeAdapter[Any](Annotated[_Count, Field(le=_MOST_LAYERS)]),
+)
 _RATE = "a rate in [0, 1)", TypeAdapter[Any](_Rate)
 _RULES: dict[str, tuple[str, TypeAdapter[Any]]] = {
-    "num_layers": _COUNT,
+    "num_layers": _LAYERS,
     "num_heads": _COUNT,
-    "mlp_ratio": ("a positive number", TypeAdapter(_Ratio)),
+    "mlp_ratio": (f"a positive number, at most {_MOST_RATIO}", TypeAdapter(_Ratio)),
     "embedding_dim": _COUNT,
     "dropout": _RATE,
     "attention_dropout": _RATE,
@@ -190,7 +237,7 @@ _RULES: dict[str, tuple[str, TypeAdapter[Any]]] = {
     "img_size": ("a number of pixels or a pair (height, width), each at least 1", TypeAdapter(_Side | _Size)),
     "n_input_channels": _COUNT,
     "kernel_size": _COUNT,
-    "n_conv_layers": _COUNT,
+    "n_conv_layers": _LAYERS,
     "patch_size": _COUNT,
     "vocab_size": ("a whole number, at least 2", TypeAdapter(_Vocabulary)),
     "seq_len": _COUNT,

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossnorm.errors import BadInput
-from crossnorm.io import atomic_path, file_sha256
+from crossnorm.io import atomic_path, file_sha256, regular_file
 from crossnorm.models.compact_transformers import CompactTransformer, Model
 from crossnorm.models.config import ImageConfig
 from crossnorm.models.presets import configure
@@ -107,11 +107,13 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
     """The state dict of a file and, if it was stored, the configuration."""
     if path.suffix == ".safetensors":
         tensors, description = read_safetensors(path)
-        return tensors, None if description is None else config_of(description)
+        try:
+            return tensors, None if description is None else config_of(description)
+        except BadInput as error:
+            raise error.within(str(path)) from None
+    regular_file(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise BadInput(str(path), "a checkpoint", "no such file") from None
     except Exception as error:  # torch.load raises a dozen types on damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadInput(str(path), "a readable checkpoint of tensors", reason) from None

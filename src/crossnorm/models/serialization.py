@@ -13,13 +13,13 @@ from torch import Tensor
 from crossnorm.errors import BadInput
 from crossnorm.functional import Variant
 from crossnorm.functional.user_variants import check_allowed
-from crossnorm.io import atomic_path
+from crossnorm.io import atomic_path, regular_file
 from crossnorm.models.compact_transformers import Model, build
 from crossnorm.models.config import Config, ImageConfig, LanguageConfig, TextConfig
 from crossnorm.models.site_alpha import ATTRIBUTE, site_alphas
 from crossnorm.models.variant_sites import add_variant, choose_sites, own_sites
 
-__all__ = ["config_of", "load_model", "read_safetensors", "save_model"]
+__all__ = ["config_of", "load_model", "read_safetensors", "save_model", "write_safetensors"]
 
 FORMAT = 1
 _KEY = "crossnorm"
@@ -35,7 +35,6 @@ def save_model(model: Model, path: str | Path) -> None:
         BadInput: Another suffix, or a folder that cannot be written.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
 
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -45,7 +44,7 @@ def save_model(model: Model, path: str | Path) -> None:
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
     try:
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={_KEY: json.dumps(_describe(model)), "format": "pt"})
+            write_safetensors(temporary, tensors, {_KEY: json.dumps(_describe(model)), "format": "pt"})
     except (OSError, SafetensorError) as error:
         raise BadInput.because(str(path), f"cannot be written: {error}") from None
 
@@ -67,7 +66,7 @@ def load_model(path: str | Path, imports: Sequence[str] = ()) -> Model:
     if description.get("format") != FORMAT:
         raise BadInput(str(path), f"a file of format {FORMAT}", f"format {description.get('format')}")
     try:
-        model = build(_KINDS[description["kind"]](**description["config"]))
+        model = build(config_of(description))
         if description["variant"] is not None:
             variant = Variant(**description["variant"])
             check_allowed(variant.name, imports, "variant")
@@ -78,7 +77,7 @@ def load_model(path: str | Path, imports: Sequence[str] = ()) -> Model:
         model.load_state_dict(tensors)
     except BadInput as error:
         raise error.within(str(path)) from None
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise BadInput(str(path), "a configuration and the weights that fit it", str(error)) from None
     return model
 
@@ -92,18 +91,44 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any] |
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(regular_file(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         description = json.loads(metadata[_KEY]) if _KEY in metadata else None
-    except (OSError, ValueError, SafetensorError) as error:
+    except BadInput:
+        raise
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise BadInput(str(path), "a readable safetensors file", str(error) or type(error).__name__) from None
+    if not isinstance(description, Mapping | None):
+        raise BadInput(str(path), "a configuration, a mapping", description)
     return tensors, description
 
 
+def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file: equal content gives equal bytes (the library orders the metadata at random)."""
+    from safetensors.torch import save
+
+    content = memoryview(save(tensors, dict(metadata)))
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(bytes(content[8:end]))
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(content[end:])
+
+
 def config_of(description: Mapping[str, Any]) -> Config:
-    """The configuration inside a file."""
-    return _KINDS[description["kind"]](**description["config"])
+    """The configuration inside a file.
+
+    Raises:
+        BadInput: It is none.
+    """
+    try:
+        return _KINDS[description["kind"]](**description["config"])
+    except (KeyError, TypeError) as error:
+        raise BadInput("configuration", "kind and config of a model", str(error)) from None
 
 
 def _describe(model: Model) -> dict[str, Any]:

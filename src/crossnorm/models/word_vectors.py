@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from crossnorm.errors import BadInput
+from crossnorm.io import bounded_lines, regular_file
 from crossnorm.models.compact_transformers import TextTransformer
 from crossnorm.models.patch_embeddings import PADDING_INDEX
 
@@ -61,19 +62,16 @@ def set_word_vectors(model: TextTransformer, vectors: Tensor) -> None:
 def _entries(path: Path) -> Iterator[tuple[str, list[str], str]]:
     """Word, its numbers as text, and the line for error messages; the caller parses only the numbers it needs."""
     width = 0
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for index, line in enumerate(file, start=1):
-                where, line = f"{path}, line {index}", line.rstrip()
-                if index == 1 and len(line.split(" ")) == 2:
-                    continue
-                width = width or line.count(" ")
-                word, *numbers = line.rsplit(" ", width)
-                if not numbers or len(numbers) != width:
-                    raise BadInput(where, f"a word and {width or 'its'} numbers", line[:60])
-                yield word, numbers, where
-    except OSError as error:
-        raise BadInput(str(path), "a file of word vectors", error.strerror or str(error)) from None
+    with regular_file(path).open(encoding="utf-8", errors="replace") as file:
+        for index, line in enumerate(bounded_lines(file, str(path)), start=1):
+            where, line = f"{path}, line {index}", line.rstrip()
+            if index == 1 and len(line.split(" ")) == 2:
+                continue
+            width = width or line.count(" ")
+            word, *numbers = line.rsplit(" ", width)
+            if not numbers or len(numbers) != width:
+                raise BadInput(where, f"a word and {width or 'its'} numbers", line[:60])
+            yield word, numbers, where
 
 
 def _vector(numbers: list[str], where: str) -> Tensor:

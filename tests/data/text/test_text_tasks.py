@@ -175,3 +175,10 @@ def test_a_hub_out_of_reach_or_with_other_classes_is_one_error(monkeypatch):
     fake_hub(monkeypatch, lambda *_, **__: {"train": rows, "test": rows})
     with pytest.raises(BadInput, match="expected classes neg, pos, got good, bad"):
         load_task("imdb")
+
+
+def test_a_text_that_would_fill_the_memory(tmp_path):
+    for name in ("TREC.train", "TREC.test"):
+        (tmp_path / name).write_text("DESC:x " + "word " * 250_000, encoding="latin-1")
+    with pytest.raises(BadInput, match=r"expected texts of at most 1000000 characters, got 1249999"):
+        load_task("trec", data=tmp_path)

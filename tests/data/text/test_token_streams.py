@@ -71,9 +71,9 @@ def test_fewer_windows_are_the_first_ones(file):
 def test_errors(tmp_path, file):
     with pytest.raises(BadInput, match=r"data: required: a file whose characters the task text8 predicts"):
         load_task("text8")
-    with pytest.raises(BadInput, match="expected a text file, got no such file"):
+    with pytest.raises(BadInput, match="absent: no such file"):
         load_task("shakespeare", data=tmp_path / "absent")
-    with pytest.raises(BadInput, match="expected a text file, got a folder"):
+    with pytest.raises(BadInput, match="expected a file, got a folder"):
         load_task("bytes", data=tmp_path)
     (tmp_path / "short").write_text("abc")
     with pytest.raises(BadInput, match=r"expected at least 2570 tokens: ten windows of 256, got 3"):
@@ -81,3 +81,9 @@ def test_errors(tmp_path, file):
     (tmp_path / "raw").write_bytes(b"\xff" * 5000)
     with pytest.raises(BadInput, match="expected a text file in UTF-8"):
         load_task("shakespeare", data=tmp_path / "raw")
+
+
+def test_more_characters_than_a_model_can_predict(tmp_path):
+    (tmp_path / "many").write_text("".join(map(chr, range(0x4E00, 0x4E00 + 12_000))), encoding="utf-8")
+    with pytest.raises(BadInput, match="expected at most 10000 different characters, got 10800"):
+        load_task("text8", data=tmp_path / "many")

@@ -194,3 +194,26 @@ def test_a_repeated_row_is_no_conflict_and_reaches_a_verdict():
     records = rows(*((a, s, 1, s + (a == "b")) for a in "ab" for s in range(5)))
     verdict = estimate(table_from_records(records * 2), study="s", metric=Metric("loss", direction="lower"))
     assert verdict.arms[1].difference == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"loss": 10**500}, "row 1: loss: expected a number"),
+        ({"seed": 10**30}, "row 1: seed: expected a whole number of at most 9223372036854775807, got 1000000"),
+        ({"step": "9" * 5000}, "row 1: step: expected a whole number, got 9999"),
+        ({"arm": "a\ud800"}, r"row 1: names: .* got a\\ud800\."),
+        ({"arm": "a\x1b[31m"}, r"none of them a control character, got a\\x1b"),
+        ({"m" * 501: 1}, "row 1: names: expected at most 500 characters"),
+        ({"status": "complete"}, "row 2: status: expected one status for arm a, seed 0"),
+    ],
+)
+def test_cells_that_no_run_has(change, words):
+    row = {"arm": "a", "seed": 0, "step": 1, "loss": 1.0}
+    with pytest.raises(BadInput, match=words):
+        table_from_records([row | change, row | {"status": "diverged"} if "status" in change else row | {"arm": "b"}])
+
+
+def test_large_seeds_stay_apart():
+    rows = [{"arm": "a", "seed": str(2**53 + i), "step": 1, "loss": i} for i in (0, 1)]
+    assert table_from_records(rows).seeds == (2**53, 2**53 + 1)

@@ -40,7 +40,7 @@ def arms(*names, **control):
         ({"arms": arms("a", "b", b="c")}, "arm b: control: expected one of a, b, got 'c'"),
         ({"arms": arms("a", "b", b="b")}, "arm b: control: expected another arm"),
         ({"arms": arms("a", "b", a="b")}, r"arm a: control: expected none \(it is the baseline\)"),
-        ({"arms": (ArmInfo(name="a"), ArmInfo(name="b", alpha=np.nan))}, "arm b: alpha: expected a finite number"),
+        ({"arms": (ArmInfo(name="a"), ArmInfo(name="b", alpha=np.nan))}, "arm b: alpha: expected 0, or a number from"),
         ({"seeds": (1, 1, 2)}, "seeds: expected unique values"),
         ({"seeds": (1, 2)}, r"status: expected shape \(2, 2\).* got shape \(2, 3\)"),
         ({"steps": (4, 2)}, "steps: expected increasing values"),

@@ -1,9 +1,11 @@
 import json
+import re
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from crossnorm import compare
 from crossnorm.errors import BadInput
 from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, estimate
@@ -177,3 +179,18 @@ def test_several_free_arms_have_no_single_answer():
 def test_unknown_metric():
     with pytest.raises(BadInput, match="metric: expected one of test_loss"):
         judged(convex_table(), metric=Metric("accuracy", direction="lower"))
+
+
+@pytest.mark.parametrize("size", [1.7e308, 1e200, 1e120, 9e99, 1e-99, 1e-200, 5e-324])
+def test_numbers_of_any_size_give_no_warning_and_no_nan(size):
+    doses = {"a": 0, "b": 1e-50, "c": 1e50}
+    rows = [
+        {"arm": arm, "dose": dose, "seed": seed, "step": step, "loss": (-1) ** seed * size / (1 + step) * own}
+        for (arm, dose), own in zip(doses.items(), (0.7, 1.0, 0.9), strict=True)
+        for seed in range(5)
+        for step in (0, 1)
+    ]
+    for metric in ("loss", "loss_auc"):
+        found = compare(rows, metric=metric, direction="lower")
+        assert not re.search(r"\b(nan|inf)", found.verdict.answer.sentence)
+        assert not re.search(r"\b(NaN|Infinity)", found.verdict.to_json())

@@ -114,6 +114,28 @@ def test_cohorts_let_all_workers_end_together(seeds, workers, sizes):
         assert [len(c.arms) for c in cohorts] == sizes
 
 
+@pytest.mark.parametrize("workers", [1, 2, 3, 7, 40])
+@pytest.mark.parametrize(("alphas", "small", "seeds"), [(4, 0, 1), (9, 3, 2), (20, 11, 1), (13, 2, 3)])
+def test_the_cut_is_the_coarsest_that_is_nearly_even(alphas, small, seeds, workers):
+    arms = [{"name": f"small-{i}", "batch_size": 64} for i in range(small)]
+    made = plan(alphas=[i / alphas for i in range(alphas)], seeds=seeds, arms=arms)
+
+    def longest(cohorts):
+        loads = [0] * workers
+        for size in sorted((len(c) for c in cohorts), reverse=True):
+            loads[loads.index(min(loads))] += size
+        return max(loads)
+
+    of_batch = [[a.name for a in made.arms if ("small" in a.name) == wanted] for wanted in (False, True)]
+    most = max(map(len, of_batch))
+    ways = [
+        [group[i::count] for _ in range(seeds) for group in of_batch for i in range(count) if group[i::count]]
+        for count in range(-(-most // 16), most + 1)
+    ]
+    expected = next(way for way in ways if longest(way) <= 1.05 * min(map(longest, ways)))
+    assert sorted(c.arms for c in cut(made, made.runs, workers)) == sorted(map(tuple, expected))
+
+
 def test_cohorts_share_one_stream_of_batches():
     made = plan(variants=[], arms=[{"name": "small", "batch_size": 64}, {"name": "slow", "lr": 0.1}], seeds=1)
     assert [c.arms for c in cut(made, made.runs, 1)] == [("baseline", "slow"), ("small",)]

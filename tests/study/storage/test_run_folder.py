@@ -270,3 +270,39 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, json.dumps({"a": 2}))
     assert read_json(path) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 5, "test_loss": "low"}',
+        '{"step": 5, "test_loss": [1]}',
+        '{"step": 5, "test_loss": 1' + "0" * 500 + "}",
+        '{"step": 1' + "0" * 500 + ', "test_loss": 1}',
+        '{"step": 5, "\\ud800": 1}',
+        '{"step": true, "test_loss": 1}',
+    ],
+)
+def test_values_that_no_run_writes_make_a_damaged_line(tmp_path, line):
+    RunFolder.of(tmp_path, RUN).rewind()
+    append(tmp_path, 0, 10)
+    with RunFolder.of(tmp_path, RUN).curve.open("a") as file:
+        file.write(line + "\n")
+    assert RunFolder.of(tmp_path, RUN).read_rows() == rows(0, 10)
+
+
+@pytest.mark.parametrize("fields", [{"status": ["complete"]}, {"reason": {}}, {"seconds": "1"}, {"step": [3]}])
+def test_an_outcome_of_wrong_types_is_damaged(tmp_path, fields):
+    folder = RunFolder.of(tmp_path, RUN)
+    folder.finish(Outcome(RunStatus.COMPLETE), {"step": 3, "seconds": 1.5})
+    assert folder.finished
+    stored = read_json(folder.path / "result.json")
+    (folder.path / "result.json").write_text(json.dumps(stored | fields))
+    assert folder.read_result() is None
+    assert folder.damaged
+
+
+def test_a_folder_in_place_of_the_curve_is_an_empty_curve(tmp_path):
+    folder = RunFolder.of(tmp_path, RUN)
+    folder.curve.mkdir(parents=True)
+    assert folder.read_rows() == []

@@ -8,6 +8,7 @@ import torch
 from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import make_plan
 from crossnorm.study.spec.schema import parse_spec, read_fields
+from crossnorm.study.workload import validate
 from crossnorm.study.workload.build_model import build_model
 from crossnorm.study.workload.validate import load_study_task, resolve
 from tests.repository import ROOT
@@ -84,3 +85,12 @@ def test_the_example_compiles():
         ("deep", {"num_layers": 4}, None),
         ("deep-convex", {"num_layers": 4}, "deep"),
     ]
+
+
+def test_a_model_is_built_once_for_arms_that_differ_in_recipe_or_dose(monkeypatch):
+    built = []
+    monkeypatch.setattr(validate, "build_model", lambda arm, *rest: built.append(arm.name) or build_model(arm, *rest))
+    arms = [{"name": f"lr-{i}", "lr": 0.1 + i} for i in range(4)]
+    arms = [{"name": "deep", "model": {"num_layers": 3}}, *arms]
+    resolved(*arms, variants=["convex"], alphas=[0.25, 0.5, 1])
+    assert built == ["baseline", "convex-0.25", "attenuated-0.25", "deep", "lr-0"]

@@ -16,6 +16,7 @@ from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.workload.function_run import run_function
+from crossnorm.training.checkpoint.file_format import State, previous_of, read_state, write_state
 
 CPU = torch.device("cpu")
 
@@ -347,3 +348,20 @@ def test_arms_alone_bring_no_grid():
     ]
     assert found.spec.name == "m-train"
     assert len(make_plan(parse_spec(base | {"alphas": [1]}, "x")).arms) == 5
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{"seconds": "x"}, {"step": [1]}, {"generators": 3}, {"content": {"tensor": "none"}}, {"format": "another"}],
+)
+def test_a_checkpoint_of_wrong_types_is_passed_over_for_the_one_before(tmp_path, about):
+    whole = carried_out(tmp_path / "whole", interrupted_at(None))
+    carried_out(tmp_path / "cut", interrupted_at(4))
+    path = RunFolder.of(tmp_path / "cut", Run("convex-0.5", 1)).checkpoint
+    before, good = previous_of(path).read_bytes(), read_state(path)
+    write_state(path, State({**good.about, **about}, good.tensors))
+    previous_of(path).write_bytes(before)
+    again = carried_out(tmp_path / "cut", interrupted_at(None))
+    (note,) = [event.text for event in again.told if isinstance(event, Note)]
+    assert note.endswith("The run continues from the previous checkpoint.")
+    assert [(row["step"], row["loss"]) for row in again.rows] == [(row["step"], row["loss"]) for row in whole.rows]

@@ -83,7 +83,7 @@ def test_word_vectors_from_a_file(trec, vectors, trained):
         ({"seq_len": 39}, "model.seq_len: expected at least 40, the length of trec"),
         ({"vocab_size": 3}, "model.vocab_size: expected at least"),
         ({"word_vectors": 3}, "model.word_vectors: expected a file path"),
-        ({"word_vectors": "absent.txt"}, "absent.txt: expected a file of word vectors"),
+        ({"word_vectors": "absent.txt"}, "absent.txt: no such file"),
     ],
 )
 def test_a_model_that_does_not_fit_the_texts(trec, model, words):

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossnorm.errors import BadInput
+from crossnorm.io import regular_file
 
 __all__ = ["SPLITS", "ClassFolders", "class_folders", "identity"]
 
@@ -100,8 +101,8 @@ def identity(path: Path) -> list[str]:
 
 
 def _identity(path: Path) -> list[str]:
-    if path.is_file():
-        about = path.stat()
+    if path.exists() and not path.is_dir():
+        about = regular_file(path, name=f"data {path}").stat()
         return [str(path.resolve()), f"{about.st_size} {about.st_mtime_ns}"]
     digest = sha256()
     for name in sorted(_folder_entries(path).values()):
@@ -116,7 +117,7 @@ def _opened(path: Path) -> Iterator[_Files]:
         yield _Files(
             path=path,
             entries=_folder_entries(path),
-            read=lambda name: Path(name).read_bytes(),
+            read=lambda name: regular_file(Path(name)).read_bytes(),
             version=lambda name: f"{Path(name).stat().st_size}",
         )
         return

@@ -37,6 +37,8 @@ def decoded(read: Callable[[], bytes], where: str) -> Image:
         if image.width * image.height > _MOST_PIXELS:
             raise Image.DecompressionBombError
         image.load()
+    except BadInput:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadInput(where, f"at most {_MOST_PIXELS / 1e6:.0f} million pixels", "more", "Scale it down.") from None
     except UnidentifiedImageError:

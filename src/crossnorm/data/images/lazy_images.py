@@ -20,6 +20,7 @@ from torch import Tensor
 from crossnorm.data.images.decode import decoded
 from crossnorm.data.images.resized_crops import center, draw_crops, resized
 from crossnorm.data.task_registry import CropSpec
+from crossnorm.io import regular_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,7 +73,7 @@ class Photographs:
 
     def _image(self, file: str) -> Image:
         if self._open is None:
-            return decoded(Path(file).read_bytes, f"data {file}")
+            return decoded(lambda: regular_file(Path(file)).read_bytes(), f"data {file}")
         archive = self._open
         return decoded(lambda: archive.read(file), f"data {self.archive}: {file}")
 

@@ -10,8 +10,24 @@ from hashlib import sha256
 from pathlib import Path
 
 from crossnorm.errors import BadInput
+from crossnorm.io import regular_file
 
-__all__ = ["FORMATS", "SPLITS", "Example", "Texts", "files_identity", "find_files", "read_text", "read_texts"]
+__all__ = [
+    "FORMATS",
+    "MOST_BYTES",
+    "SPLITS",
+    "Example",
+    "Texts",
+    "files_identity",
+    "find_files",
+    "read_text",
+    "read_texts",
+]
+
+MOST_BYTES = 2_000_000_000
+"""The largest text file; it is read into memory."""
+
+_LONGEST = 1_000_000  # characters of one text
 
 SPLITS = ("train", "test")
 
@@ -83,6 +99,8 @@ def read_texts(files: dict[str, list[Path]], kind: str, classes: Sequence[str]) 
     for split, examples in texts.items():
         if not examples:
             raise BadInput(f"data {files[split][0]}", "at least one example", "none")
+        if (longest := max(len(text) for _, text in examples)) > _LONGEST:
+            raise BadInput(f"data {files[split][0]}", f"texts of at most {_LONGEST} characters", longest)
     return texts
 
 
@@ -92,14 +110,13 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
     Raises:
         BadInput: The file cannot be read or decoded.
     """
+    regular_file(path, most=MOST_BYTES, name=f"data {path}")
     try:
         return path.read_text(encoding=encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise BadInput(
             f"data {path}", f"a text file in {encoding.upper()}", f"an invalid byte at position {error.start}"
         ) from None
-    except OSError as error:
-        raise BadInput(f"data {path}", "a text file", error.strerror or str(error)) from None
 
 
 def _trec(path: Path, classes: Sequence[str]) -> Iterator[Example]:

@@ -13,10 +13,11 @@ from crossnorm.data.arrays import Arrays
 from crossnorm.data.cache import cache_key
 from crossnorm.data.task_registry import TaskSpec, TextSpec
 from crossnorm.data.text.huggingface import hub_texts
-from crossnorm.data.text.readers import SPLITS, Example, Texts, files_identity, find_files, read_texts
+from crossnorm.data.text.readers import MOST_BYTES, SPLITS, Example, Texts, files_identity, find_files, read_texts
 from crossnorm.data.text.token_streams import read_bytes, read_characters
 from crossnorm.data.text.vocabulary import build_vocabulary, encode
 from crossnorm.errors import BadInput
+from crossnorm.io import regular_file
 
 __all__ = ["Encoder", "stream_source", "text_model", "text_source"]
 
@@ -90,8 +91,7 @@ def stream_source(name: str, spec: TaskSpec, path: Path) -> tuple[str, Callable[
         BadInput: Not a file. The function raises it if the file is too short for one test window, or not text.
     """
     least = 10 * (spec.seq_len + 1)
-    if not path.is_file():
-        raise BadInput(f"data {path}", "a text file", "a folder" if path.is_dir() else "no such file")
+    regular_file(path, most=MOST_BYTES, name=f"data {path}")
     read = read_characters if spec.source == "characters" else read_bytes
 
     def build() -> Arrays:

@@ -10,12 +10,14 @@ import torch
 
 from crossnorm.data.arrays import Arrays
 from crossnorm.data.task import Split
-from crossnorm.data.text.readers import read_text
+from crossnorm.data.text.readers import MOST_BYTES, read_text
 from crossnorm.errors import BadInput
+from crossnorm.io import regular_file
 
 __all__ = ["read_bytes", "read_characters", "windows"]
 
 _UNKNOWN = "<unk>"
+_MOST_CHARACTERS = 10_000  # every one is an output of the model, at every token
 _NO_TARGETS = np.zeros(0, dtype=np.int64)  # targets are the next tokens of the stream
 
 
@@ -30,6 +32,9 @@ def read_characters(path: Path) -> Arrays:
     points = np.frombuffer(read_text(path).encode("utf-32-le"), dtype=np.uint32)
     train, test = _split(points)
     known = np.unique(train)
+    if len(known) > _MOST_CHARACTERS:
+        hint = "A language task of bytes takes any file."
+        raise BadInput(f"data {path}", f"at most {_MOST_CHARACTERS} different characters", len(known), hint)
     streams = []
     for part in (train, test):
         index = np.searchsorted(known, part).clip(max=max(0, len(known) - 1))
@@ -43,10 +48,7 @@ def read_bytes(path: Path) -> Arrays:
     Raises:
         BadInput: The file cannot be read.
     """
-    try:
-        stream = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise BadInput(f"data {path}", "a file", error.strerror or str(error)) from None
+    stream = np.fromfile(regular_file(path, most=MOST_BYTES, name=f"data {path}"), dtype=np.uint8)
     return _arrays(list(_split(stream)), tuple(map(chr, range(256))))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossnorm.data.images.decode import decoded
+from crossnorm.io import regular_file
 
 __all__ = ["generated", "read_picture"]
 
@@ -47,5 +48,5 @@ def read_picture(path: Path, size: int) -> Floats:
     """
     from PIL import ImageOps
 
-    square = ImageOps.fit(decoded(path.read_bytes, str(path)).convert("L"), (size, size))
+    square = ImageOps.fit(decoded(regular_file(path).read_bytes, str(path)).convert("L"), (size, size))
     return np.asarray(square, dtype=np.float64) / 255

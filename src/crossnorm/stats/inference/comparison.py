@@ -97,7 +97,7 @@ def resolve_margin(margin: float | str | None, baseline: Floats) -> float | None
         size = float(match[1]) if match else np.nan
     except ValueError:
         size = np.nan
-    if match is None or not 0 <= size < np.inf:
+    if match is None or not 0 <= size <= 1e100:
         raise BadInput("margin", 'a number ≥ 0, a percentage such as "1 %", or none', margin)
     if not match[2]:
         return size

@@ -38,8 +38,8 @@ def area_under_curve(table: Table, metric: str) -> Floats:
         there = ~np.isnan(curve)
         x, y = steps[there], curve[there]
         width = np.diff(x)
-        mean = (width * (y[1:] + y[:-1]) / 2).sum() / width.sum() if len(x) > 1 else y[0]
-        area[tuple(run)] = mean
+        with np.errstate(invalid="ignore"):  # an infinite value on either side: no area
+            area[tuple(run)] = (width * (y[1:] + y[:-1]) / 2).sum() / width.sum() if len(x) > 1 else y[0]
     return np.where(np.isfinite(area), area, np.nan)
 
 

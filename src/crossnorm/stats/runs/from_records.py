@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from crossnorm.errors import HIDDEN, BadInput
+from crossnorm.errors import BadInput, is_plain
 from crossnorm.stats.runs.dose_names import name_trends
 from crossnorm.stats.runs.run_table import STATUSES, ArmInfo, Floats, Table
 
 __all__ = ["absent", "table_from_records"]
 
+_LONGEST_NAME = 500
+_LARGEST_WHOLE = 2**63 - 1
 _KEYS = ("arm", "seed", "step")
 _ABOUT_ARM = ("variant", "dose", "site", "control")
 _RESERVED = (*_KEYS, *_ABOUT_ARM, "status")
@@ -108,7 +110,8 @@ def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
     if not absent(value := record.get("status")):
         if str(value) not in STATUSES:
             raise BadInput("status", "one of " + ", ".join(STATUSES), value)
-        rows.status[arm, seed] = str(value)
+        if rows.status.setdefault((arm, seed), str(value)) != str(value):
+            raise BadInput("status", f"one status for arm {arm}, seed {seed}", f"{rows.status[arm, seed]} and {value}")
     rows.runs.setdefault((arm, seed), set()).add(step)
     for metric, cell in record.items():
         if metric in _RESERVED or _empty(cell):
@@ -123,8 +126,9 @@ def _read_row(rows: _Rows, record: Mapping[str, object]) -> None:
 def _name(key: str, cell: object) -> str:
     """The text of a cell that is a name."""
     text = str(cell)
-    if HIDDEN.search(text):
-        raise BadInput(key, "a name without control characters", repr(text))
+    if len(text) > _LONGEST_NAME or not is_plain(text):
+        expected = f"a name of at most {_LONGEST_NAME} characters, none of them a control character"
+        raise BadInput(key, expected, repr(text[:60]))
     return text
 
 
@@ -148,10 +152,16 @@ def _number(name: str, cell: object) -> float:
 
 
 def _integer(name: str, cell: object) -> int:
-    number = _number(name, cell)
-    if not math.isfinite(number) or number != int(number):
-        raise BadInput(name, "a whole number", cell)
-    return int(number)
+    try:
+        whole = int(str(cell))  # exactly; by way of a float, large seeds would become equal
+    except ValueError:
+        number = _number(name, cell)
+        if not math.isfinite(number) or number != int(number):
+            raise BadInput(name, "a whole number", str(cell)[:40]) from None
+        whole = int(number)
+    if abs(whole) > _LARGEST_WHOLE:
+        raise BadInput(name, f"a whole number of at most {_LARGEST_WHOLE}", str(cell)[:40])
+    return whole
 
 
 def _baseline_first(rows: _Rows, baseline: str | None) -> list[str]:

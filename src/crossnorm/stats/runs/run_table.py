@@ -18,8 +18,11 @@ __all__ = ["STATUSES", "ArmInfo", "Floats", "Table"]
 
 Floats = NDArray[np.float64]
 
-_LARGEST = 1e150
-"""Larger values overflow when squared; float32 ends at 3e38, so no trained value is lost."""
+_LARGEST, _SMALLEST = 1e100, 1e-100
+"""Larger values would overflow in sums of squares and count as infinite, smaller ones would vanish and count as 0;
+float32 ends at 3e38."""
+
+_LARGEST_DOSE = 1e50
 
 _COLUMNS = ("arm", "variant", "dose", "site", "control", "seed", "status", "step")
 
@@ -57,7 +60,7 @@ class Table:
         arms: The arms, baseline first.
         seeds: The seeds, in the order in which pairs enter sequential tests.
         steps: The evaluations, strictly increasing.
-        metrics: name → float64 (arms, seeds, steps), nan where there is no value.
+        metrics: name → float64 (arms, seeds, steps), nan where there is no value; beyond ± 1e100 infinite.
         status: (arms, seeds) of "complete", "diverged", "crashed" (retries included), "settled" (not run: its
             comparisons are decided) or "missing" (not run yet).
         dose_name: What the doses are called: "α" for variants of attention, "dose" for other settings.
@@ -86,7 +89,7 @@ class Table:
             raise unknown_name("status", sorted(unknown)[0], STATUSES)
         shape = (*runs, len(self.steps))
         metrics = {
-            name: _frozen(f"metric {name}", np.asarray(values, dtype=np.float64), shape)
+            name: _frozen(f"metric {name}", _in_range(np.asarray(values, dtype=np.float64)), shape)
             for name, values in self.metrics.items()
         }
         object.__setattr__(self, "status", status)
@@ -108,14 +111,14 @@ class Table:
         return self.metrics[metric]
 
     def final(self, metric: str) -> Floats:
-        """Last recorded value of each complete run, (arms, seeds); nan for other runs and beyond ± 1e150."""
+        """Last recorded value of each complete run, (arms, seeds); nan for other runs and infinite values."""
         curves = self.curves(metric)
         if not self.steps:
             return np.full(self.status.shape, np.nan)
         recorded = ~np.isnan(curves)
         last = len(self.steps) - 1 - np.argmax(recorded[..., ::-1], axis=-1)
         value = np.take_along_axis(curves, last[..., None], axis=-1)[..., 0]
-        return np.where((self.status == "complete") & (np.abs(value) <= _LARGEST), value, np.nan)
+        return np.where((self.status == "complete") & np.isfinite(value), value, np.nan)
 
     def index(self, name: str) -> int:
         """Position of an arm.
@@ -195,8 +198,9 @@ def _check_arms(arms: tuple[ArmInfo, ...]) -> None:
     if len(set(names)) < len(names):
         raise BadInput("arms", "unique names", sorted(n for n in set(names) if names.count(n) > 1))
     for arm in arms:
-        if arm.alpha is not None and not np.isfinite(arm.alpha):
-            raise BadInput(f"arm {arm.name}: alpha", "a finite number", arm.alpha)
+        if arm.alpha and not 1 / _LARGEST_DOSE <= abs(arm.alpha) <= _LARGEST_DOSE:
+            expected = f"0, or a number from {1 / _LARGEST_DOSE:g} to {_LARGEST_DOSE:g} in size"
+            raise BadInput(f"arm {arm.name}: alpha", expected, arm.alpha)
         if arm.control is not None and arm.control not in names:
             raise unknown_name(f"arm {arm.name}: control", arm.control, names)
         if arm.control == arm.name:
@@ -210,6 +214,11 @@ def _check_axis(name: str, values: tuple[int, ...], *, increasing: bool) -> None
         raise BadInput(name, "unique values", values)
     if increasing and list(values) != sorted(values):
         raise BadInput(name, "increasing values", values)
+
+
+def _in_range(values: Floats) -> Floats:
+    size = np.abs(values)
+    return np.where(size > _LARGEST, np.copysign(np.inf, values), np.where(size < _SMALLEST, 0.0, values))
 
 
 def _frozen(name: str, values: NDArray, shape: tuple[int, ...]) -> NDArray:  # type: ignore[type-arg]

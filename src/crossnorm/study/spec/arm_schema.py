@@ -7,19 +7,22 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from crossnorm.errors import HIDDEN
+from crossnorm.errors import is_plain
 
-__all__ = ["ArmSpec", "Finite", "Name", "ScheduleSpec", "Strict", "VariantSpec"]
+__all__ = ["MOST_SEED", "ArmSpec", "Finite", "Name", "ScheduleSpec", "Strict", "VariantSpec"]
+
+MOST_SEED = 2**63 - 1
+"""With the largest offset, which is the same, still a seed that torch accepts."""
 
 
 def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("a finite number")
+    if not math.isfinite(value) or not (value == 0 or 1e-50 <= abs(value) <= 1e50):
+        raise ValueError("a finite number: 0, or from 1e-50 to 1e50 in size")
     return float(value)
 
 
 def _name(value: str) -> str:
-    if not value.strip() or HIDDEN.search(value):
+    if not value.strip() or not is_plain(value):
         raise ValueError("a name without control characters")
     return value
 
@@ -114,4 +117,4 @@ class ArmSpec(BaseModel):
     learnable_alpha: Literal["model", "layer", "head"] | None = None
     alpha_lr: float | None = Field(default=None, gt=0)
     nuisance: int = Field(default=0, ge=0)
-    seed_offset: int = Field(default=0, ge=0)
+    seed_offset: int = Field(default=0, ge=0, le=MOST_SEED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -104,7 +105,14 @@ def study_recipe(spec: StudySpec) -> Recipe | None:
 
 def _add(arms: list[Arm], new: Iterable[Arm]) -> None:
     """Append new arms; variants with the same control share it."""
-    arms.extend(arm for arm in new if arm not in arms)
+    known: dict[str, list[Arm]] = {}
+    for arm in arms:
+        known.setdefault(arm.name, []).append(arm)
+    for arm in new:
+        alike = known.setdefault(arm.name, [])
+        if arm not in alike:
+            alike.append(arm)
+            arms.append(arm)
 
 
 def _grid(spec: StudySpec, variant: VariantSpec, recipe: Recipe | None) -> list[Arm]:
@@ -296,14 +304,15 @@ def _model_of(arm: ArmSpec, settings: dict[str, Any], spec: StudySpec) -> dict[s
 
 def _check(arms: Sequence[Arm], spec: StudySpec) -> None:
     names = [arm.name for arm in arms]
-    doubled = sorted({name for name in names if names.count(name) > 1})
+    doubled = sorted(name for name, count in Counter(names).items() if count > 1)
     if doubled:
         raise BadInput("arms", "unique names", f"{', '.join(doubled)} more than once")
+    every = set(names)
     for arm in arms:
-        if arm.control is not None and (arm.control not in names or arm.control == arm.name):
-            raise unknown_name(f"arms.{arm.name}.control", arm.control, set(names) - {arm.name})
-        shared = {seed + arm.seed_offset for seed in spec.seeds} & set(spec.seeds)
-        if arm.seed_offset and shared:
+        if arm.control is not None and (arm.control not in every or arm.control == arm.name):
+            raise unknown_name(f"arms.{arm.name}.control", arm.control, every - {arm.name})
+        shared = {seed + arm.seed_offset for seed in spec.seeds if arm.seed_offset} & set(spec.seeds)
+        if shared:
             expected = "an offset to seeds outside the study, such as 1000"
             found = f"{arm.seed_offset}, which leads to seed {min(shared)} of the study"
             raise BadInput(f"arms.{arm.name}.seed_offset", expected, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -116,10 +117,10 @@ def cut(plan: Plan, runs: Sequence[Run], workers: int) -> list[Cohort]:
         groups.setdefault(stream, []).append(run.arm)
     if not groups:
         return []
-    most = max(map(len, groups.values()))
-    ways = [_parts(groups, count) for count in range(-(-most // _most_members(plan)), most + 1)]
-    spans = [_longest_worker([len(c.arms) for c in way], workers) for way in ways]
-    return next(way for way, span in zip(ways, spans, strict=True) if span <= 1.05 * min(spans))
+    most, sizes = max(map(len, groups.values())), [len(arms) for arms in groups.values()]
+    best = -(-len(runs) // workers)  # reached by single runs
+    counts = range(-(-most // _most_members(plan)), most + 1)
+    return _parts(groups, next(count for count in counts if _longest_worker(sizes, count, workers) <= 1.05 * best))
 
 
 def _parts(groups: Mapping[tuple[object, ...], Sequence[str]], count: int) -> list[Cohort]:
@@ -132,8 +133,10 @@ def _parts(groups: Mapping[tuple[object, ...], Sequence[str]], count: int) -> li
     return sorted(cohorts, key=lambda cohort: -len(cohort.arms))
 
 
-def _longest_worker(sizes: Sequence[int], workers: int) -> int:
+def _longest_worker(groups: Sequence[int], count: int, workers: int) -> int:
+    """The runs of the worker with the most, if every group is split into `count` parts."""
+    parts = [size // count + (i < size % count) for size in groups for i in range(min(size, count))]
     loads = [0] * workers
-    for size in sizes:
-        loads[loads.index(min(loads))] += size
+    for part in sorted(parts, reverse=True):
+        heapq.heapreplace(loads, loads[0] + part)
     return max(loads)

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from crossnorm.errors import BadInput, unknown_name
+from crossnorm.errors import BadInput, shown, unknown_name
 from crossnorm.metric import DIRECTIONS, Metric
-from crossnorm.study.spec.arm_schema import ArmSpec, Finite, Name, ScheduleSpec, Strict, VariantSpec
+from crossnorm.study.spec.arm_schema import MOST_SEED, ArmSpec, Finite, Name, ScheduleSpec, Strict, VariantSpec
+from crossnorm.study.spec.yaml_reader import read_yaml
 from crossnorm.training.recipe.recipes import Recipe
 
 __all__ = [
@@ -34,7 +34,6 @@ FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 """``package.module:function``."""
 
 _MOST_SEEDS = 100_000
-_MOST_VALUES = 100_000
 
 RECORD = "record"
 """The section that crossnorm adds to study.yaml; a study file may contain it, without effect."""
@@ -126,8 +125,8 @@ class StudySpec(Strict):
     @field_validator("seeds", mode="after")
     @classmethod
     def _different_seeds(cls, value: list[int]) -> list[int]:
-        if len(set(value)) < len(value) or min(value) < 0:
-            raise ValueError("different whole numbers from 0")
+        if len(set(value)) < len(value) or not 0 <= min(value) <= max(value) <= MOST_SEED:
+            raise ValueError(f"different whole numbers from 0 to {MOST_SEED}")
         return value
 
     @field_validator("margin", mode="after")
@@ -240,27 +239,11 @@ def read_fields(path: Path) -> dict[str, Any]:
     """The fields of a study file in YAML; the name defaults to the file's.
 
     Raises:
-        BadInput: The file is missing, unreadable, not YAML, or not a mapping.
+        BadInput: The file cannot be read, is not YAML, or not a mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise BadInput(str(path), "a YAML file in UTF-8", "a file that is not text") from None
-    except FileNotFoundError:
-        raise BadInput.because(str(path), "no such file", f"Create it with: crossnorm new {path}") from None
-    except OSError as error:
-        raise BadInput.because(str(path), f"cannot be read: {error.strerror or error}") from None
-    try:
-        fields = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark is not None else ""
-        problem = getattr(error, "problem", None) or "not readable"
-        raise BadInput.because(str(path), f"not valid YAML: {where}{problem}") from None
+    fields = read_yaml(path, hint=f"Create it with: crossnorm new {path}")
     if not isinstance(fields, dict) or not fields:
         raise _not_a_study(fields, str(path))
-    if not _bounded(fields):
-        raise BadInput(str(path), f"at most {_MOST_VALUES} values", "more, or one that contains itself")
     if RECORD in fields:
         fields = written_out(fields)
     return {"name": path.stem, **{key: value for key, value in in_full(fields).items() if key != RECORD}}
@@ -276,20 +259,6 @@ def written_out(fields: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(recipe, dict) or not {"batch_size", "lr", "weight_decay"} <= set(recipe):
         return fields
     return {**fields, "recipe": Recipe().model_dump(exclude={"epochs"}) | recipe}
-
-
-def _bounded(value: object) -> bool:
-    """Whether a nested value has few enough entries: with aliases, a short YAML file can be very large."""
-    todo = [value]
-    for _ in range(_MOST_VALUES):
-        if not todo:
-            return True
-        last = todo.pop()
-        if isinstance(last, dict):
-            todo += [*last.keys(), *last.values()]
-        elif isinstance(last, list | tuple | set):
-            todo += last
-    return False
 
 
 def _not_a_study(fields: object, source: str) -> BadInput:
@@ -326,5 +295,5 @@ def _of_these(expected: str, fields: Mapping[str, Any]) -> str:
 
 
 def _short(value: object, limit: int = 80) -> str:
-    text = repr(value)
+    text = shown(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

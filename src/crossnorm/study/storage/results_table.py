@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from crossnorm.errors import BadInput
+from crossnorm.io import regular_file
 from crossnorm.metric import Metric
 from crossnorm.stats import ArmInfo, Table, name_trends, table_from_records, with_endpoint, with_summaries
 from crossnorm.stats.runs.csv_cells import csv_rows
@@ -75,14 +75,14 @@ def kept_table(file: Path, plan: Plan) -> Table:
     Raises:
         BadInput: The file is damaged.
     """
-    with file.open(encoding="utf-8", newline="") as rows:
+    with regular_file(file).open(encoding="utf-8", newline="") as rows:
         try:
             kept = ({**row, "control": ""} for row in csv_rows(rows))  # the plan knows the controls
             table = table_from_records(kept)
             side = plan.spec.direction if plan.spec.function is not None else None
             table, _ = with_endpoint(table, plan.spec.metric, side)
-        except csv.Error as error:
-            raise BadInput.because(str(file), f"damaged: {error}") from None
+        except UnicodeDecodeError:
+            raise BadInput.because(str(file), "damaged: not a text file") from None
         except BadInput as error:
             raise error.within(str(file)) from None
     return _of_plan(table, plan)

@@ -13,16 +13,18 @@ the kept model and of themselves. A run whose files do not match their seals doe
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossnorm.errors import BadInput
+from crossnorm.errors import BadInput, is_plain
 from crossnorm.io import (
     encoded_name,
     file_sha256,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from crossnorm.training.checkpoint.file_format import State
 
 __all__ = ["Row", "RunFolder", "StoredRun", "altered_model"]
+
+_LARGEST_WHOLE = 2**63
 
 Row = dict[str, Any]
 Seal = dict[str, Any]
@@ -159,15 +163,22 @@ class RunFolder:
         """Whether the run has a final outcome that counts."""
         return self.read().finished
 
-    def read_checkpoint(self, note: Callable[[str], None]) -> State | None:
-        """The newest intact checkpoint of this run whose curve is intact too; None if there is none.
+    def load_checkpoint(self, note: Callable[[str], None], load: Callable[[State], None]) -> State | None:
+        """Load the newest intact checkpoint of this run whose curve is intact too; None if there is none.
 
         Args:
             note: Called with a message for every checkpoint that is not used.
+            load: Loads a state; raises `BadInput` if it is not one of this run.
         """
         from crossnorm.training.checkpoint.file_format import read_newest  # here: it needs torch, curves do not
 
-        return read_newest(self.checkpoint, note, self._checkpoint_problem)
+        def problem(state: State) -> str | None:
+            reason = self._checkpoint_problem(state)
+            if reason is None:
+                load(state)
+            return reason
+
+        return read_newest(self.checkpoint, note, problem)
 
     def remove_checkpoint(self) -> None:
         """Remove the checkpoints and what an interrupted write left."""
@@ -202,7 +213,7 @@ class RunFolder:
             return stored.finished
         from crossnorm.training.checkpoint.file_format import State, write_state
 
-        state = unsealed.read_checkpoint(note)
+        state = unsealed.load_checkpoint(note, lambda state: None)
         if state is not None:
             write_state(self.checkpoint, State({**state.about, "run": self._owner}, state.tensors))
         return state is not None
@@ -221,7 +232,7 @@ class RunFolder:
 
     def _problem(self, result: Row | None, curve: bytes) -> str | None:
         """Why a stored outcome does not count."""
-        if result is None or result.get("status") not in list(RunStatus):
+        if result is None or not _is_outcome(result):
             return "result.json is damaged"
         strict = self._owner["study"] is not None
         if "digest" not in result:
@@ -333,6 +344,9 @@ def _content(path: Path) -> bytes | None:
         OSError: It exists but cannot be read.
     """
     try:
+        kind = path.stat().st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # to open a named pipe may block for ever
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         return path.read_bytes()
     except FileNotFoundError:
         return None
@@ -373,4 +387,17 @@ def _parsed_object(text: str | bytes) -> Row | None:
 def _parsed_row(line: str) -> Row | None:
     """A row of a curve; None for a torn or damaged line."""
     row = _parsed_object(line)
-    return row if row is not None and type(row.get("step")) is int and row["step"] >= 0 else None
+    if row is None or type(row.get("step")) is not int or not 0 <= row["step"] < _LARGEST_WHOLE:
+        return None
+    return row if all(is_plain(name) and _is_number(value) for name, value in row.items()) else None
+
+
+def _is_outcome(result: Row) -> bool:
+    """Whether the fields that are read from a result.json have the types that `finish` writes."""
+    known = result.get("status") in list(RunStatus) and isinstance(result.get("reason"), str | None)
+    return known and all(_is_number(result.get(key)) for key in ("step", "seconds", "threads"))
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value of a curve is one that `append` writes: a number, true, false or null."""
+    return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST_WHOLE)

@@ -30,6 +30,7 @@ from crossnorm.io import open_to_append, read_json, remove_leftovers, storage_fa
 from crossnorm.study.spec.plan import Plan, Run, make_plan
 from crossnorm.study.spec.schema import RECORD, StudySpec, parse_spec, written_out
 from crossnorm.study.spec.variation import EXTENDABLE, UNCOMPARED
+from crossnorm.study.spec.yaml_reader import read_yaml
 from crossnorm.study.storage.config_diff import differences
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import RunFolder
@@ -211,7 +212,10 @@ def read_folder(folder: Path) -> tuple[Plan, Record] | None:
         return None
     hint = "Restore the file, or give another output folder."
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fields = read_yaml(path)
+    except BadInput as error:
+        raise BadInput.because(str(path), f"the file is damaged or was edited: {error.reason}", hint) from None
+    try:
         record = fields.pop(RECORD)
         extensions = tuple(record["extensions"])
         found = Record(
@@ -224,7 +228,7 @@ def read_folder(folder: Path) -> tuple[Plan, Record] | None:
         assert all(isinstance(e["results_seen"], bool) for e in extensions)
         assert found.id is None or isinstance(found.id, str)
         assert record["checksum"] == _checksum({**fields, RECORD: record})
-    except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, AssertionError, RecursionError):
+    except (ValueError, AttributeError, KeyError, TypeError, AssertionError, RecursionError):
         raise BadInput.because(str(path), "the file is damaged or was edited", hint) from None
     return replace(make_plan(parse_spec(written_out(fields), str(path))), id=found.id), found
 

@@ -12,7 +12,7 @@ from crossnorm.adapters import convert
 from crossnorm.adapters.hf_text_classifier import TextClassifier
 from crossnorm.data import Task
 from crossnorm.errors import BadInput
-from crossnorm.io import file_sha256
+from crossnorm.io import file_sha256, regular_file
 from crossnorm.models import TextTransformer, create_model, load_weights, set_word_vectors
 from crossnorm.models.config import setting
 from crossnorm.rng import addressed
@@ -66,9 +66,7 @@ def _checked_weights(settings: Mapping[str, Any]) -> dict[str, str]:
     if "weights" not in settings:
         return {}
     path = Path(str(settings["weights"]))
-    if not path.is_file():
-        raise BadInput.because("model.weights", f"no such file: {path}")
-    found = file_sha256(path)
+    found = file_sha256(regular_file(path, name=f"model.weights {path}"))
     if settings.get("sha256", found) != found:
         hint = "Restore the old file, or remove sha256 from the study."
         raise BadInput(f"model.weights {path}", f"weights of SHA-256 {settings['sha256']}", found, hint)

@@ -18,6 +18,7 @@ from crossnorm.study.storage.run_log import append_to_log
 from crossnorm.study.workload.build_model import build_member
 from crossnorm.study.workload.pretrained import keep_model
 from crossnorm.training.checkpoint.checkpoints import load_checkpoint, save_checkpoint
+from crossnorm.training.checkpoint.file_format import State
 from crossnorm.training.loop.cohort import Observer, SilentObserver, train_cohort
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.loop.run_state import Member
@@ -71,13 +72,17 @@ def _start(
     def note(text: str) -> None:
         emit(Note(text))
 
-    member, state = fresh(), own.read_checkpoint(note)
-    if state is not None:
+    member = fresh()
+
+    def load(state: State) -> None:
+        nonlocal member
         try:
             load_checkpoint(member, state, str(own.checkpoint))
-        except BadInput as error:
-            note(f"{error} The run starts from the beginning.")
-            member, state = fresh(), None
+        except BadInput:
+            member = fresh()  # the other one may be half loaded
+            raise
+
+    state = own.load_checkpoint(note, load)
     if member.step:
         emit(Stepped(run.seed, {run.arm: member.step}, restored=True))
     return member, {} if state is None else state.about

@@ -23,7 +23,7 @@ from crossnorm.study.spec.plan import Arm, Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.run_log import append_to_log
 from crossnorm.study.workload.function_loading import Train
-from crossnorm.training.checkpoint.file_format import State, write_state
+from crossnorm.training.checkpoint.file_format import State, seconds_of, step_of, write_state
 from crossnorm.training.checkpoint.state_tree import flatten, restore
 from crossnorm.training.loop.outcome import Cause, Outcome, RunStatus, cause_of
 from crossnorm.training.recipe.schedules import AlphaSchedule
@@ -166,16 +166,33 @@ class FunctionRun:
         """
         if self._folder.writing:
             raise BadInput.because("run.resume", "called after run.log or run.save", "Call it first.")
-        state = self._folder.read_checkpoint(self._note)
-        if state is None or state.about.get("format") != _FORMAT:
+        restored: list[Any] = []
+        state = self._folder.load_checkpoint(self._note, lambda found: restored.append(self._restored(found)))
+        if state is None:
             self._begin()
             return None
         self._folder.rewind(state.about["curve"])
         self._row = (self._folder.read().rows or [{}])[-1]
         self._alpha = self._row.get("alpha")
-        self._started = time.monotonic() - state.about["seconds"]
-        set_generators(restore(state.about["generators"], state.tensors))
-        return restore(state.about["content"], state.tensors)
+        self._started = time.monotonic() - seconds_of(state)
+        return restored[0]
+
+    def _restored(self, state: State) -> Any:
+        """Set the generators and return the user's state."""
+        source = str(self._folder.checkpoint)
+        if state.about.get("format") != _FORMAT:
+            raise BadInput(source, f"a file of the format {_FORMAT}", str(state.about.get("format")))
+        before = generators_now()
+        try:
+            seconds_of(state)
+            if state.about.get("step") is not None:
+                step_of(state)
+            content = restore(state.about["content"], state.tensors)
+            set_generators(restore(state.about["generators"], state.tensors))
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+            set_generators(before)
+            raise BadInput(source, "a checkpoint of this function", str(error)) from None
+        return content
 
     def _scheduled_alpha(self) -> float:
         if self._alpha is None:

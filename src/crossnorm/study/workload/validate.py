@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -59,12 +60,15 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
     plan = make_plan(spec.model_copy(update=settings))
     own = any(arm.variant is not None and ":" in arm.variant.name for arm in plan.arms)
     shapes: Shapes = {}
+    model, built = None, None
     for arm in plan.arms:
         check_own(arm, imports, task.kind, shapes)
         augmentation_of(task, arm.training)
         check_mixing(task, arm.training)
         try:
-            model = build_model(arm, plan.spec.model, task, plan.seeds[0])
+            like = _architecture(arm)
+            if model is None or like != built:  # arms often differ in α or in the recipe only
+                model, built = build_model(arm, plan.spec.model, task, plan.seeds[0]), like
             check_parts(model, arm.training, examples=len(task.train))
             make_optimizer(model, arm.training, torch.device("cpu"))
         except BadInput as error:
@@ -72,6 +76,12 @@ def resolve(spec: StudySpec, task: Task, imports: Sequence[str] = ()) -> Plan:
         if own and not shapes:
             shapes = value_shapes(model, task)  # of the baseline, which is the first arm
     return plan
+
+
+def _architecture(arm: Arm) -> tuple[object, ...]:
+    """What decides whether the arm's model can be built: everything but α and the recipe."""
+    variant = None if arm.variant is None else replace(arm.variant, alpha=1.0)
+    return variant, arm.learnable, arm.model
 
 
 def check_own(arm: Arm, imports: Sequence[str], kind: str = "image", shapes: Shapes | None = None) -> None:

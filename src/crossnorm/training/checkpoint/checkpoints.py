@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from crossnorm.errors import BadInput
-from crossnorm.training.checkpoint.file_format import State, write_state
+from crossnorm.training.checkpoint.file_format import State, seconds_of, step_of, write_state
 from crossnorm.training.loop.run_state import Member
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
@@ -47,7 +47,8 @@ def load_checkpoint(member: Member, state: State, source: str) -> None:
         source: Names the file in errors.
 
     Raises:
-        BadInput: The checkpoint has another format or belongs to another model. The member is then unusable.
+        BadInput: The checkpoint has another format, belongs to another model, or is damaged; the member is then
+            unusable.
     """
     if state.about.get("format") != _FORMAT:
         raise BadInput(source, f"a file of the format {_FORMAT}", str(state.about.get("format")))
@@ -55,11 +56,11 @@ def load_checkpoint(member: Member, state: State, source: str) -> None:
         member.model.load_state_dict(_without_prefix(state.tensors, "model."))
         if member.average is not None:
             member.average.load_state_dict(_without_prefix(state.tensors, "average."))
-    except RuntimeError as error:
+        groups = member.optimizer.state_dict()["param_groups"]
+        member.optimizer.load_state_dict({"state": _optimizer_state(state.tensors, member), "param_groups": groups})
+        member.step, member.seconds = step_of(state), seconds_of(state)
+    except (RuntimeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise BadInput(source, "a checkpoint of this model", str(error)) from None
-    groups = member.optimizer.state_dict()["param_groups"]
-    member.optimizer.load_state_dict({"state": _optimizer_state(state.tensors, member), "param_groups": groups})
-    member.step, member.seconds = state.about["step"], state.about["seconds"]
 
 
 def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

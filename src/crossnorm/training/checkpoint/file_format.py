@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from crossnorm.errors import BadInput
-from crossnorm.io import atomic_path, remove_leftovers
+from crossnorm.io import atomic_path, regular_file, remove_leftovers
+from crossnorm.models.serialization import write_safetensors
 
-__all__ = ["State", "previous_of", "read_newest", "read_state", "remove_state", "write_state"]
+__all__ = ["State", "previous_of", "read_newest", "read_state", "remove_state", "seconds_of", "step_of", "write_state"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,30 @@ class State:
     tensors: Mapping[str, Tensor]
 
 
+def step_of(state: State) -> int:
+    """The step at which a run was saved.
+
+    Raises:
+        ValueError: It is missing, or is no step.
+    """
+    step = state.about.get("step")
+    if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < 2**63:
+        raise ValueError(f"the step is {step!r}")
+    return step
+
+
+def seconds_of(state: State) -> float:
+    """How long a run had trained when it was saved.
+
+    Raises:
+        ValueError: It is missing, or is no time.
+    """
+    seconds = state.about.get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 1e10:
+        raise ValueError(f"the time is {seconds!r} seconds")
+    return float(seconds)
+
+
 def previous_of(path: Path) -> Path:
     """The path of the previous file."""
     return path.with_suffix(f".previous{path.suffix}")
@@ -49,9 +73,8 @@ def write_state(path: Path, state: State) -> None:
     """
     tensors = _unshared(state.tensors)
     about = json.dumps(state.about, sort_keys=True)
-    content = save(tensors, {"crossnorm": about, "digest": _digest(about, tensors)})
     with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+        write_safetensors(temporary, tensors, {"crossnorm": about, "digest": _digest(about, tensors)})
         if path.exists():
             path.replace(previous_of(path))
 
@@ -63,17 +86,20 @@ def read_state(path: Path) -> State:
         BadInput: The file is damaged or has another format.
     """
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(regular_file(path), framework="pt") as file:  # type: ignore[no-untyped-call]
             found = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         about = found.get("crossnorm", "")
         if found.get("digest") != _digest(about, tensors):
             raise BadInput.because(str(path), "the checkpoint is damaged or was not written by crossnorm")
-        return State(json.loads(about), tensors)
+        state = State(json.loads(about), tensors)
     except BadInput:
         raise
-    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError, ValueError, RuntimeError, TypeError) as error:  # RecursionError is a RuntimeError
         raise BadInput(str(path), "a readable checkpoint", f"{type(error).__name__}: {error}") from None
+    if not isinstance(state.about, dict):
+        raise BadInput(str(path), "a readable checkpoint", "one without a description")
+    return state
 
 
 def read_newest(
@@ -84,7 +110,8 @@ def read_newest(
     Args:
         path: Of the newest file.
         note: Called with a message for every file that is skipped.
-        problem: Why an intact state cannot be used; None if it can.
+        problem: Why an intact state cannot be used; None if it can. It may also load the state, and raise `BadInput` if
+            that fails.
     """
     files = [file for file in (path, previous_of(path)) if file.exists()]
     for file, before in zip_longest(files, files[1:]):
