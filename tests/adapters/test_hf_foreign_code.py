@@ -42,8 +42,6 @@ def changed(plain, folder, file, **entries):
         ("config.json", {"experts_implementation": "sonicmoe"}, "expected one of batched_mm"),
         ("config.json", {"use_kernels": True}, "no kernels from a hub"),
         ("config.json", {"quantization_config": {"quant_method": "mxfp4"}}, "weights that are not quantized"),
-        ("config.json", {"auto_map": {"AutoModel": "modeling.Evil"}}, "no code of the model's own"),
-        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["t.Evil", None]}}, "no code of the model's own"),
     ],
 )
 def test_code_of_its_own_is_refused(plain, tmp_path, monkeypatch, file, entries, expected):
@@ -54,6 +52,19 @@ def test_code_of_its_own_is_refused(plain, tmp_path, monkeypatch, file, entries,
         with pytest.raises(BadInput, match=file) as error:
             load()
         assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["bert", "evil"])
+def test_code_in_the_folder_is_not_run(plain, tmp_path, kind):
+    entries = {"auto_map": {"AutoConfig": "own.Evil", "AutoModel": "own.Evil"}, "model_type": kind}
+    folder = changed(plain, tmp_path / "model", "config.json", **entries)
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')", encoding="utf-8")
+    if kind == "bert":  # transformers has a class for it
+        assert load_text_classifier(folder, 3).head.out_features == 3
+    else:
+        with pytest.raises(BadInput, match="cannot load"):
+            load_text_classifier(folder, 3)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_an_adapter_for_another_model_is_refused(plain, tmp_path):

@@ -157,6 +157,7 @@ def carried_out(folder, loop, arm="convex-0.5", *more, variant=True, schedule=RA
         loop.fit(run, found.model, found.data, *more, **settings)
 
     run = Run(arm, 1)
+    folder.mkdir(exist_ok=True)
     run_function(plan, train, run, folder, CPU, lambda event: None)
     own = RunFolder(folder, run)
     found.rows, found.result, found.path = own.read().rows, own.read().result, own.path

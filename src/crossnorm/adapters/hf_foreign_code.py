@@ -1,4 +1,8 @@
-"""Refuse a Hugging Face folder that asks for code which transformers does not contain, before anything is loaded."""
+"""Refuse a Hugging Face folder that asks for code which transformers does not contain, before anything is loaded.
+
+Code of the model's own (``auto_map``) is another matter: it is never run, since every loader gets
+``trust_remote_code=False``; the class of the same architecture in transformers is used where there is one.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,6 @@ _BUILT_IN = {
 """What transformers computes itself; any other name may be fetched from the hub."""
 
 _REFUSED = {
-    "auto_map": "no code of the model's own, as it is not run",
     "kernel_config": "no kernels from a hub",
     "quantization_config": "weights that are not quantized",
     "use_kernels": "no kernels from a hub",
@@ -29,13 +32,13 @@ _HINT = "Remove it from the file if the model works without it, or choose anothe
 
 
 def refuse_foreign_code(folder: Path) -> None:
-    """Check that the configuration of a model and of its tokenizer name no code of their own.
+    """Check that the configuration of a model and of its tokenizer ask for no kernels or weights from elsewhere.
 
     Args:
         folder: As `save_pretrained` writes it. A file that cannot be read is left to transformers.
 
     Raises:
-        BadInput: Code of the model's own, an attention implementation or a kernel that is not built in, quantized
+        BadInput: An attention implementation or a kernel that is not built in, quantized
             weights (whose kernels come from a hub), or weights on top of another model.
     """
     if (folder / "adapter_config.json").exists():

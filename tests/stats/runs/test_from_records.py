@@ -202,9 +202,9 @@ def test_a_repeated_row_is_no_conflict_and_reaches_a_verdict():
         ({"loss": 10**500}, "row 1: loss: expected a number"),
         ({"seed": 10**30}, "row 1: seed: expected a whole number of at most 9223372036854775807, got 1000000"),
         ({"step": "9" * 5000}, "row 1: step: expected a whole number, got 9999"),
-        ({"arm": "a\ud800"}, r"row 1: names: .* got a\\ud800\."),
-        ({"arm": "a\x1b[31m"}, r"none of them a control character, got a\\x1b"),
-        ({"m" * 501: 1}, "row 1: names: expected at most 500 characters"),
+        ({"arm": "a\ud800"}, r"row 1: arm: .* got 'a\\ud800'\."),
+        ({"arm": "a\x1b[31m"}, r"none of them a control character, got 'a\\x1b"),
+        ({"m" * 501: 1}, "row 1: columns: expected a name of at most 500 characters"),
         ({"status": "complete"}, "row 2: status: expected one status for arm a, seed 0"),
     ],
 )

@@ -205,6 +205,8 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
     import torch
 
     plan, clock = small_plan(), iter([5e9, -3.0, 1e3] * 1000)
+    for name in "ab":
+        (tmp_path / name).mkdir()
     run_function(plan, train_small, plan.runs[0], tmp_path / "a", torch.device("cpu"), lambda event: None)
     monkeypatch.setattr(time, "time", lambda: next(clock))
     run_function(plan, train_small, plan.runs[0], tmp_path / "b", torch.device("cpu"), lambda event: None)

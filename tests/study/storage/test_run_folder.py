@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -166,16 +167,16 @@ def test_a_checkpoint_says_whose_it_is(tmp_path):
         return own
 
     own, notes = saved(RUN, "a"), []
-    assert own.read_checkpoint(notes.append).about["step"] == 1
+    assert own.load_checkpoint(notes.append, lambda state: None).about["step"] == 1
     for other, words in (
         (saved(Run("baseline", 3), "a"), r"belongs to another run (baseline, seed 3)"),
         (saved(RUN, "b"), "belongs to another study"),
     ):
         shutil.copytree(other.path, own.path, dirs_exist_ok=True)
-        assert own.read_checkpoint(notes.append) is None
+        assert own.load_checkpoint(notes.append, lambda state: None) is None
         assert words in notes.pop()
     write_state(own.checkpoint, State({"step": 1, "curve": own.checkpoint_seal["curve"]}, {}))
-    assert own.read_checkpoint(notes.append) is None
+    assert own.load_checkpoint(notes.append, lambda state: None) is None
     assert "does not say which run it belongs to" in notes[0]
 
 
@@ -199,7 +200,7 @@ def test_a_curve_that_cannot_be_read_is_not_rewritten(tmp_path, monkeypatch):
         patched.setattr(Path, "read_bytes", fails)
         with pytest.raises(OSError, match="I/O"):
             own.rewind({"bytes": 5})
-        assert own.read().problem == "result.json cannot be read: I/O error"
+        assert own.read().problem == "metrics.jsonl cannot be read: I/O error"
     assert own.read().rows == rows(0, 5)
 
 
@@ -284,25 +285,28 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     ],
 )
 def test_values_that_no_run_writes_make_a_damaged_line(tmp_path, line):
-    RunFolder.of(tmp_path, RUN).rewind()
+    RunFolder(tmp_path, RUN).rewind()
     append(tmp_path, 0, 10)
-    with RunFolder.of(tmp_path, RUN).curve.open("a") as file:
+    with RunFolder(tmp_path, RUN).curve.open("a") as file:
         file.write(line + "\n")
-    assert RunFolder.of(tmp_path, RUN).read_rows() == rows(0, 10)
+    assert RunFolder(tmp_path, RUN).read().rows == rows(0, 10)
 
 
 @pytest.mark.parametrize("fields", [{"status": ["complete"]}, {"reason": {}}, {"seconds": "1"}, {"step": [3]}])
 def test_an_outcome_of_wrong_types_is_damaged(tmp_path, fields):
-    folder = RunFolder.of(tmp_path, RUN)
+    folder = RunFolder(tmp_path, RUN)
     folder.finish(Outcome(RunStatus.COMPLETE), {"step": 3, "seconds": 1.5})
     assert folder.finished
     stored = read_json(folder.path / "result.json")
-    (folder.path / "result.json").write_text(json.dumps(stored | fields))
-    assert folder.read_result() is None
-    assert folder.damaged
+    changed = {key: value for key, value in (stored | fields).items() if key != "digest"}
+    digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()
+    (folder.path / "result.json").write_text(json.dumps(changed | {"digest": digest}))
+    assert folder.read().problem == "result.json is damaged"
 
 
-def test_a_folder_in_place_of_the_curve_is_an_empty_curve(tmp_path):
-    folder = RunFolder.of(tmp_path, RUN)
-    folder.curve.mkdir(parents=True)
-    assert folder.read_rows() == []
+def test_a_named_pipe_in_place_of_a_file_is_named(tmp_path):
+    folder = RunFolder(tmp_path, RUN)
+    folder.make()
+    os.mkfifo(folder.path / "result.json")
+    assert folder.read().problem == "result.json cannot be read: not a regular file"
+    assert folder.read().unreadable

@@ -18,6 +18,7 @@ RUN = Run("baseline", 1)
 
 def carried_out(spec, folder):
     plan, task = make_plan(spec), load_study_task(spec)
+    folder.mkdir(exist_ok=True)
     run_cohort(plan, Cohort(1, ("baseline",)), task, folder, torch.device("cpu"), lambda event: None)
 
 

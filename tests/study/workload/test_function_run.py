@@ -29,6 +29,7 @@ def plan(**fields):
 def carried_out(folder, train, run=None, **fields):
     """The events, the stored outcome and the stored curve of one run."""
     told, run = [], run or Run("convex-0.5", 1)
+    folder.mkdir(exist_ok=True)
     run_function(plan(**fields), train, run, folder, CPU, told.append)
     return SimpleNamespace(
         told=told, result=RunFolder(folder, run).read().result, rows=RunFolder(folder, run).read().rows, own=run
@@ -357,7 +358,7 @@ def test_arms_alone_bring_no_grid():
 def test_a_checkpoint_of_wrong_types_is_passed_over_for_the_one_before(tmp_path, about):
     whole = carried_out(tmp_path / "whole", interrupted_at(None))
     carried_out(tmp_path / "cut", interrupted_at(4))
-    path = RunFolder.of(tmp_path / "cut", Run("convex-0.5", 1)).checkpoint
+    path = RunFolder(tmp_path / "cut", Run("convex-0.5", 1)).checkpoint
     before, good = previous_of(path).read_bytes(), read_state(path)
     write_state(path, State({**good.about, **about}, good.tensors))
     previous_of(path).write_bytes(before)
