@@ -66,13 +66,12 @@ class Templates:
 def _templates(scratch: Path) -> Templates:
     root = scratch / "templates"
     for name in ("finished", "other"):
-        _written(root / name, other=name == "other")
-        command = (*installed(), *plotted())
-        subprocess.run(command, cwd=root / name, check=True, capture_output=True, timeout=300)
+        half = root / f"half-{name}"
+        _half_done(half, other=name == "other")
+        shutil.copytree(half, root / name)
+        subprocess.run((*installed(), *plotted()), cwd=root / name, check=True, capture_output=True, timeout=300)
         for file in DRAWN:
             (root / name / "out" / file).unlink()
-    for name in ("finished", "other"):
-        _half_done(root / f"half-{name}", root / name, other=name == "other")
     out = root / "finished" / "out"
     return Templates(
         root / "finished", root / "half-finished", root / "other", root / "half-other", answer(out),
@@ -80,15 +79,11 @@ def _templates(scratch: Path) -> Templates:
     )  # fmt: skip
 
 
-def _written(work: Path, *, other: bool) -> None:
+def _half_done(work: Path, *, other: bool) -> None:
+    """Seeds 0 and 1 are done; the first run of the last is killed when it has a checkpoint."""
     work.mkdir(parents=True)
     (work / "slow.py").write_text(TRAIN.replace("0.01 *", "0.02 *") if other else TRAIN)
     (work / "study.yaml").write_text(OTHER if other else FIELDS)
-
-
-def _half_done(work: Path, finished: Path, *, other: bool) -> None:
-    """Seeds 0 and 1 are done; the last is killed when it has a checkpoint."""
-    _written(work, other=other)
     process = subprocess.Popen(
         (*installed(), *plotted("--workers", "1")), cwd=work, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -97,14 +92,6 @@ def _half_done(work: Path, finished: Path, *, other: bool) -> None:
     process.wait()
     if not begun:
         raise RuntimeError("the half-done study has no checkpoint")
-    for run in runs(finished / "out"):
-        if run.name != "2":
-            target = work / "out" / "runs" / run.parent.name / run.name
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(run, target)
-    for result in work.glob("out/runs/*/2/result.json"):
-        if result.parent.parent.name != "baseline":
-            shutil.rmtree(result.parent)
 
 
 def templates(tools: Tools) -> Templates:
