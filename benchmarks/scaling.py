@@ -49,7 +49,7 @@ def make_study(folder: Path, arms: int, seeds: int) -> int:
     with locked(folder / "out"):
         plan, _ = open_folder(folder / "out", workload.plan, workload.digest)
         for run in plan.runs:
-            own = RunFolder(folder / "out", run, plan.id)
+            own = RunFolder(folder / "out", run, plan)
             own.rewind()
             for epoch in range(3):
                 loss = float(2.3 / (1 + epoch) + 0.1 * draws.standard_normal())

@@ -32,14 +32,14 @@ def begun(folder: Path, **changes: object) -> Plan:
 def trained(folder: Path, plan: Plan, runs: int, *, evaluations: int = 4, **result: object) -> None:
     """Give the first `runs` runs of the plan a curve, and an outcome if it is whole."""
     for k, run in enumerate(plan.runs[:runs]):
-        RunFolder(folder, run, plan.id).rewind()
+        RunFolder(folder, run, plan).rewind()
         dose = plan.arm(run.arm).dose or 0.0
         for epoch in range(evaluations):
             loss = 2.0 / (1 + epoch) + 0.1 * dose + 0.01 * ((7 * k) % 11) + 0.05 * run.seed
             row = {"step": 13 * epoch, "epoch": epoch, "images": 403 * epoch, "seconds": 1.5 * epoch}
-            RunFolder(folder, run, plan.id).append(row | {"test_loss": loss, "test_accuracy": 1 - loss / 4})
+            RunFolder(folder, run, plan).append(row | {"test_loss": loss, "test_accuracy": 1 - loss / 4})
         if evaluations == 4:
-            RunFolder(folder, run, plan.id).finish(Outcome(RunStatus.COMPLETE), {"step": 39, "seconds": 4.5} | result)
+            RunFolder(folder, run, plan).finish(Outcome(RunStatus.COMPLETE), {"step": 39, "seconds": 4.5} | result)
 
 
 def status(folder: Path, plan: Plan, *, age: float = 0.0, done: int = 26) -> None:

@@ -20,7 +20,7 @@ from tests.api.stored_studies import begun, trained
 def test_crashes_before_the_first_evaluation_stay_known(tmp_path):
     plan = begun(tmp_path)
     trained(tmp_path, plan, len(plan.runs) - 1)
-    lost = RunFolder(tmp_path, plan.runs[-1], plan.id)
+    lost = RunFolder(tmp_path, plan.runs[-1], plan)
     lost.path.mkdir(parents=True)
     lost.finish(Outcome(RunStatus.CRASHED, "out of memory"), {})
     before = crossnorm.load(tmp_path)
@@ -59,7 +59,7 @@ def accuracies(folder):
     plan = make_plan(parse_spec(ACC | fields, "f"))
     plan, _ = open_folder(folder, plan, "digest")
     for run in plan.runs:
-        own, late = RunFolder(folder, run, plan.id), run.arm != "baseline"
+        own, late = RunFolder(folder, run, plan), run.arm != "baseline"
         for k in range(6):
             own.append({"step": 7 * k, "acc": 0.1 * k - 0.1 * late + 0.001 * run.seed})
         own.finish(Outcome(RunStatus.COMPLETE), {"step": 35, "seconds": 1.0})

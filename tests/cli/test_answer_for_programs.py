@@ -43,7 +43,7 @@ def test_an_unexpected_answer_has_an_exit_code_of_its_own(stored, words, code):
 
 def test_crashed_runs_come_first(stored):
     plan = begun(stored, margin=0.5)
-    RunFolder(stored, plan.runs[-1], plan.id).finish(Outcome(RunStatus.CRASHED, "out of memory"), {})
+    RunFolder(stored, plan.runs[-1], plan).finish(Outcome(RunStatus.CRASHED, "out of memory"), {})
     assert run("report", stored, "--expect", "better").exit_code == 1
 
 

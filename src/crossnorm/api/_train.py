@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,11 +89,11 @@ def train_run(
                 plan, _ = open_folder(folder, workload.plan, workload.digest, workload.code, bars.note)
                 stack.enter_context(forgotten_if_refused(folder, begins=begins))
                 bars.say(run_announcement(plan, run, folder, chosen.type))
-                _forget_without_model(RunFolder(folder, run, plan.id), run, bars)
+                _forget_without_model(RunFolder(folder, run, plan), run, bars)
                 unfinished_runs(folder, plan, [run], bars.note)
             world.wait()  # the folder is read by all processes only after the first one has written it
-            workload = replace(workload, plan=replace(workload.plan, id=_number(folder)))
-            if not RunFolder(folder, run, workload.plan.id).finished:
+            workload = replace(workload, plan=replace(workload.plan, numbers=_numbers(folder)))
+            if not RunFolder(folder, run, workload.plan).finished:
                 _train(workload, run, folder, chosen, world, bars)
             return _trained(workload.plan, folder, run, world)
 
@@ -106,11 +106,11 @@ def _forget_without_model(own: RunFolder, run: Run, bars: Progress) -> None:
         own.forget()
 
 
-def _number(folder: Path) -> str | None:
-    """The number of the study in a folder that has been opened."""
+def _numbers(folder: Path) -> Mapping[str, str]:
+    """The numbers of the arms in a folder that has been opened."""
     found = read_folder(folder)
     assert found is not None
-    return found[0].id
+    return found[0].numbers
 
 
 def _extended(asked: StudySpec, folder: Path) -> StudySpec:
@@ -142,7 +142,7 @@ def _train(workload: Workload, run: Run, folder: Path, device: torch.device, wor
 
 def _trained(plan: Plan, folder: Path, run: Run, world: World) -> TrainedRun:
     world.wait()  # nobody reads before the first process has written
-    own = RunFolder(folder, run, plan.id)
+    own = RunFolder(folder, run, plan)
     stored = own.read()
     result, rows = stored.result, stored.rows
     assert result is not None, f"{own.path} has no outcome"

@@ -105,7 +105,7 @@ def nudge(folder, arm, seed):
 
 def reseal(folder, arm, seed, rows):
     """Give a run other rows, and seal them as crossnorm does."""
-    own = RunFolder(folder, Run(arm, seed), read_folder(folder)[0].id)
+    own = RunFolder(folder, Run(arm, seed), read_folder(folder)[0])
     result = own.read().result
     own.rewind()
     for row in rows:

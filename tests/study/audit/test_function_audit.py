@@ -82,8 +82,8 @@ def test_a_function_that_is_not_allowed_or_has_changed_is_refused(trained):
 def test_an_outcome_without_a_curve_is_a_fault(trained, tmp_path):
     plan, record = read_folder(trained.folder)
     for run in (Run("baseline", 5), Run("unsteady", 5)):
-        RunFolder(tmp_path, run, plan.id).path.mkdir(parents=True)
-        RunFolder(tmp_path, run, plan.id).finish(Outcome(RunStatus.COMPLETE), {})
+        RunFolder(tmp_path, run, plan).path.mkdir(parents=True)
+        RunFolder(tmp_path, run, plan).finish(Outcome(RunStatus.COMPLETE), {})
     found = repeat_runs(tmp_path, plan, record, [trained.module])
     assert [(repeat.evaluations, repeat.difference) for repeat in found] == [
         (0, "the run has an outcome but no evaluation"),

@@ -42,11 +42,11 @@ def make_folder(folder, seeds=(0, 1, 2), *, seen=False, **changes):
     folder.mkdir()
     plan, _ = open_folder(folder, plan, load_task("digits", train_examples=67).digest)
     for run in plan.runs:
-        RunFolder(folder, run, plan.id).path.mkdir(parents=True)
+        RunFolder(folder, run, plan).path.mkdir(parents=True)
         loss = 2.0 + (0.25 if run.arm == "convex-1" and run.seed == 2 else 0.0)
         for row in curve(SECONDS[run.arm], loss=loss):
-            RunFolder(folder, run, plan.id).append(row)
-        RunFolder(folder, run, plan.id).finish(Outcome(RunStatus.COMPLETE), {"step": 4, "seconds": SECONDS[run.arm]})
+            RunFolder(folder, run, plan).append(row)
+        RunFolder(folder, run, plan).finish(Outcome(RunStatus.COMPLETE), {"step": 4, "seconds": SECONDS[run.arm]})
     if seen:
         (folder / "verdict.json").write_text("{}")
     return folder

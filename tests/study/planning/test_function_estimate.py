@@ -40,11 +40,11 @@ def stored(folder, **fields):
     folder.mkdir()
     plan, _ = open_folder(folder, subject.plan, subject.digest)
     for run in subject.plan.runs:
-        RunFolder(folder, run, plan.id).path.mkdir(parents=True)
+        RunFolder(folder, run, plan).path.mkdir(parents=True)
         loss = LOSSES.get(run.arm, (1.0,) * 3)[run.seed]
-        RunFolder(folder, run, plan.id).append({"step": 3, "seconds": 50.0, "loss": loss})
+        RunFolder(folder, run, plan).append({"step": 3, "seconds": 50.0, "loss": loss})
         if run.arm in SECONDS:
-            RunFolder(folder, run, plan.id).finish(Outcome(RunStatus.COMPLETE), {"seconds": SECONDS[run.arm]})
+            RunFolder(folder, run, plan).finish(Outcome(RunStatus.COMPLETE), {"seconds": SECONDS[run.arm]})
     return folder
 
 

@@ -21,7 +21,7 @@ def stored(folder, runs):
     plan = make_plan(parse_spec({"name": "s", **FUNCTION}, "s"))
     plan, _ = open_folder(folder, plan, "digest", {})
     for run in plan.runs[:runs]:
-        own = RunFolder(folder, run, plan.id)
+        own = RunFolder(folder, run, plan)
         own.append({"step": 3, "loss": 1.0 + 0.1 * run.seed})
         own.finish(Outcome(RunStatus.COMPLETE), {"step": 3, "seconds": 7.0})
 

@@ -43,7 +43,7 @@ def test_finished_runs_come_back(tmp_path):
     expected = (verdict(tmp_path), curves(tmp_path))
     shutil.rmtree(tmp_path / "out")
     (tmp_path / "out").mkdir()
-    assert fetched(f"file://{tmp_path}/far", tmp_path / "out") == 6 + 3 * 2
+    assert fetched(f"file://{tmp_path}/far", tmp_path / "out") == 7 + 3 * 2  # with the mark that results have been seen
     plan = read_folder(tmp_path / "out")[0]
     assert unfinished_runs(tmp_path / "out", plan, plan.runs, print) == [plan.runs[3]]
     whole_study(tmp_path / "out")
@@ -145,7 +145,7 @@ def test_only_the_files_of_planned_runs_are_fetched(tmp_path):
     for name in (".owner", "study.yaml.new", "runs/unplanned/0/result.json", "runs/baseline/0/own.py", "evil.py"):
         (tmp_path / "far" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "far" / name).touch()
-    assert fetched(tmp_path / "far", tmp_path / "again") == 6 + 4 * 2
+    assert fetched(tmp_path / "far", tmp_path / "again") == 7 + 4 * 2
     assert not {".owner", "evil.py"} & {path.name for path in (tmp_path / "again").rglob("*")}
     assert not (tmp_path / "again" / "runs" / "unplanned").exists()
 
@@ -162,6 +162,33 @@ def test_a_run_of_another_study_in_the_mirror_does_not_count(tmp_path):
     assert "belongs to another study" in notes[0]
 
 
+def test_links_in_a_mirror_are_not_written_through(tmp_path):
+    whole_study(tmp_path / "out")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    mirror = mirror_of(tmp_path / "out", tmp_path / "far")
+    (tmp_path / "far" / "table.csv").unlink()
+    (tmp_path / "far" / "table.csv").symlink_to(outside / "file")
+    mirror.copy_study()
+    assert (tmp_path / "far" / "table.csv").read_bytes() == (tmp_path / "out" / "table.csv").read_bytes()
+    shutil.rmtree(tmp_path / "far" / "runs" / "baseline")
+    (tmp_path / "far" / "runs" / "baseline").symlink_to(outside)
+    with pytest.raises(BadInput, match="runs/baseline is a symbolic link"):
+        mirror.finished(small_plan().runs[0])
+    assert {path.name: path.read_text() for path in outside.iterdir() if path.is_file()} == {"file": "mine"}
+
+
+def test_links_in_the_folder_are_not_copied_to_the_mirror(tmp_path):
+    whole_study(tmp_path / "out")
+    (tmp_path / "secret").write_text("secret")
+    for name in ("report.html", ".watched"):
+        (tmp_path / "out" / name).unlink(missing_ok=True)
+        (tmp_path / "out" / name).symlink_to(tmp_path / "secret")
+    mirror_of(tmp_path / "out", tmp_path / "far")
+    assert not {"report.html", ".watched"} & {path.name for path in (tmp_path / "far").iterdir()}
+
+
 def test_a_look_is_remembered_by_the_mirror(tmp_path):
     whole_study(tmp_path / "out")
     (tmp_path / "out" / "verdict.json").unlink()
@@ -169,6 +196,16 @@ def test_a_look_is_remembered_by_the_mirror(tmp_path):
     mirror_of(tmp_path / "out", tmp_path / "far", runs=1)
     with mirrored(f"{tmp_path}/far", tmp_path / "again"):
         assert (tmp_path / "again" / ".watched").exists()  # before the study is opened, perhaps to be extended
+
+
+@pytest.mark.parametrize(("runs", "seen"), [(3, False), (4, True)])
+def test_a_mirror_of_all_runs_has_been_seen(tmp_path, runs, seen):
+    whole_study(tmp_path / "out")
+    for name in ("verdict.json", "table.csv", "report.html", "curves.png", "trend.png"):
+        (tmp_path / "out" / name).unlink()
+    mirror_of(tmp_path / "out", tmp_path / "far", runs=runs)
+    with mirrored(f"{tmp_path}/far", tmp_path / "again"):
+        assert (tmp_path / "again" / ".watched").exists() == seen
 
 
 def test_a_refused_study_stays_neither_here_nor_in_the_mirror(tmp_path):
@@ -200,7 +237,7 @@ def test_a_mirror_of_an_older_version_is_sealed_as_it_is(tmp_path):
     expected = (verdict(tmp_path), curves(tmp_path))
     shutil.rmtree(tmp_path / "out")
     mirror = Mirror(f"{tmp_path}/far", tmp_path / "out")
-    assert len(mirror.fetch_study()) == 2
+    assert len(mirror.fetch_study()) == 3
     whole_study(tmp_path / "out", before=lambda plan: mirror.fetch_runs(plan))
     assert (verdict(tmp_path), curves(tmp_path)) == expected
 

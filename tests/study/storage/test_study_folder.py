@@ -15,7 +15,14 @@ from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec, read_fields
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import forgotten_if_refused, locked, open_folder, read_folder
+from crossnorm.study.storage.study_folder import (
+    forgotten_if_refused,
+    locked,
+    note_results_seen,
+    open_folder,
+    read_folder,
+)
+from crossnorm.training.checkpoint.file_format import State, write_state
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.recipe.recipes import make_recipe
 
@@ -64,9 +71,16 @@ def test_added_seeds_and_arms_are_recorded(tmp_path):
     assert opened(tmp_path, seeds=5, alphas=[0, 0.5, 1]) == record
 
 
-def test_an_extension_after_looking_says_so(tmp_path):
+@pytest.mark.parametrize("trace", [".watched", "verdict.json", "table.csv", "report.html", "curves.png", "all runs"])
+def test_an_extension_after_looking_says_so(tmp_path, trace):
     opened(tmp_path)
-    (tmp_path / "verdict.json").write_text("{}")
+    if trace == "all runs":
+        found = read_folder(tmp_path)[0]
+        for run in found.runs:
+            assert not opened(tmp_path).results_seen
+            RunFolder(tmp_path, run, found).finish(Outcome(RunStatus.COMPLETE), {})
+    else:
+        (tmp_path / trace).write_text("{}")
     assert opened(tmp_path, seeds=4).results_seen
     assert opened(tmp_path, seeds=4).results_seen
 
@@ -140,7 +154,7 @@ def test_a_file_where_the_folder_should_be_is_named(tmp_path):
 
 
 def finished(folder, arm, status=RunStatus.COMPLETE):
-    RunFolder(folder, Run(arm, 0), read_folder(folder)[0].id).finish(Outcome(status), {})
+    RunFolder(folder, Run(arm, 0), read_folder(folder)[0]).finish(Outcome(status), {})
 
 
 def test_a_variant_that_only_crashed_may_be_mended(tmp_path):
@@ -155,6 +169,24 @@ def test_a_variant_that_only_crashed_may_be_mended(tmp_path):
     assert record.code == {"mine:doubled": "new"}
     assert not checkpoint.exists()
     assert read_folder(tmp_path) == (own, record)
+
+
+def test_what_was_trained_with_the_old_code_does_not_come_back(tmp_path):
+    """From a mirror, say: only the arms whose code changed are others from then on."""
+    own, run = plan(variants=["mine:doubled"]), Run("mine:doubled-1", 1)
+    before, _ = open_folder(tmp_path, own, "digest", {"mine:doubled": "old"})
+    folder = RunFolder(tmp_path, run, before)
+    folder.append({"step": 0})
+    write_state(folder.checkpoint, State(folder.checkpoint_seal, {}))
+    kept = folder.checkpoint.read_bytes()
+    finished(tmp_path, "baseline")
+    after, _ = open_folder(tmp_path, own, "digest", {"mine:doubled": "new"})
+    folder.checkpoint.write_bytes(kept)
+    assert RunFolder(tmp_path, run, before).load_checkpoint(print, lambda state: None) is not None
+    notes = []
+    assert RunFolder(tmp_path, run, after).load_checkpoint(notes.append, lambda state: None) is None
+    assert "belongs to another study" in notes[0]
+    assert RunFolder(tmp_path, Run("baseline", 0), after).finished
 
 
 def test_a_changed_variant_is_refused_by_name(tmp_path):
@@ -267,3 +299,25 @@ def test_a_folder_that_was_there_stays(tmp_path):
     with pytest.raises(BadInput):
         refused_in(tmp_path, lambda: None)
     assert tmp_path.exists()
+
+
+@pytest.mark.parametrize("name", [".lock", ".workers", "runs"])
+def test_links_in_place_of_what_is_opened_for_writing_are_refused(tmp_path, name):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(BadInput, match="a symbolic link"), locked(tmp_path / "s"):
+        pytest.fail("the block must not begin")
+    assert not (tmp_path / "outside").exists()
+
+
+def test_links_in_place_of_what_is_replaced_are_not_followed(tmp_path):
+    folder, outside = tmp_path / "s", tmp_path / "outside"
+    folder.mkdir()
+    outside.write_text("mine")
+    for name in (".owner", ".owner.new", ".study.yaml.new", ".watched"):
+        (folder / name).symlink_to(outside)
+    with locked(folder):
+        open_folder(folder, plan(), "digest")
+    note_results_seen(folder)
+    assert outside.read_text() == "mine"
+    assert not (folder / "study.yaml").is_symlink()

@@ -77,13 +77,13 @@ def repeat_runs(folder: Path, plan: Plan, record: Record, imports: Sequence[str]
     """
     complete: dict[str, Run] = {}
     for run in plan.runs:
-        result = RunFolder(folder, run, plan.id).read().result
+        result = RunFolder(folder, run, plan).read().result
         if result is not None and result["status"] is RunStatus.COMPLETE:
             complete.setdefault(run.arm, run)
     if not complete:
         raise BadInput.because(str(folder), "the study has no complete run")
     workload = open_workload(plan.spec, imports)
-    workload = replace(workload, plan=replace(workload.plan, id=plan.id))
+    workload = replace(workload, plan=replace(workload.plan, numbers=plan.numbers))
     for what in record.changed(plan, workload.digest, workload.code):
         raise BadInput.because(str(folder), f"{what} changed since the study started")
     wanted = dict.fromkeys([plan.arms[0].name, *_largest_dose(plan, complete), plan.arms[-1].name])
@@ -106,7 +106,7 @@ def _environment_changes(stored: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _repeat(folder: Path, workload: Workload, run: Run, changes: tuple[str, ...]) -> Repeat:
-    kept, spec = RunFolder(folder, run, workload.plan.id).read(), workload.plan.spec
+    kept, spec = RunFolder(folder, run, workload.plan).read(), workload.plan.spec
     stored = _first_evaluations(kept.rows)
     if not stored:
         return _result(run, stored, [], "the run has an outcome but no evaluation", changes)

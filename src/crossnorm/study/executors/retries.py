@@ -47,7 +47,7 @@ class Retries:
             self._pending.appendleft(Cohort(run.seed, (run.arm,)))
             self._listen(worker, Note(f"{run.arm}, seed {run.seed}: {outcome.reason}; retrying."))
             return
-        own = RunFolder(self._folder, run, self._plan.id)
+        own = RunFolder(self._folder, run, self._plan)
         own.finish(outcome, {"tries": self._tries[run]})
         self._listen(worker, Finished(run, outcome))
         if outcome.cause is Cause.METRIC and not self._any_finished(self._plan.runs):
@@ -58,11 +58,11 @@ class Retries:
     def lost(self, worker: int, cohort: Cohort, reason: str) -> None:
         """Count the unfinished runs of a cohort as crashed: its worker has died."""
         for run in cohort.runs:
-            if not RunFolder(self._folder, run, self._plan.id).finished:
+            if not RunFolder(self._folder, run, self._plan).finished:
                 self.crashed(worker, run, Outcome(RunStatus.CRASHED, reason, Cause.MACHINE))
 
     def _any_finished(self, runs: tuple[Run, ...]) -> bool:
-        return any(RunFolder(self._folder, run, self._plan.id).finished for run in runs)
+        return any(RunFolder(self._folder, run, self._plan).finished for run in runs)
 
     def _stop_if_hopeless(self, run: Run, outcome: Outcome) -> None:
         crashed = self._crashed[run.arm]

@@ -49,14 +49,14 @@ class Plan:
         spec: The study.
         arms: Its arms, the baseline first.
         seeds: Its seeds.
-        id: The number of the study whose folder it was read from or written to, which all its runs carry; None for a
-            plan without a folder.
+        numbers: By arm, the number that the runs of its folder carry: it stands for the study and for the user's code
+            that trains the arm. Empty for a plan without a folder.
     """
 
     spec: StudySpec
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
-    id: str | None = field(default=None, compare=False)
+    numbers: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def runs(self) -> tuple[Run, ...]:

@@ -5,6 +5,7 @@ The seals and checksums of the files detect a damaged copy. The mirror of anothe
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections import defaultdict
@@ -17,7 +18,13 @@ from crossnorm.errors import BadInput
 from crossnorm.io import atomic_path
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import RESULTS_SEEN, read_folder, same_study
+from crossnorm.study.storage.study_folder import (
+    RESULTS_SEEN,
+    TELLTALE,
+    note_results_seen,
+    read_folder,
+    same_study,
+)
 
 __all__ = ["Mirror", "mirrored"]
 
@@ -56,7 +63,8 @@ class Mirror:
         self._url, self._root, self._folder = url, str(root).rstrip("/"), folder
         self._copied_at: dict[Run, float] = {}
         self._unsealed = False
-        if "file" in self._files.protocol:
+        self._local = "file" in self._files.protocol
+        if self._local:
             _refuse_overlap(Path(self._root).resolve(), folder.resolve())
 
     def fetch_study(self) -> list[Path]:
@@ -89,7 +97,16 @@ class Mirror:
             elif not same_study(ours, theirs):
                 hint = "Give another URL, or continue that study in an empty output folder."
                 raise BadInput.because("mirror", f"{self._url} holds another study than {self._folder}", hint)
-            return [self._folder / name for name in (_STUDY, *_SEEN) if self._get(name, self._folder / name)]
+            copied = [self._folder / name for name in (_STUDY, *_SEEN) if self._get(name, self._folder / name)]
+            if self._seen(len(theirs[0].runs)):
+                note_results_seen(self._folder)
+                copied.append(self._folder / RESULTS_SEEN)
+            return copied
+
+    def _seen(self, runs: int) -> bool:
+        """Whether the results of the mirrored study, of so many runs, have been seen; see `open_folder`."""
+        names = [str(path)[len(self._root) :].lstrip("/") for path in self._find()]
+        return any(name in TELLTALE for name in names) or sum(name.endswith("/result.json") for name in names) >= runs
 
     def fetch_runs(self, plan: Plan) -> int:
         """Copy the results and the files of the plan's runs that the folder lacks; returns their number.
@@ -109,9 +126,9 @@ class Mirror:
                 there[folder].append(name)
             count = sum(self._get(name, self._folder / name) for name in _RESULTS if name in there[""])
             for run in plan.runs:
-                count += self._fetch_run(RunFolder(self._folder, run, plan.id), there)
+                count += self._fetch_run(RunFolder(self._folder, run, plan), there)
                 if self._unsealed:
-                    RunFolder(self._folder, run, plan.id).adopt(RunFolder(self._folder, run), lambda text: None)
+                    RunFolder(self._folder, run, plan).adopt(RunFolder(self._folder, run), lambda text: None)
             return count
 
     def _fetch_run(self, own: RunFolder, there: Mapping[str, list[str]]) -> int:
@@ -169,6 +186,8 @@ class Mirror:
         if target.exists() or target.is_symlink():
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
+        if self._local:
+            self._refuse_links(Path(self._root) / name)
         try:
             with atomic_path(target) as partial:
                 self._files.get_file(f"{self._root}/{name}", str(partial))
@@ -181,10 +200,29 @@ class Mirror:
             self._files.makedirs(self._remote(folder), exist_ok=True)
             for name in names:
                 with suppress(FileNotFoundError):  # not written yet, or being replaced
-                    self._files.put_file(str(folder / name), self._remote(folder / name))
+                    if not (folder / name).is_symlink():  # it may point to a file that is none of the study's
+                        self._put(folder / name)
         except OSError as error:
             hint = "The study's own folder is complete; run the same command to resume."
             raise BadInput.because("mirror", f"cannot write {self._url}: {error}", hint) from None
+
+    def _put(self, path: Path) -> None:
+        target = self._remote(path)
+        if not self._local:
+            self._files.put_file(str(path), target)
+            return
+        self._refuse_links(Path(target).parent)
+        with atomic_path(Path(target)) as partial:  # a link in its place is replaced
+            shutil.copyfile(path, partial)
+
+    def _refuse_links(self, path: Path) -> None:
+        """Check that no part of a path inside a mirror on this machine is a symbolic link."""
+        root = Path(self._root)
+        for part in (path, *path.parents):
+            if part == root:
+                return
+            if part.is_symlink():
+                raise BadInput.because("mirror", f"{part} is a symbolic link", "Remove it, or give another folder.")
 
     def _remote(self, path: Path) -> str:
         relative = path.relative_to(self._folder).as_posix()

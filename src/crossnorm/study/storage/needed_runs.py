@@ -63,7 +63,7 @@ def unfinished_runs(folder: Path, plan: Plan, runs: Sequence[Run], note: Callabl
     """
     unfinished = []
     for run in runs:
-        own = RunFolder(folder, run, plan.id)
+        own = RunFolder(folder, run, plan)
         stored = own.read()
         if stored.finished:
             own.remove_checkpoint()

@@ -21,7 +21,7 @@ __all__ = ["arm_infos", "collect", "kept_table", "planned_table", "read_runs"]
 
 def read_runs(folder: Path, plan: Plan, runs: Sequence[Run]) -> dict[Run, StoredRun]:
     """What the folder of a study holds of these runs of its plan."""
-    return {run: RunFolder(folder, run, plan.id).read() for run in runs}
+    return {run: RunFolder(folder, run, plan).read() for run in runs}
 
 
 def collect(plan: Plan, runs: Mapping[Run, StoredRun]) -> Table:

@@ -34,7 +34,7 @@ from crossnorm.io import (
     write_atomically,
     write_json,
 )
-from crossnorm.study.spec.plan import Run
+from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 if TYPE_CHECKING:
@@ -79,13 +79,14 @@ class RunFolder:
     Args:
         study: The study's folder.
         run: The run; its folder is created by the first write.
-        study_id: The number of the study; None: not known, then files of any study count.
+        plan: The plan of the folder, for the number that the run's files carry; None, or one without numbers: files of
+            any study count.
     """
 
-    def __init__(self, study: Path, run: Run, study_id: str | None = None) -> None:
+    def __init__(self, study: Path, run: Run, plan: Plan | None = None) -> None:
         self._study = study
         self.path = study / "runs" / encoded_name(run.arm) / str(run.seed)
-        self._owner = {"study": study_id, "arm": run.arm, "seed": run.seed}
+        self._owner = {"study": None if plan is None else plan.numbers.get(run.arm), "arm": run.arm, "seed": run.seed}
         self._size = 0
         self._sha256 = hashlib.sha256()
         self._writing = False
@@ -251,7 +252,7 @@ class RunFolder:
     def _owner_problem(self, found: Mapping[str, Any]) -> str | None:
         """Whose a file is, if it is not of this run."""
         if self._owner["study"] not in (None, found.get("study")):
-            return "another study"
+            return "another study, or to another version of the code"
         if any(found.get(key) != self._owner[key] for key in ("arm", "seed")):
             return f"another run ({found.get('arm')}, seed {found.get('seed')})"
         return None

@@ -38,6 +38,7 @@ from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = [
     "RESULTS_SEEN",
+    "TELLTALE",
     "Record",
     "forgotten_if_refused",
     "locked",
@@ -49,6 +50,8 @@ __all__ = [
 ]
 
 RESULTS_SEEN = ".watched"
+TELLTALE = (RESULTS_SEEN, "verdict.json", "table.csv", "report.html", "curves.png", "trend.png")
+"""Any of these tells that results have been seen; so does a study whose runs are all finished."""
 _LOCKS = (".lock", ".owner", ".workers")
 _WITHOUT_RESULT = ("log.txt", "metrics.jsonl", "result.json")  # files of a run that has not finished
 _ABANDONED = 600.0
@@ -138,7 +141,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _refuse_links(folder: Path) -> None:
     """Refuse links in place of files that are opened for writing; other files are replaced, link or not."""
-    for path in (folder / name for name in (*_LOCKS, "runs")):
+    for path in (folder / name for name in (".lock", ".workers", "runs")):
         if path.is_symlink():
             hint = (
                 "crossnorm writes only inside the study's folder: remove the link, or replace it by what it points to."
@@ -230,7 +233,7 @@ def read_folder(folder: Path) -> tuple[Plan, Record] | None:
         assert record["checksum"] == _checksum({**fields, RECORD: record})
     except (ValueError, AttributeError, KeyError, TypeError, AssertionError, RecursionError):
         raise BadInput.because(str(path), "the file is damaged or was edited", hint) from None
-    return replace(make_plan(parse_spec(written_out(fields), str(path))), id=found.id), found
+    return _numbered(make_plan(parse_spec(written_out(fields), str(path))), found), found
 
 
 def same_study(one: tuple[Plan, Record], other: tuple[Plan, Record]) -> bool:
@@ -274,25 +277,42 @@ def open_folder(
     else:
         record = _continued(folder, old, plan, digest, code or {}, note)
         if record.id is None:
-            record = replace(record, id=_sealed(folder, old[0], note))
+            record = replace(record, id=_new_id())
+            _seal_runs(folder, _numbered(old[0], record), note)
     write_atomically(folder / "study.yaml", _HEADER + _dump(plan.spec, record))
-    return replace(plan, id=record.id), record
+    return _numbered(plan, record), record
 
 
 def _new_id() -> str:
     return secrets.token_hex(16)
 
 
-def _sealed(folder: Path, plan: Plan, note: Callable[[str], None]) -> str:
-    """Seal the runs of a version before 0.3 as they are; returns the new number of their study."""
-    number = _new_id()
-    runs = [RunFolder(folder, run, number).adopt(RunFolder(folder, run), note) for run in plan.runs]
+def _numbered(plan: Plan, record: Record) -> Plan:
+    """The plan with the numbers that its runs carry.
+
+    An arm's number changes with the code that trains it, so that no run of other code is taken for one of it.
+    """
+    if record.id is None:
+        return plan
+    function = {"digest": record.digest, plan.spec.function: record.code.get(plan.spec.function or "")}
+    numbers = {}
+    for arm in plan.arms:
+        code = {} if plan.spec.function is None else function
+        if arm.variant is not None:
+            code = code | {arm.variant.name: record.code.get(arm.variant.name)}
+        parts = json.dumps([record.id, sorted((str(name), digest) for name, digest in code.items())])
+        numbers[arm.name] = hashlib.sha256(parts.encode()).hexdigest()[:32]
+    return replace(plan, numbers=numbers)
+
+
+def _seal_runs(folder: Path, plan: Plan, note: Callable[[str], None]) -> None:
+    """Seal the runs of a version before 0.3 as they are."""
+    runs = [RunFolder(folder, run, plan).adopt(RunFolder(folder, run), note) for run in plan.runs]
     if any(runs):
         note(
             f"{folder} was written by a crossnorm before 0.3, whose files do not say which run they belong to: "
             f"{sum(runs)} runs are taken as they are, and sealed from now on."
         )
-    return number
 
 
 def note_results_seen(folder: Path) -> None:
@@ -322,7 +342,9 @@ def _continued(
     seeds = [seed for seed in plan.seeds if seed not in before.seeds]
     if not arms and not seeds:
         return record
-    seen = any((folder / name).exists() for name in ("verdict.json", RESULTS_SEEN))
+    seen = any((folder / name).exists() for name in TELLTALE) or all(
+        RunFolder(folder, run, before).finished for run in before.runs
+    )
     extension = {"arms": arms, "seeds": seeds, "results_seen": seen}
     return replace(record, extensions=(*record.extensions, extension))
 
@@ -331,7 +353,7 @@ def _refuse_changed_code(folder: Path, before: Plan, changed: Mapping[str, Seque
     """Refuse changed data or code, unless no run has finished with it: then its runs start from the beginning."""
     known = {arm.name for arm in before.arms}
     for what, arms in changed.items():
-        runs = [RunFolder(folder, Run(arm, seed), before.id) for arm in arms if arm in known for seed in before.seeds]
+        runs = [RunFolder(folder, Run(arm, seed), before) for arm in arms if arm in known for seed in before.seeds]
         if what == "the data" or any(run.finished for run in runs):
             restored = "data" if what == "the data" else "data or code" if "data" in what else "code"
             hint = f"Restore the {restored}, or give another output folder."

@@ -45,7 +45,7 @@ def run_cohort(
         emit: Receives the events.
         world: The processes that share the cohort; the first one writes.
     """
-    folders = {run.arm: RunFolder(folder, run, plan.id) for run in cohort.runs}
+    folders = {run.arm: RunFolder(folder, run, plan) for run in cohort.runs}
     members, resumed = {}, {}
     for run in cohort.runs:
         members[run.arm], resumed[run.arm] = _start(plan, run, task, folders[run.arm], device, emit)

@@ -252,7 +252,7 @@ def run_function(
         emit: Receives the events.
         task: The task that the study names, if any.
     """
-    own = RunFolder(folder, run, plan.id)
+    own = RunFolder(folder, run, plan)
     own.make()
     function_run = _function_run(plan, plan.arm(run.arm), run, own, device, emit, task)
     seed_generators(function_run.seed)

@@ -118,7 +118,7 @@ def stored_workload(folder: Path, spec: StudySpec) -> Workload | None:
         return None
     before, record = found
     old, new = (each.model_dump(exclude={"seeds"}) for each in (before.spec, spec))
-    if old != new or not any(RunFolder(folder, run, before.id).finished for run in before.runs):
+    if old != new or not any(RunFolder(folder, run, before).finished for run in before.runs):
         return None
     plan = make_plan(spec)
     if spec.function is not None:
