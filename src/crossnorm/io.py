@@ -64,13 +64,18 @@ def open_to_append(path: Path) -> IO[bytes]:
     """A file opened to append bytes, created if missing.
 
     Raises:
-        OSError: The file is a symbolic link (``ELOOP``), or cannot be written.
+        OSError: The file is a symbolic link (``ELOOP``), not a regular file, or cannot be written.
     """
-    return open(path, "ab", opener=_not_through_links)
+    file = open(path, "ab", opener=_not_through_links)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file
 
 
 def _not_through_links(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    # Without O_NONBLOCK, opening a named pipe waits for a reader.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:

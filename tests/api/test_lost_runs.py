@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from contextlib import nullcontext
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 import crossnorm
+from crossnorm.api._result import stored_lines
 from crossnorm.api._watch import Watched
 from crossnorm.cli import app
 from crossnorm.errors import BadInput, RunsLost
 from crossnorm.study.spec.plan import Run
 from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.run_log import append_to_log, last_lines
 from crossnorm.study.storage.study_folder import _checksum, open_folder, read_folder
 from tests.api.stored_studies import SPEC, begun, trained
 
@@ -99,7 +103,7 @@ LOST = {
     change_a_number: "convex-1, seed 0 (the learning curve is not",
     swap_two_arms: "baseline, seed 0 (result.json belongs to another run (convex-1, seed 0))",
     copy_a_seed_over_another: "convex-1, seed 1 (result.json belongs to another run (convex-1, seed 0))",
-    copy_a_run_of_another_study: "convex-1, seed 0 (result.json belongs to another study)",
+    copy_a_run_of_another_study: "convex-1, seed 0 (result.json belongs to another study, or to another version",
     edit_the_status: "convex-1, seed 0 (result.json is damaged or was edited)",
     remove_the_outcome: "convex-1, seed 0 (its outcome is missing, but table.csv has it)",
     remove_the_run: "convex-1, seed 0 (its outcome is missing, but table.csv has it)",
@@ -217,3 +221,21 @@ def test_runs_of_an_older_version_that_do_not_match_their_curves_are_not_sealed(
 def test_the_runs_of_the_fixture_differ(study):
     assert SPEC["seeds"] == 5
     assert len(crossnorm.load(study / "other").table.arms) > len(crossnorm.load(study / "study").table.arms)
+
+
+@pytest.mark.parametrize("place", ["table.csv", ".watched", "runs/convex-1/0/log.txt", "runs/convex-1/0/metrics.jsonl"])
+def test_named_pipes_and_endless_files_do_not_hang(folder, place):
+    """Opening a pipe without its other end would block for ever."""
+    (own(folder) / "result.json").unlink()
+    for path in (folder / "table.csv", folder / place):
+        path.unlink(missing_ok=True)
+    os.mkfifo(folder / place)
+    crossnorm.load(folder)
+    with pytest.raises(BadInput, match="a named pipe") if place == "table.csv" else nullcontext():
+        stored_lines(folder / "table.csv")
+    (folder / place).unlink()
+    (folder / place).symlink_to("/dev/zero")
+    crossnorm.load(folder)
+    assert last_lines(own(folder) / "log.txt") == []
+    with pytest.raises(OSError, match="symbolic|symlink") if place.endswith("log.txt") else nullcontext():
+        append_to_log(own(folder) / "log.txt", "text")

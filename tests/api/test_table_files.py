@@ -167,3 +167,14 @@ def test_names_are_no_styles_of_the_terminal_and_no_commands_of_latex(tmp_path: 
     assert "\\input" not in tex
     assert [line for line in tex.splitlines() if line.startswith(("[", "*"))] == []
     assert "{}[2cm]x &" in tex
+
+
+@pytest.mark.parametrize("name", ["ev\x1b]0;x\x07\x1b[31mil.csv", "bad\udcff.csv"])
+def test_a_file_name_controls_no_terminal(tmp_path: Path, name: str) -> None:
+    lines = ["arm,seed,step,loss", *(f"{arm},{k},1,{k}" for arm in ("baseline", "mine") for k in range(3))]
+    (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    done = reported("--from", tmp_path / name, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    for text in (done.stdout, done.stderr, (tmp_path / "out" / "verdict.json").read_text(encoding="utf-8")):
+        assert "\x1b" not in text
+    assert "\x1b" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

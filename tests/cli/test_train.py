@@ -145,6 +145,32 @@ def test_a_run_without_its_own_model_is_trained_again(trained, tmp_path, harm, w
     assert all(torch.equal(again[name], value) for name, value in model.items())
 
 
+def cut_the_outcome(own):
+    (own / "result.json").write_text('{"stat')
+
+
+def remove_the_digest_of_the_model(own):
+    found = json.loads((own / "result.json").read_text())
+    del found["model"]
+    (own / "result.json").write_text(json.dumps(found))
+
+
+def remove_the_outcome(own):
+    (own / "result.json").unlink()
+
+
+@pytest.mark.parametrize("harm", [cut_the_outcome, remove_the_digest_of_the_model, remove_the_outcome, edit_the_model])
+def test_a_model_that_cannot_be_checked_is_not_used(trained, tmp_path, harm):
+    shutil.copytree(trained[0], tmp_path / "run")
+    own = kept_model(tmp_path / "run").parent
+    harm(own)
+    start = ["train", *TINY, "--set", f"model.from={own}", "--out", tmp_path / "next"]
+    for command in (["eval", own, "--task", "digits"], ["picture", "--checkpoint", own, "--out", tmp_path], start):
+        done = here(*command)
+        assert done.exit_code == 2, command
+        assert "Train the run again, or restore its files" in done.stderr or command is start
+
+
 def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path, monkeypatch):
     from crossnorm.training.loop import cohort
 

@@ -145,3 +145,22 @@ def test_the_key_follows_the_identity(monkeypatch):
     assert key != cache_key("digits", {"a": 2})
     monkeypatch.setattr(module, "_FORMAT", 0)
     assert key != cache_key("digits", {"a": 1})
+
+
+def test_a_cache_that_another_user_could_have_made_is_not_read(tmp_path, monkeypatch):
+    from crossnorm.data import cache
+
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    (root,) = cache._temporary_root()
+    root.mkdir(mode=0o700)
+    assert cache._temporary_root() == [root]
+    root.chmod(0o777)
+    assert cache._temporary_root() == []
+    root.chmod(0o700)
+    monkeypatch.setattr(cache.os, "getuid", lambda: int(root.name.rpartition("-")[2]) + 1)
+    root.rename(root.with_name(f"crossnorm-{cache.os.getuid()}"))
+    assert cache._temporary_root() == []
+    (tmp_path / "elsewhere").mkdir()
+    root.with_name(f"crossnorm-{cache.os.getuid()}").rmdir()
+    root.with_name(f"crossnorm-{cache.os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    assert cache._temporary_root() == []

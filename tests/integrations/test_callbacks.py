@@ -203,6 +203,18 @@ def test_a_resumed_run_has_the_bits_of_an_undisturbed_one(tmp_path, loop, epoch)
     assert again.model.alphas == pytest.approx(ALPHAS[epoch * ROWS // BATCH : -1])
 
 
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, loop):
+    """Put in place of the run's own, as the folders of two runs are mixed up."""
+    cut, other = (carried_out(tmp_path / n, loop, "convex-0.5", loop.interruption(e)) for n, e in (("a", 1), ("b", 2)))
+    for name in ("lightning-*.ckpt", "*/checkpoint-*"):
+        for own, strange in zip(sorted(cut.path.glob(name)), sorted(other.path.glob(name))[-1:], strict=False):
+            shutil.rmtree(own) if own.is_dir() else own.unlink()
+            (shutil.copytree if strange.is_dir() else shutil.copy)(strange, own)
+    again = carried_out(tmp_path / "a", loop)
+    assert again.result["status"] == "crashed"
+    assert "the checkpoint is not the one that this run wrote" in again.result["reason"]
+
+
 def test_a_run_that_diverges_is_stopped(tmp_path, loop):
     found = carried_out(tmp_path, loop, learning_rate=1e38)
     assert found.result["status"] == "diverged", found.result

@@ -11,7 +11,7 @@ from crossnorm.api._study import Study
 from crossnorm.io import make_folder, write_json
 from crossnorm.study.audit.aa_arms import Audit, audit_kinds, audit_study
 from crossnorm.study.audit.reproducibility import repeat_runs
-from crossnorm.study.storage.study_folder import read_folder
+from crossnorm.study.storage.study_folder import note_results_seen, read_folder
 
 __all__ = ["audit"]
 
@@ -58,6 +58,8 @@ def _audited(folder: Path, imports: Sequence[str]) -> Audit:
     assert stored is not None
     plan, record = stored
     verdict = result.verdict
+    if not result.table.complete:
+        note_results_seen(folder)
     return Audit(
         study=verdict.study,
         function=plan.spec.function,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crossnorm.api._result import Result
 from crossnorm.api._table_files import read_tables
-from crossnorm.errors import BadInput
+from crossnorm.errors import BadInput, printable
 from crossnorm.metric import Metric
 from crossnorm.stats import Table, absent, estimate, table_from_records, with_endpoint
 from crossnorm.stats.runs.tracker_exports import rows_of_export
@@ -50,7 +50,7 @@ def compare(
         else:
             runs = given if isinstance(given, Table) else table_from_records(rows_of_export(given), baseline=baseline)
         runs, endpoint = with_endpoint(runs, metric, direction)
-        study = name or (files[0].stem if files else "comparison")
+        study = name or (printable(files[0].stem) if files else "comparison")
         verdict = estimate(runs, study=study, metric=endpoint, margin=margin, confidence=confidence)
     except BadInput as error:
         named = not files or any(error.name.startswith(str(file)) for file in files)

@@ -24,6 +24,7 @@ from crossnorm.report.gallery.gallery_page import Exhibit, write_gallery
 from crossnorm.report.gallery.heatmaps import HeadValues, heads_figure, products_figure
 from crossnorm.report.gallery.matrix_products import PRODUCTS
 from crossnorm.study.spec.arms import Arm
+from crossnorm.study.storage.study_folder import check_kept_model
 from crossnorm.study.workload.build_model import build_member
 from crossnorm.training.loop.attention_maps import attention_maps
 from crossnorm.training.loop.cohort import SilentObserver, train_cohort
@@ -88,7 +89,10 @@ def picture(
         pairs = {f"{left.name} and {right.name}": (read_picture(left, _SIZE), read_picture(right, _SIZE))} | pairs
     folder = Path(out)
     loaded = load_task(task, data=data)
-    model: torch.nn.Module | None = None if checkpoint is None else load_model(kept_model(Path(checkpoint)), imports)
+    model: torch.nn.Module | None = None
+    if checkpoint is not None:
+        check_kept_model(kept_model(Path(checkpoint)))
+        model = load_model(kept_model(Path(checkpoint)), imports)
     if not 0 <= example < len(loaded.test):
         raise BadInput("example", f"0 to {len(loaded.test) - 1}", example)
     make_folder(folder)

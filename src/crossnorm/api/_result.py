@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossnorm.errors import BadInput, RunsLost
-from crossnorm.io import make_folder, write_atomically
+from crossnorm.io import make_folder, regular_file, write_atomically
 from crossnorm.report import FigureStyle, curves_figure, result_html, tex_table, trend_figure, write_report
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands, caveats, listed
 from crossnorm.stats.runs.csv_cells import csv_rows, csv_text
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Result", "finished_in", "lost_runs", "stored_lines"]
 
 _FINAL = ("complete", "diverged")
+_MOST_BYTES = 5_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,8 +136,15 @@ class Result:
 
 
 def stored_lines(table: Path) -> int:
-    """Lines of a stored table.csv beyond the names of its columns; 0 where there is none."""
-    return max(0, len(table.read_text(encoding="utf-8").splitlines()) - 1) if table.exists() else 0
+    """Lines of a stored table.csv beyond the names of its columns; 0 where there is none.
+
+    Raises:
+        BadInput: It is no regular file, or cannot be read.
+    """
+    if not table.exists():
+        return 0
+    with regular_file(table, most=_MOST_BYTES).open("rb") as file:
+        return max(0, sum(1 for _ in file) - 1)
 
 
 def lost_runs(lost: Sequence[str]) -> str:
@@ -147,7 +155,7 @@ def lost_runs(lost: Sequence[str]) -> str:
 def finished_in(table: Path) -> set[tuple[str, str]]:
     """The (arm, seed) of the finished runs in a stored table.csv; empty if it is missing or damaged."""
     try:
-        with table.open(encoding="utf-8", newline="") as file:
+        with regular_file(table, most=_MOST_BYTES).open(encoding="utf-8", newline="") as file:
             rows = [(row["arm"], row["seed"]) for row in csv_rows(file) if row["status"] in _FINAL]
     except (OSError, ValueError, KeyError):
         return set()

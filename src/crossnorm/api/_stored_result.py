@@ -18,8 +18,8 @@ from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import describe
 from crossnorm.study.storage.needed_runs import needed_runs, study_verdict
 from crossnorm.study.storage.results_table import collect, kept_table, read_runs
-from crossnorm.study.storage.run_folder import Row, RunFolder, StoredRun
-from crossnorm.study.storage.study_folder import Record, note_results_seen, read_folder
+from crossnorm.study.storage.run_folder import Row, StoredRun
+from crossnorm.study.storage.study_folder import Record, note_results_seen, read_folder, run_at
 from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = ["default_folder", "load", "read_result", "result_of"]
@@ -73,26 +73,21 @@ def load(folder: Path | str) -> Result:
         hint = "For a table of runs: crossnorm.compare(FILE, metric=…, direction=…)."
         raise BadInput.because(str(folder), "a file; load takes the folder of a study or of a run", hint)
     if (folder / "metrics.jsonl").is_file():
-        return _one_run(folder.absolute().parent.parent.parent, folder)
+        return _one_run(folder)
     result = read_result(folder, looking=True)
-    if not result.table.complete and result.verdict.n_pairs:
+    if not result.table.complete and result.verdict.n_pairs:  # of a complete study it is known
         note_results_seen(folder)
     return result
 
 
-def _one_run(study: Path, own: Path) -> Result:
-    found = read_folder(study)
-    run = None if found is None else _run_in(study, found[0], own)
-    if found is None or run is None:
-        raise BadInput.because(str(own), f"a run of no study: {study / 'study.yaml'} does not plan it")
-    plan, record = found
+def _one_run(own: Path) -> Result:
+    found = run_at(own)
+    if found is None:
+        plan_file = own.absolute().parent.parent.parent / "study.yaml"
+        raise BadInput.because(str(own), f"a run of no study: {plan_file} does not plan it")
+    study, plan, record, run = found
     arm = replace(plan.arm(run.arm), control=None)
     return result_of(study, replace(plan, arms=(arm,), seeds=(run.seed,)), record, [run], looking=True)
-
-
-def _run_in(study: Path, plan: Plan, own: Path) -> Run | None:
-    """The run whose folder this is."""
-    return next((run for run in plan.runs if RunFolder(study, run).path.resolve() == own.resolve()), None)
 
 
 def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, looking: bool = False) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from crossnorm.adapters.model_source import kept_model
 from crossnorm.data import load_task
-from crossnorm.errors import BadInput
 from crossnorm.io import make_folder, write_json
 from crossnorm.report import confusion_figure, save
 from crossnorm.study.events import CohortStarted, Event
@@ -19,8 +19,14 @@ from crossnorm.study.monitoring.progress_bar import Progress
 from crossnorm.study.spec.plan import Cohort, Plan, Run, make_plan
 from crossnorm.study.spec.schema import StudySpec, parse_spec
 from crossnorm.study.storage.needed_runs import unfinished_runs
-from crossnorm.study.storage.run_folder import RunFolder, altered_model
-from crossnorm.study.storage.study_folder import forgotten_if_refused, locked, open_folder, read_folder
+from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.study_folder import (
+    check_kept_model,
+    forgotten_if_refused,
+    locked,
+    open_folder,
+    read_folder,
+)
 from crossnorm.study.workload.cohort_run import run_cohort
 from crossnorm.study.workload.pretrained import load_kept
 from crossnorm.study.workload.workload import Workload, open_workload
@@ -100,7 +106,7 @@ def train_run(
 
 def _forget_without_model(own: RunFolder, run: Run, bars: Progress) -> None:
     """Have a finished run trained again if its model is missing or not the one that it wrote."""
-    problem = altered_model(own.path) if own.finished else None
+    problem = own.model_problem() if own.finished else None
     if problem is not None:
         bars.note(f"{run.arm}, seed {run.seed}: {problem}; training the run again.")
         own.forget()
@@ -155,6 +161,12 @@ def _trained(plan: Plan, folder: Path, run: Run, world: World) -> TrainedRun:
     )
 
 
+def _finite(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with null for what is nan or infinite, as in the loss of a model that has diverged."""
+    infinite = {key for key, value in fields.items() if isinstance(value, float) and not math.isfinite(value)}
+    return {**fields, **dict.fromkeys(infinite)}
+
+
 def evaluate_checkpoint(
     checkpoint: Path | str,
     task: str,
@@ -180,14 +192,12 @@ def evaluate_checkpoint(
             is not in `imports`.
     """
     path = kept_model(Path(checkpoint))
-    problem = altered_model(path.parent)
-    if problem is not None:
-        raise BadInput.because(str(path), problem, "Train the run again, or restore the file.")
+    check_kept_model(path)
     model, encoder = load_kept(path, imports)
     folder = path.parent if out is None else Path(out)
     make_folder(folder)
     found = assess(model, load_task(task, data=data, encoder=encoder), pick_device(device))
     if found.confusion is not None:
         save(confusion_figure(found.confusion, found.classes), folder / "confusion.png")
-    write_json(folder / "evaluation.json", {"task": task, "checkpoint": path.name, **asdict(found)})
+    write_json(folder / "evaluation.json", {"task": task, "checkpoint": path.name, **_finite(asdict(found))})
     return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from crossnorm.cli.app import print_json, terminal
+from crossnorm.errors import printable
 
 if TYPE_CHECKING:
     from crossnorm.api import Result
@@ -51,4 +52,4 @@ def _print(result: Result, folder: Path | None, workers: int) -> None:
     console.print(arms_table(result.verdict, result.facts.get("seconds_per_seed"), workers))
     console.print(answer_panel(result.verdict, result.facts.get("description", ""), result.notes))
     if folder is not None:
-        console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+        console.print(f"Report: {printable(str(folder / 'report.html'))}", highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -68,7 +69,7 @@ def stored(key: str, build: Callable[[Path], Arrays], cache: Path | None = None)
     Raises:
         BadInput: Neither folder is writable, or the disk is full.
     """
-    roots = [cache_folder(cache), _temporary_root()]
+    roots = [cache_folder(cache), *_temporary_root()]
     for root in roots:
         entry = _read(root, key)
         if entry is not None:
@@ -76,9 +77,17 @@ def stored(key: str, build: Callable[[Path], Arrays], cache: Path | None = None)
     return _write(_first_writable(roots), key, build)
 
 
-def _temporary_root() -> Path:
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"crossnorm-{user}"
+def _temporary_root() -> list[Path]:
+    """A folder of this user below the system's temporary folder; none if another user has made it."""
+    if not hasattr(os, "getuid"):
+        return [Path(tempfile.gettempdir()) / "crossnorm-user"]
+    root = Path(tempfile.gettempdir()) / f"crossnorm-{os.getuid()}"
+    try:
+        found = root.lstat()
+    except OSError:
+        return [root]
+    own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    return [root] if own else []
 
 
 def _first_writable(roots: list[Path]) -> Path:

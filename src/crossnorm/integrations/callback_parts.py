@@ -10,9 +10,10 @@ from torch import nn
 
 from crossnorm.adapters import Handle, find_handle
 from crossnorm.errors import BadInput
+from crossnorm.io import file_sha256
 from crossnorm.study.workload.function_run import FunctionRun
 
-__all__ = ["alpha_setter", "check_folder", "log_numbers", "saved_checkpoint"]
+__all__ = ["alpha_setter", "check_folder", "log_numbers", "save_resume_point", "saved_checkpoint"]
 
 
 def alpha_setter(run: FunctionRun, model: nn.Module) -> Callable[[int, float], None]:
@@ -57,10 +58,10 @@ def log_numbers(run: FunctionRun, step: int, metrics: Mapping[str, Any]) -> None
 
 
 def saved_checkpoint(run: FunctionRun) -> str | None:
-    """The checkpoint that the last ``run.save({"checkpoint": …})`` named, relative to the run's folder, as a path.
+    """The checkpoint that `save_resume_point` named last, as a path.
 
     Raises:
-        BadInput: It has been deleted, or the function saved something else.
+        BadInput: It has been deleted or replaced, or the function saved something else.
     """
     state = run.resume()
     if state is None:
@@ -69,4 +70,17 @@ def saved_checkpoint(run: FunctionRun) -> str | None:
     if not path.exists():
         hint = f"Delete {run.directory} to start this run again."
         raise BadInput.because(str(path), "the checkpoint to resume from is missing", hint)
+    if state.get("sha256", "") != _digest(path):
+        hint = f"Restore it, or delete {run.directory} to start this run again."
+        raise BadInput.because(str(path), "the checkpoint is not the one that this run wrote", hint)
     return str(path)
+
+
+def save_resume_point(run: FunctionRun, path: Path) -> None:
+    """Make a checkpoint of the loop, a file or folder in the run's folder, the run's resume point."""
+    run.save({"checkpoint": path.relative_to(run.directory).as_posix(), "sha256": _digest(path)})
+
+
+def _digest(path: Path) -> str:
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return file_sha256(*files)

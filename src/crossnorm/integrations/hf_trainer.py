@@ -9,7 +9,13 @@ from typing import Any
 import transformers
 
 from crossnorm.errors import BadInput
-from crossnorm.integrations.callback_parts import alpha_setter, check_folder, log_numbers, saved_checkpoint
+from crossnorm.integrations.callback_parts import (
+    alpha_setter,
+    check_folder,
+    log_numbers,
+    save_resume_point,
+    saved_checkpoint,
+)
 from crossnorm.study.workload.function_run import FunctionRun
 
 __all__ = ["TrainerCallback"]
@@ -72,7 +78,7 @@ class TrainerCallback(transformers.TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Make the Trainer's checkpoint the run's resume point."""
         folder = _output_folder(args, self._run)
-        self._run.save({"checkpoint": f"{folder}/checkpoint-{state.global_step}"})
+        save_resume_point(self._run, self._run.directory / folder / f"checkpoint-{state.global_step}")
 
 
 def _output_folder(args: Any, run: FunctionRun) -> str:

@@ -11,7 +11,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from crossnorm.errors import BadInput
-from crossnorm.integrations.callback_parts import alpha_setter, check_folder, log_numbers, saved_checkpoint
+from crossnorm.integrations.callback_parts import (
+    alpha_setter,
+    check_folder,
+    log_numbers,
+    save_resume_point,
+    saved_checkpoint,
+)
 from crossnorm.study.workload.function_run import FunctionRun
 from crossnorm.training.runtime.rng_state import generators_now, set_generators
 
@@ -109,7 +115,7 @@ class LightningCallback(Checkpoint):  # type: ignore[misc]
         self._saving = True
         trainer.save_checkpoint(path)
         self._saving = False
-        self._run.save({"checkpoint": path.name})
+        save_resume_point(self._run, path)
         for other in self._run.directory.glob("lightning-*.ckpt"):
             if other not in (path, self._newest):  # the one before stays, in case the newest is damaged
                 other.unlink()

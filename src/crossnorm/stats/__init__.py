@@ -38,7 +38,7 @@ from crossnorm.stats.runs.curve_summaries import (
 from crossnorm.stats.runs.dose_names import name_trends
 from crossnorm.stats.runs.endpoints import with_endpoint
 from crossnorm.stats.runs.from_records import absent, table_from_records
-from crossnorm.stats.runs.run_table import ArmInfo, Table
+from crossnorm.stats.runs.run_table import MOST_ARMS, ArmInfo, Table, is_circular
 from crossnorm.stats.verdicts.analyse import estimate
 from crossnorm.stats.verdicts.caveats import caveats, listed
 from crossnorm.stats.verdicts.number_text import NONE, brief, dose_words, number
@@ -47,6 +47,7 @@ from crossnorm.stats.verdicts.verdict import Answer, ArmResult, Contrast, Pairin
 from crossnorm.stats.verdicts.verdict_text import metric_words
 
 __all__ = [
+    "MOST_ARMS",
     "NONE",
     "Answer",
     "ArmBand",
@@ -76,6 +77,7 @@ __all__ = [
     "estimate",
     "family_size",
     "first_bounded",
+    "is_circular",
     "listed",
     "mcnemar_e_value",
     "mcnemar_exact",

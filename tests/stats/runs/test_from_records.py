@@ -217,3 +217,20 @@ def test_cells_that_no_run_has(change, words):
 def test_large_seeds_stay_apart():
     rows = [{"arm": "a", "seed": str(2**53 + i), "step": 1, "loss": i} for i in (0, 1)]
     assert table_from_records(rows).seeds == (2**53, 2**53 + 1)
+
+
+@pytest.mark.parametrize("controls", [{"a": "b", "b": "a"}, {"a": "b", "b": "c", "c": "a"}])
+def test_controls_that_name_each_other_are_refused(controls):
+    about = {"baseline": None, "a": "baseline", "b": "baseline", "c": "baseline"} | controls
+    rows = [
+        {"arm": arm, "seed": seed, "step": 1, "loss": 1.0, "control": control, "dose": float(arm != "baseline")}
+        for arm, control in about.items()
+        for seed in range(3)
+    ]
+    with pytest.raises(BadInput, match="control: expected an arm that is not controlled by this one"):
+        table_from_records(rows)
+
+
+def test_more_arms_than_can_be_drawn_are_refused():
+    with pytest.raises(BadInput, match="arms: expected at most 1000, got 1001"):
+        table_from_records([{"arm": f"a{k}", "seed": 0, "step": 1, "loss": 1.0} for k in range(1001)])

@@ -242,6 +242,19 @@ def test_a_mirror_of_an_older_version_is_sealed_as_it_is(tmp_path):
     assert (verdict(tmp_path), curves(tmp_path)) == expected
 
 
+def test_an_unsealed_mirror_seals_nothing_that_was_here_before(tmp_path):
+    for name in "ab":
+        whole_study(tmp_path / name)
+    mirror_of(tmp_path / "a", tmp_path / "far", runs=0)
+    unsealed_yaml(tmp_path / "far")
+    strange = Path("runs/convex-1/1")
+    shutil.copytree(tmp_path / "b" / strange, tmp_path / "a" / strange, dirs_exist_ok=True)
+    plan, mirror = read_folder(tmp_path / "a")[0], Mirror(f"{tmp_path}/far", tmp_path / "a")
+    mirror.fetch_study()
+    mirror.fetch_runs(plan)
+    assert "another study" in RunFolder(tmp_path / "a", plan.runs[3], plan).read().problem
+
+
 def unsealed_yaml(folder):
     """Take the study's number out of a study.yaml, as in versions before 0.3."""
     import yaml

@@ -9,6 +9,7 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,6 +44,11 @@ def test_long_names_stay_short_and_apart():
     one, other = encoded_name("α" * 120), encoded_name("α" * 119 + "β")
     assert len(one) <= 200
     assert one != other
+
+
+def of(study):
+    """What a plan says of the study that its runs belong to."""
+    return SimpleNamespace(numbers=dict.fromkeys(("convex-0.5", "baseline"), study))
 
 
 def rows(*steps):
@@ -110,7 +116,7 @@ def edited(own, **fields):
 def other_run(own, tmp_path, run=RUN, study="a"):
     """Replace the files of a run by those of another one, or of another study."""
     (tmp_path / "other").mkdir()
-    other = RunFolder(tmp_path / "other", run, study)
+    other = RunFolder(tmp_path / "other", run, of(study))
     other.rewind()
     other.append({"step": 0, "test_loss": 1.0})
     other.finish(Outcome(RunStatus.COMPLETE), {"step": 5})
@@ -134,14 +140,14 @@ TAMPERED = {
 
 @pytest.mark.parametrize("case", TAMPERED)
 def test_an_outcome_that_does_not_match_its_seals_does_not_count(tmp_path, case):
-    own, (tamper, words) = RunFolder(tmp_path, RUN, "a"), TAMPERED[case]
+    own, (tamper, words) = RunFolder(tmp_path, RUN, of("a")), TAMPERED[case]
     own.rewind()
     append(tmp_path, 0, 5)
     own.finish(Outcome(RunStatus.COMPLETE), {"step": 5})
-    stored = RunFolder(tmp_path, RUN, "a").read()
+    stored = RunFolder(tmp_path, RUN, of("a")).read()
     assert (stored.finished, stored.problem, stored.rows) == (True, None, rows(0, 5))
-    tamper(RunFolder(tmp_path, RUN, "a"), tmp_path)
-    found = RunFolder(tmp_path, RUN, "a").read()
+    tamper(RunFolder(tmp_path, RUN, of("a")), tmp_path)
+    found = RunFolder(tmp_path, RUN, of("a")).read()
     assert (found.result, found.rows, found.finished, found.unreadable) == (None, [], False, False)
     assert words in found.problem
 
@@ -161,7 +167,7 @@ def test_a_checkpoint_says_whose_it_is(tmp_path):
     def saved(run, study):
         folder = tmp_path / f"{run.arm}-{study}"
         folder.mkdir()
-        own = RunFolder(folder, run, study)
+        own = RunFolder(folder, run, of(study))
         own.append({"step": 0})
         write_state(own.checkpoint, State({"step": 1, **own.checkpoint_seal}, {}))
         return own

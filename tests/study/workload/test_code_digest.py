@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from importlib import import_module, invalidate_caches
 
+import numpy as np
 import pytest
+import torch
 
 from crossnorm.study.spec.plan import make_plan
 from crossnorm.study.spec.schema import parse_spec
+from crossnorm.study.workload.carried_values import carried_values
 from crossnorm.study.workload.code_digest import code_digests, source_digest
 
 MODULE = """
@@ -75,6 +79,71 @@ def test_local_names_and_the_script_below_are_not_used(folder):
     first = digest(folder, module + script.format(3, 1), "train")
     assert digest(folder, module + script.format(5, 7), "train") == first
     assert digest(folder, module.replace("FACTOR = 2", "FACTOR = 4") + script.format(3, 1), "train") != first
+
+
+CONFIGURED = """
+import json
+CONFIG = {"lr": 1.0}
+class Box: lr = 1.0
+box = Box()
+%s
+
+def train(run):
+    json.dumps(CONFIG)
+    return CONFIG["lr"] * box.lr
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        ('CONFIG["lr"] = 2.0', 'CONFIG["lr"] = 7.0', True),
+        ("CONFIG.update(lr=2.0)", "CONFIG.update(lr=7.0)", True),
+        ("box.lr = 2.0", "box.lr = 7.0", True),
+        ("Box.lr = 2.0", "Box.lr = 7.0", True),
+        ("CONFIG |= {'lr': 2.0}", "CONFIG |= {'lr': 7.0}", True),
+        ("for k in (1, 2): CONFIG['lr'] = k", "for k in (1, 3): CONFIG['lr'] = k", True),
+        ("print(CONFIG)", "print(CONFIG, 2)", False),
+        ("json.dumps(3)", "json.dumps(4)", False),
+        ("x = dict(CONFIG)", "x = list(CONFIG)", False),
+    ],
+)
+def test_statements_that_change_what_the_function_uses_count(folder, old, new, changes):
+    assert (digest(folder, CONFIGURED % old, "train") != digest(folder, CONFIGURED % new, "train")) is changes
+
+
+def carriers(lr):
+    """Functions that carry a value: in a partial, a closure, an object, a lambda's default, a method."""
+
+    class Trainer:
+        def __init__(self):
+            self.settings = {"lr": np.array([lr])}
+
+        def __call__(self, run):
+            return self.settings
+
+        def train(self, run):
+            return self.settings
+
+    def closed(run):
+        return lr
+
+    def train(run, lr=0.0):
+        return lr
+
+    return [functools.partial(train, lr=torch.tensor(lr)), closed, Trainer(), lambda run, x=lr: x, Trainer().train]
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_values_that_the_function_carries_count(kind):
+    one, again, other = (source_digest("m:train", carriers(lr)[kind]) for lr in (1.0, 1.0, 5.0))
+    assert one == again
+    assert one != other
+
+
+def test_a_function_that_carries_nothing_carries_nothing():
+    assert carried_values(carriers) == ""
+    assert carried_values(print) == ""
 
 
 def test_a_name_that_stands_for_a_partial_includes_its_arguments(folder):

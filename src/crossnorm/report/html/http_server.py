@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 import socketserver
 import sys
@@ -35,6 +36,10 @@ class Site(Protocol):
 
     def progress(self) -> Mapping[str, str]:
         """``{"version": …, "html": …}``: the page's version and its progress section."""
+
+
+_HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:\[\]@%/\\]+))(:[0-9]{1,5})?")
+"""A Host header: an IPv6 address in brackets or another name, and perhaps a port."""
 
 
 def bind_server(site: Site, host: str, port: int) -> ThreadingHTTPServer:
@@ -84,8 +89,10 @@ def host_allowed(header: str | None, own: Address, names: Collection[str]) -> bo
         own: The address that the server listens on.
         names: Names that are accepted.
     """
-    name = (header or "").strip().lower()
-    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0].removesuffix(".")
+    parts = _HOST.fullmatch((header or "").strip().lower())
+    if parts is None:
+        return False
+    name = parts["address"] or parts["name"].removesuffix(".")
     found = _address(name)
     if found is None:
         return name in names
@@ -134,6 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a GET request."""
+        if self.headers.get("Content-Length") or self.headers.get("Transfer-Encoding"):
+            self.close_connection = True  # its body must not be taken for another request
         hosts = self.headers.get_all("Host", [])
         if len(hosts) != 1 or not host_allowed(hosts[0], self.address, self.names):
             self._send(403, "text/plain", b"Host not allowed.\n")

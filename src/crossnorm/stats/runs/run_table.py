@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.metric import Metric
 
-__all__ = ["STATUSES", "ArmInfo", "Floats", "Table"]
+__all__ = ["MOST_ARMS", "STATUSES", "ArmInfo", "Floats", "Table", "is_circular"]
+
+MOST_ARMS = 1000
+"""More cannot be drawn or compared in reasonable time."""
 
 Floats = NDArray[np.float64]
 
@@ -191,8 +194,23 @@ class Table:
         return pandas.DataFrame(rows, columns=[*_COLUMNS, *columns.values(), *sorted(self.metrics)])
 
 
+def is_circular(arm: str, controls: Mapping[str, str | None]) -> bool:
+    """Whether following the controls from an arm leads back to it."""
+    seen: set[str] = set()
+    at = controls.get(arm)
+    while at is not None and at not in seen:
+        if at == arm:
+            return True
+        seen.add(at)
+        at = controls.get(at)
+    return False
+
+
 def _check_arms(arms: tuple[ArmInfo, ...]) -> None:
     names = [arm.name for arm in arms]
+    controls = {arm.name: arm.control for arm in arms}
+    if len(arms) > MOST_ARMS:
+        raise BadInput("arms", f"at most {MOST_ARMS}", len(arms))
     if not arms:
         raise BadInput("arms", "at least a baseline", "none")
     if len(set(names)) < len(names):
@@ -205,6 +223,12 @@ def _check_arms(arms: tuple[ArmInfo, ...]) -> None:
             raise unknown_name(f"arm {arm.name}: control", arm.control, names)
         if arm.control == arm.name:
             raise BadInput(f"arm {arm.name}: control", "another arm", "itself")
+        if is_circular(arm.name, controls):
+            raise BadInput(
+                f"arm {arm.name}: control",
+                "an arm that is not controlled by this one",
+                f"a circle through {arm.control}",
+            )
     if arms[0].control is not None:
         raise BadInput(f"arm {arms[0].name}: control", "none (it is the baseline)", arms[0].control)
 

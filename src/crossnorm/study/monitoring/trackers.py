@@ -120,6 +120,9 @@ class _Wandb:
     def __init__(self, folder: Path, study: str) -> None:
         import wandb
 
+        if (folder / "wandb").is_symlink():
+            hint = "crossnorm writes only inside the study's folder: remove the link."
+            raise BadInput.because(str(folder / "wandb"), "a symbolic link", hint)
         self._client, self._folder = wandb, folder
         self._project = _project_name(study)
         self._runs: dict[Run, Any] = {}

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from crossnorm.errors import BadInput, unknown_name
 from crossnorm.functional import Variant
+from crossnorm.stats import MOST_ARMS, is_circular
 from crossnorm.study.spec.arm_schema import ArmSpec, ScheduleSpec, VariantSpec
 from crossnorm.study.spec.schema import StudySpec
 from crossnorm.training.recipe.recipes import ALPHA_LR, Recipe, default_recipe, make_recipe
@@ -73,6 +74,9 @@ def arms_of(spec: StudySpec) -> tuple[Arm, ...]:
     Raises:
         BadInput: An unknown recipe, field, variant or control, two arms of one name, or nothing to compare.
     """
+    count = len(spec.arms) + len(spec.variants) * len(spec.alphas)
+    if count > MOST_ARMS:
+        raise BadInput("arms", f"at most {MOST_ARMS}", count)
     recipe = study_recipe(spec)
     arms = [Arm(name="baseline", recipe=recipe, dose=0.0, settings=_plain_settings("settings", spec.settings))]
     for variant in spec.variants:
@@ -308,9 +312,13 @@ def _check(arms: Sequence[Arm], spec: StudySpec) -> None:
     if doubled:
         raise BadInput("arms", "unique names", f"{', '.join(doubled)} more than once")
     every = set(names)
+    controls = {arm.name: arm.control for arm in arms}
     for arm in arms:
         if arm.control is not None and (arm.control not in every or arm.control == arm.name):
             raise unknown_name(f"arms.{arm.name}.control", arm.control, every - {arm.name})
+        if is_circular(arm.name, controls):
+            expected = "an arm that is not controlled by this one"
+            raise BadInput(f"arms.{arm.name}.control", expected, f"a circle through {arm.control}")
         shared = {seed + arm.seed_offset for seed in spec.seeds if arm.seed_offset} & set(spec.seeds)
         if shared:
             expected = "an offset to seeds outside the study, such as 1000"

@@ -126,8 +126,9 @@ class Mirror:
                 there[folder].append(name)
             count = sum(self._get(name, self._folder / name) for name in _RESULTS if name in there[""])
             for run in plan.runs:
-                count += self._fetch_run(RunFolder(self._folder, run, plan), there)
-                if self._unsealed:
+                fetched = self._fetch_run(RunFolder(self._folder, run, plan), there)
+                count += fetched
+                if self._unsealed and fetched:
                     RunFolder(self._folder, run, plan).adopt(RunFolder(self._folder, run), lambda text: None)
             return count
 

@@ -40,7 +40,7 @@ from crossnorm.training.loop.outcome import Outcome, RunStatus
 if TYPE_CHECKING:
     from crossnorm.training.checkpoint.file_format import State
 
-__all__ = ["Row", "RunFolder", "StoredRun", "altered_model"]
+__all__ = ["Row", "RunFolder", "StoredRun"]
 
 _LARGEST_WHOLE = 2**63
 
@@ -164,6 +164,21 @@ class RunFolder:
         """Whether the run has a final outcome that counts."""
         return self.read().finished
 
+    def model_problem(self) -> str | None:
+        """What is wrong with the model that the run keeps, by the digest in its result.json; None if nothing is.
+
+        Runs of versions before 0.3 have no digest: then nothing is known to be wrong.
+        """
+        stored = self.read()
+        if stored.problem is not None:
+            return stored.problem
+        if self._owner["study"] is None:
+            return None
+        expected, found = (stored.result or {}).get("model"), _model_digest(self.path)
+        if found is None:
+            return "the run's model is missing"
+        return None if found == expected else "the model is not the one that the run wrote"
+
     def load_checkpoint(self, note: Callable[[str], None], load: Callable[[State], None]) -> State | None:
         """Load the newest intact checkpoint of this run whose curve is intact too; None if there is none.
 
@@ -251,10 +266,10 @@ class RunFolder:
 
     def _owner_problem(self, found: Mapping[str, Any]) -> str | None:
         """Whose a file is, if it is not of this run."""
-        if self._owner["study"] not in (None, found.get("study")):
-            return "another study, or to another version of the code"
         if any(found.get(key) != self._owner[key] for key in ("arm", "seed")):
             return f"another run ({found.get('arm')}, seed {found.get('seed')})"
+        if self._owner["study"] not in (None, found.get("study")):
+            return "another study, or to another version of the code"
         return None
 
     def _checkpoint_problem(self, state: State) -> str | None:
@@ -312,22 +327,6 @@ class RunFolder:
             return _content(self.curve) or b""
         except OSError:
             return b""
-
-
-def altered_model(run: Path) -> str | None:
-    """What is wrong with the model that a run's folder keeps, by the digest in its result.json; None if nothing is.
-
-    Args:
-        run: The folder of a run. Other folders, and runs of versions before 0.3, have no digest: nothing is wrong.
-    """
-    result = _parsed_object(_content(run / "result.json") or b"") or {}
-    expected = result.get("model")
-    if expected is None:
-        return None
-    found = _model_digest(run)
-    if found is None:
-        return "the run's model is missing"
-    return None if found == expected else "the model is not the one that the run wrote"
 
 
 def _model_digest(run: Path) -> str | None:

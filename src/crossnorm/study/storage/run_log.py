@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from crossnorm.io import open_to_append
+from crossnorm.errors import BadInput
+from crossnorm.io import open_to_append, regular_file
 
 __all__ = ["append_to_log", "last_lines", "output_in"]
 
@@ -54,10 +55,10 @@ def append_to_log(log: Path, text: str, heading: str = "") -> None:
 def last_lines(log: Path) -> list[str]:
     """The last lines of what the newest try wrote; none without a log."""
     try:
-        with log.open("rb") as file:
+        with regular_file(log).open("rb") as file:
             file.seek(max(0, log.stat().st_size - _MOST_TAIL))
             lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
+    except (OSError, BadInput):
         return []
     begun = [i for i, line in enumerate(lines) if line.startswith(_HEADING)]
     return [line for line in lines[begun[-1] + 1 if begun else 0 :] if line.strip()]

@@ -40,11 +40,13 @@ __all__ = [
     "RESULTS_SEEN",
     "TELLTALE",
     "Record",
+    "check_kept_model",
     "forgotten_if_refused",
     "locked",
     "note_results_seen",
     "open_folder",
     "read_folder",
+    "run_at",
     "same_study",
     "unwritable",
 ]
@@ -234,6 +236,40 @@ def read_folder(folder: Path) -> tuple[Plan, Record] | None:
     except (ValueError, AttributeError, KeyError, TypeError, AssertionError, RecursionError):
         raise BadInput.because(str(path), "the file is damaged or was edited", hint) from None
     return _numbered(make_plan(parse_spec(written_out(fields), str(path))), found), found
+
+
+def run_at(path: Path) -> tuple[Path, Plan, Record, Run] | None:
+    """The study's folder, plan and record, and the run, if a folder is that of a run of a study; else None.
+
+    Raises:
+        BadInput: The study.yaml is damaged.
+    """
+    study = path.absolute().parent.parent.parent
+    found = read_folder(study)
+    if found is None:
+        return None
+    plan, record = found
+    runs = (run for run in plan.runs if RunFolder(study, run).path.resolve() == path.resolve())
+    run = next(runs, None)
+    return None if run is None else (study, plan, record, run)
+
+
+def check_kept_model(path: Path) -> None:
+    """Check that a model in the folder of a run is the one that the run wrote; other models are not checked.
+
+    Args:
+        path: The model, a file or folder.
+
+    Raises:
+        BadInput: It is not, or the files of the run do not match their seals.
+    """
+    found = run_at(path.parent)
+    if found is None:
+        return
+    study, plan, _, run = found
+    problem = RunFolder(study, run, plan).model_problem()
+    if problem is not None:
+        raise BadInput.because(str(path), problem, "Train the run again, or restore its files.")
 
 
 def same_study(one: tuple[Plan, Record], other: tuple[Plan, Record]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from crossnorm.functional.user_variants import user_function
 from crossnorm.study.spec.plan import Plan
+from crossnorm.study.workload.carried_values import carried_values
 from crossnorm.study.workload.function_loading import Train, function_name
 
 __all__ = ["code_digests", "function_digest", "source_digest"]
@@ -57,8 +58,10 @@ def code_digests(plan: Plan, function: Train | None = None) -> dict[str, str]:
 def source_digest(name: str, function: Callable[..., Any]) -> str:
     """SHA-256 of a function's code and of all that it uses of its own module, without comments and layout.
 
-    Covered are the statements at the top of the module that define the names the function uses, and the names that
-    those use. What other modules contain is not covered.
+    Covered are the statements at the top of the module that define the names the function uses, or change them by an
+    assignment or a method (``CONFIG["lr"] = 2``, ``CONFIG.update(…)``), and the names that those use; and the values
+    that the function carries: of `functools.partial`, of a closure, of the object of a method, of default arguments.
+    What other modules contain is not covered.
 
     Args:
         name: ``module:function``.
@@ -67,11 +70,12 @@ def source_digest(name: str, function: Callable[..., Any]) -> str:
     bare = _bare(function)
     own = _parsed(_source(bare) or "a syntax error")
     if own is None:
-        return function_digest(function)
+        return hashlib.sha256((function_digest(function) + carried_values(function)).encode()).hexdigest()
     module = _parsed(_source(inspect.getmodule(bare)) or "")
     statements = [] if module is None else [part for part in module.body if not _is_script(part)]
     used = _statements_used(statements, {name.partition(":")[2].partition(".")[0], *_names(own)})
-    return hashlib.sha256("\n".join(map(_text, [own, *used])).encode()).hexdigest()
+    carried = carried_values(function)
+    return hashlib.sha256("\n".join([*map(_text, [own, *used]), *([carried] if carried else [])]).encode()).hexdigest()
 
 
 def _source(thing: Any) -> str | None:
@@ -92,7 +96,12 @@ def _parsed(source: str) -> ast.Module | None:
 
 def _statements_used(statements: Iterable[ast.stmt], names: set[str]) -> list[ast.stmt]:
     """The statements that define these names, and the names that those statements use, in the module's order."""
-    defines = {statement: set(_defined(statement)) for statement in statements}
+    statements = list(statements)
+    imported = {name for part in statements if isinstance(part, ast.Import | ast.ImportFrom) for name in _defined(part)}
+    defines = {
+        statement: {name for name in _defined(statement) if not isinstance(statement, ast.Expr) or name not in imported}
+        for statement in statements
+    }
     found: set[ast.stmt] = set()
     while new := {s for s, defined in defines.items() if s not in found and defined & names}:
         found |= new
@@ -101,7 +110,7 @@ def _statements_used(statements: Iterable[ast.stmt], names: set[str]) -> list[as
 
 
 def _defined(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement at the top of a module defines."""
+    """The names that a statement at the top of a module defines, or changes by an assignment or a method."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield statement.name
         return
@@ -112,6 +121,19 @@ def _defined(statement: ast.stmt) -> Iterator[str]:
             yield node.name
         elif isinstance(node, ast.alias):
             yield (node.asname or node.name).partition(".")[0]
+        elif isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            yield from _root(node)
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        yield from _root(statement.value.func)
+
+
+def _root(node: ast.expr) -> Iterator[str]:
+    """``a`` for ``a.b[c].d``, which a method of it or an assignment to it may change; nothing for a plain name."""
+    inner = node
+    while isinstance(inner, ast.Attribute | ast.Subscript | ast.Call):
+        inner = inner.func if isinstance(inner, ast.Call) else inner.value
+    if inner is not node and isinstance(inner, ast.Name):
+        yield inner.id
 
 
 def _names(tree: ast.AST) -> set[str]:

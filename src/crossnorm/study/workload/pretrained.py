@@ -21,6 +21,7 @@ from crossnorm.models.compact_transformers import build
 from crossnorm.models.config import Config
 from crossnorm.models.serialization import config_of, read_safetensors
 from crossnorm.rng import addressed
+from crossnorm.study.storage.study_folder import check_kept_model
 from crossnorm.study.workload.model_checks import wanted_kind
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def pretrained_keywords(settings: Mapping[str, Any]) -> dict[str, Any]:
     encoder = encoder_for(settings)
     if encoder is None and "max_tokens" in settings:
         raise BadInput.because("model.max_tokens", "not available for a checkpoint of crossnorm")
+    check_kept_model(path)
     found = digest_of(path)
     if settings.get("sha256", found) != found:
         hint = "Restore the file, or remove sha256 from the study."
