@@ -16,7 +16,8 @@ from crossnorm.api._result import stored_lines
 from crossnorm.api._watch import Watched
 from crossnorm.cli import app
 from crossnorm.errors import BadInput, RunsLost
-from crossnorm.study.spec.plan import Run
+from crossnorm.study.spec.plan import Run, make_plan
+from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.run_log import append_to_log, last_lines
 from crossnorm.study.storage.study_folder import _checksum, open_folder, read_folder
@@ -239,3 +240,30 @@ def test_named_pipes_and_endless_files_do_not_hang(folder, place):
     assert last_lines(own(folder) / "log.txt") == []
     with pytest.raises(OSError, match="symbolic|symlink") if place.endswith("log.txt") else nullcontext():
         append_to_log(own(folder) / "log.txt", "text")
+
+
+def test_an_older_study_yaml_does_not_make_runs_vanish(folder):
+    """As after a restored backup, or from a mirror that an extension did not use."""
+    older = (folder / "study.yaml").read_bytes()
+    plan, _ = open_folder(folder, make_plan(parse_spec(SPEC | {"direction": "lower", "seeds": 6}, "stored")), "digest")
+    trained(folder, plan, len(plan.runs))
+    crossnorm.load(folder).save(folder)
+    before = (folder / "verdict.json").read_bytes()
+    (folder / "study.yaml").write_bytes(older)
+    done = run("report", folder)
+    assert done.exit_code == 1
+    assert "baseline, seed 5 (study.yaml, an older one, does not plan it)" in done.stderr
+    assert (folder / "verdict.json").read_bytes() == before
+
+
+def test_results_read_before_others_were_added_do_not_replace_them(tmp_path):
+    plan = begun(tmp_path)
+    trained(tmp_path, plan, 20)
+    early = crossnorm.load(tmp_path)
+    trained(tmp_path, plan, 25)
+    crossnorm.load(tmp_path).save(tmp_path)
+    before = (tmp_path / "verdict.json").read_bytes()
+    with pytest.raises(RunsLost, match="were not there when the results were read"):
+        early.save(tmp_path)
+    assert (tmp_path / "verdict.json").read_bytes() == before
+    early.save(tmp_path / "elsewhere")

@@ -50,6 +50,7 @@ def trained(tmp_path_factory):
 def test_a_run_leaves_its_curve_and_its_model(trained):
     folder, done = trained
     assert {p.name for p in folder.iterdir() if not p.name.startswith(".")} == {"runs", "study.yaml"}
+    assert (folder / ".watched").exists()  # its loss was printed: seeds that are added come after a look
     own = folder / "runs" / "convex-0.5@pool" / "0"
     assert {p.name for p in own.iterdir()} == {"metrics.jsonl", "model.safetensors", "result.json"}
     curve = rows(folder)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from crossnorm.errors import BadInput, RunsLost
 from crossnorm.io import make_folder, regular_file, write_atomically
 from crossnorm.report import FigureStyle, curves_figure, result_html, tex_table, trend_figure, write_report
@@ -95,6 +97,8 @@ class Result:
         self._check_loses_nothing(directory / "table.csv")
         if self.lost and not partial:
             raise RunsLost(self._lost_message(directory))
+        if not partial and (directory / "study.yaml").exists():
+            self._check_is_newest(directory / "table.csv")
         if directory.is_symlink() and (directory.parent / "study.yaml").exists():
             hint = "crossnorm writes only inside the study's folder: remove the link."
             raise BadInput.because(str(directory), "a symbolic link", hint)
@@ -113,6 +117,18 @@ class Result:
             f"{lost_runs(self.lost)} {kept}Train them again with the command that made the study, or write the "
             "answer without them: report --partial."
         )
+
+    def _check_is_newest(self, stored: Path) -> None:
+        """Refuse to overwrite a table with more finished runs: another command has added them meanwhile."""
+        cells = zip(*np.nonzero(self.table.status != "missing"), strict=True)
+        known = {(self.table.arms[a].name, str(self.table.seeds[s])) for a, s in cells}
+        more = sorted(finished_in(stored) - known)
+        if more:
+            names = listed([f"{arm}, seed {seed}" for arm, seed in more])
+            raise RunsLost(
+                f"{stored} has finished runs that were not there when the results were read, or are gone now: {names}. "
+                "Nothing was changed. Repeat the command, or write the answer without them: report --partial."
+            )
 
     def _check_loses_nothing(self, stored: Path) -> None:
         """Refuse to overwrite table.csv if the runs were deleted: it is all that is left of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import describe
 from crossnorm.study.storage.needed_runs import needed_runs, study_verdict
 from crossnorm.study.storage.results_table import collect, kept_table, read_runs
-from crossnorm.study.storage.run_folder import Row, StoredRun
+from crossnorm.study.storage.run_folder import Row, RunFolder, StoredRun
 from crossnorm.study.storage.study_folder import Record, note_results_seen, read_folder, run_at
 from crossnorm.training.loop.outcome import RunStatus
 
@@ -87,16 +88,18 @@ def _one_run(own: Path) -> Result:
         raise BadInput.because(str(own), f"a run of no study: {plan_file} does not plan it")
     study, plan, record, run = found
     arm = replace(plan.arm(run.arm), control=None)
-    return result_of(study, replace(plan, arms=(arm,), seeds=(run.seed,)), record, [run], looking=True)
+    return result_of(study, replace(plan, arms=(arm,), seeds=(run.seed,)), record, [run], looking=True, whole=False)
 
 
-def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, looking: bool = False) -> Result:
-    """The results of these runs of a study; `looking` as in `read_result`."""
+def result_of(
+    folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, looking: bool = False, whole: bool = True
+) -> Result:
+    """The results of these runs of a study; `looking` as in `read_result`; `whole`: the plan is that of the folder."""
     kept = folder / "table.csv"
     kept_only = not (folder / "runs").exists() and stored_lines(kept)
     stored = read_runs(folder, plan, plan.runs)
     table = kept_table(kept, plan) if kept_only else collect(plan, {run: stored[run] for run in runs})
-    lost = () if kept_only or table.complete else _lost(folder, table, stored)
+    lost = () if kept_only else (*_lost(folder, table, stored), *(_unplanned(folder, plan) if whole else ()))
     results = {run: found.result for run, found in stored.items()}
     unsealed = record.id is None and any(results.values())
     cautions = (*([lost_runs(lost)] if lost else []), *([_UNSEALED] if unsealed else []))
@@ -111,6 +114,8 @@ def result_of(folder: Path, plan: Plan, record: Record, runs: Sequence[Run], *, 
 
 def _lost(folder: Path, table: Table, stored: Mapping[Run, StoredRun]) -> tuple[str, ...]:
     """The finished runs that are missing now, with the reason."""
+    if table.complete:
+        return ()
     before = finished_in(folder / "table.csv")
     missing = {
         Run(table.arms[a].name, table.seeds[s]) for a, s in zip(*np.nonzero(table.status == "missing"), strict=True)
@@ -122,6 +127,18 @@ def _lost(folder: Path, table: Table, stored: Mapping[Run, StoredRun]) -> tuple[
         if run in missing
     }
     return tuple(f"{run.arm}, seed {run.seed} ({reason})" for run, reason in reasons.items() if reason)
+
+
+def _unplanned(folder: Path, plan: Plan) -> tuple[str, ...]:
+    """The finished runs of the study that its study.yaml does not plan: it is an older one."""
+    seeds = {str(seed) for seed in plan.seeds}
+    places = [(arm.name, RunFolder(folder, Run(arm.name, 0)).path.parent) for arm in plan.arms]
+    names = [(arm, path.name) for arm, place in places if place.is_dir() for path in sorted(place.iterdir())]
+    others = [
+        Run(arm, int(name)) for arm, name in names if name not in seeds and re.fullmatch("0|[1-9][0-9]{0,18}", name)
+    ]
+    found = [run for run in others if plan.numbers and RunFolder(folder, run, plan).finished]
+    return tuple(f"{run.arm}, seed {run.seed} (study.yaml, an older one, does not plan it)" for run in found)
 
 
 def _facts(

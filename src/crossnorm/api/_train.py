@@ -24,6 +24,7 @@ from crossnorm.study.storage.study_folder import (
     check_kept_model,
     forgotten_if_refused,
     locked,
+    note_results_seen,
     open_folder,
     read_folder,
 )
@@ -101,7 +102,10 @@ def train_run(
             workload = replace(workload, plan=replace(workload.plan, numbers=_numbers(folder)))
             if not RunFolder(folder, run, workload.plan).finished:
                 _train(workload, run, folder, chosen, world, bars)
-            return _trained(workload.plan, folder, run, world)
+            found = _trained(workload.plan, folder, run, world)
+            if world.first:
+                note_results_seen(folder)  # the command prints them
+            return found
 
 
 def _forget_without_model(own: RunFolder, run: Run, bars: Progress) -> None:
