@@ -97,14 +97,14 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "schema": ("schema",),
     "list": ("list", "variants"),
     "train": ("train", "--task", "digits", "--epochs", "1", "--train-examples", "67", "--out", "new"),
-    "finetune": ("finetune", "--from", "nothing", "--task", "digits", "--out", "new"),
+    "finetune": ("finetune", "--from", "./nothing", "--task", "digits", "--out", "new"),
     "eval": ("eval", "nothing", "--task", "digits"),
     "bench": ("bench", "--repeats", "1", "--members", "1", "--variants", "convex", "--batch-size", "2"),
     "picture": ("picture", "--left", "a.png", "--right", "a.png", "--out", "new"),
     "watch": ("watch", "nothing"),
 }
 TRAINS = ("plot", "train", "finetune", "audit", "bench", "picture")
-OUTPUTS = ("out", "new", "new.yaml", "new.schema.json", "crossnorm")
+OUTPUTS = ("out", "new", "new.yaml", "new.schema.json", "study.schema.json", "crossnorm")
 
 
 def trials(draws: random.Random, count: int) -> Iterator[Trial]:
@@ -181,6 +181,7 @@ def options() -> Iterator[Trial]:
                     (arena.work / "study.yaml").write_text(TINY + "seeds: 2\n")
                     if option in ("--out", "--mirror", "the argument"):  # which may be written
                         arena.outputs = (*OUTPUTS, word.partition("/")[0])
+                    arena.online = option == "--from"  # a name on the hub is looked for there
                     patient = (name in TRAINS and option in SLOW) or name == "watch"
                     arena.run(*argv, patient=patient)
 

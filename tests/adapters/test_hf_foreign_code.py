@@ -41,6 +41,9 @@ def changed(plain, folder, file, **entries):
         ("config.json", {"text_config": {"attn_implementation": "flash_attention_2"}}, "got flash_attention_2"),
         ("config.json", {"experts_implementation": "sonicmoe"}, "expected one of batched_mm"),
         ("config.json", {"use_kernels": True}, "no kernels from a hub"),
+        ("config.json", {"configuration_files": ["config.4.0.0.json"]}, "expected one configuration, config.json"),
+        ("tokenizer_config.json", {"fast_tokenizer_files": ["tokenizer.4.0.json"]}, "expected one tokenizer"),
+        ("config.json", {"num_hidden_layers": 10**9}, "num_hidden_layers: expected at most 1000"),
         ("config.json", {"quantization_config": {"quant_method": "mxfp4"}}, "weights that are not quantized"),
     ],
 )

@@ -23,16 +23,22 @@ _BUILT_IN = {
 """What transformers computes itself; any other name may be fetched from the hub."""
 
 _REFUSED = {
+    "configuration_files": "one configuration, config.json",
+    "fast_tokenizer_files": "one tokenizer",
     "kernel_config": "no kernels from a hub",
     "quantization_config": "weights that are not quantized",
     "use_kernels": "no kernels from a hub",
 }
+
+_MOST_LAYERS = 1000
 
 _HINT = "Remove it from the file if the model works without it, or choose another model."
 
 
 def refuse_foreign_code(folder: Path) -> None:
     """Check that the configuration of a model and of its tokenizer ask for no kernels or weights from elsewhere.
+
+    And that the model is of a size that can be built.
 
     Args:
         folder: As `save_pretrained` writes it. A file that cannot be read is left to transformers.
@@ -49,6 +55,8 @@ def refuse_foreign_code(folder: Path) -> None:
         except (OSError, ValueError, RecursionError):
             continue
         for key, value in _entries(content):
+            if "layers" in key and isinstance(value, int | float) and value > _MOST_LAYERS:
+                raise BadInput(f"{folder / name}: {key}", f"at most {_MOST_LAYERS}", value)
             _check(f"{folder / name}: {key}", key, value)
 
 
