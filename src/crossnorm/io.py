@@ -43,6 +43,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     ``.NAME.….tmp`` in the same folder, of a name that cannot be foreseen; `remove_leftovers` removes those of killed
     writers. If ``path`` is a symbolic link, the link is replaced.
     """
+    if path.is_dir() and not path.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, "a folder is in the way", str(path))
     temporary = _unique(path)
     try:
         yield temporary

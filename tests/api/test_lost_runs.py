@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from crossnorm.api._result import stored_lines
 from crossnorm.api._watch import Watched
 from crossnorm.cli import app
 from crossnorm.errors import BadInput, RunsLost
+from crossnorm.study.planning.evidence import stored_evidence
 from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.run_folder import RunFolder
@@ -267,3 +269,21 @@ def test_results_read_before_others_were_added_do_not_replace_them(tmp_path):
         early.save(tmp_path)
     assert (tmp_path / "verdict.json").read_bytes() == before
     early.save(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("name", ["table.csv", "verdict.json", "report.html"])
+def test_a_folder_in_the_way_is_named_before_anything_is_replaced(folder, name):
+    before = {path.name: path.read_bytes() for path in folder.glob("[a-z]*.*") if path.name != name}
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    done = run("report", folder)
+    assert done.exit_code == 2
+    assert f"{name}: a folder is in the way" in done.stderr or f"{name}: expected a file" in done.stderr
+    assert {path.name: path.read_bytes() for path in folder.glob("[a-z]*.*") if path.name != name} == before
+
+
+def test_plan_names_runs_that_do_not_count(folder, study):
+    append_a_line(folder, study)
+    workload = SimpleNamespace(plan=read_folder(folder)[0], digest="digest", code={})
+    (note, *_) = stored_evidence(folder, workload).notes
+    assert "Stored runs that do not count: convex-1, seed 0 (the learning curve is not" in note

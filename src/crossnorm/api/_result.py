@@ -103,6 +103,9 @@ class Result:
             hint = "crossnorm writes only inside the study's folder: remove the link."
             raise BadInput.because(str(directory), "a symbolic link", hint)
         make_folder(directory)
+        for name in ("report.html", "table.csv", "verdict.json"):
+            if (directory / name).is_dir():  # before any file is replaced
+                raise BadInput.because(str(directory / name), "a folder is in the way", "Remove it.")
         style = style or FigureStyle()
         write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts, style=style)
         write_atomically(directory / "table.csv", _csv(self.table))

@@ -58,6 +58,9 @@ def test_a_file_becomes_its_grey_middle(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"no picture")
     with pytest.raises(BadInput, match="expected an image"):
         read_picture(tmp_path / "b.png", 4)
+    Image.new("L", (1, 70_000)).save(tmp_path / "thin.png")
+    with pytest.raises(BadInput, match="sides of at most 65535 pixels, got 1 × 70000"):
+        read_picture(tmp_path / "thin.png", 4)
     with pytest.raises(BadInput, match="no such file"):
         read_picture(tmp_path / "c.png", 4)
 

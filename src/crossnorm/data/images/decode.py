@@ -16,6 +16,7 @@ __all__ = ["decoded"]
 _GRAY = ("1", "L", "LA")
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others start programs, such as Ghostscript for EPS
 _MOST_PIXELS = 89_478_485  # Pillow warns from here on
+_LONGEST_SIDE = 65_535  # as in JPEG
 _COLOR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
@@ -36,6 +37,8 @@ def decoded(read: Callable[[], bytes], where: str) -> Image:
         image: Image.Image = Image.open(BytesIO(read()), formats=_FORMATS)
         if image.width * image.height > _MOST_PIXELS:
             raise Image.DecompressionBombError
+        if max(image.size) > _LONGEST_SIDE:
+            raise BadInput(where, f"sides of at most {_LONGEST_SIDE} pixels", f"{image.width} × {image.height}")
         image.load()
     except BadInput:
         raise

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from crossnorm.stats import Outlook, Table, noise, outlook
+from crossnorm.stats import Outlook, Table, listed, noise, outlook
 from crossnorm.study.planning.cost import Curves, Source
 from crossnorm.study.planning.durations import seconds_of_outcomes
 from crossnorm.study.spec.plan import Plan, Run
@@ -89,6 +89,8 @@ def stored_evidence(folder: Path, workload: Workload) -> Evidence:
     measured = noise(table, plan.spec.metric).sd is not None
     machine = describe_environment()
     other_machine = any(record.environment.get(key) != machine.get(key) for key in ("processor", "gpu"))
+    lost = [f"{run.arm}, seed {run.seed} ({kept.problem})" for run, kept in stored.items() if kept.problem]
+    damaged = f"Stored runs that do not count: {listed(lost)}." if lost else ""
     note = f"The times are from another machine ({record.environment.get('processor')}), which started {folder}."
     runs, results = set(plan.runs), {run: kept.result for run, kept in stored.items()}
     return Evidence(
@@ -100,7 +102,7 @@ def stored_evidence(folder: Path, workload: Workload) -> Evidence:
         record=record,
         seen=(folder / "verdict.json").exists(),
         extends=not runs <= set(before.runs),
-        notes=(note,) if other_machine else (),
+        notes=(*([damaged] if damaged else []), *([note] if other_machine else [])),
     )
 
 
