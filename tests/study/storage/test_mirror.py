@@ -109,7 +109,7 @@ def test_what_cannot_be_opened_is_named(tmp_path):
         Mirror(f"{tmp_path}/file/x", tmp_path / "s").copy_study()
 
 
-@pytest.mark.parametrize("url", ["", " ", "file://", "file:///", "/", "memory://"])
+@pytest.mark.parametrize("url", ["", " ", "file://", "file:///", "/", "memory://", "far\n"])
 def test_a_whole_file_system_is_no_mirror(tmp_path, monkeypatch, url):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="mirror: expected the URL of a folder"):

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from crossnorm.errors import BadInput
+from crossnorm.errors import BadInput, is_plain
 from crossnorm.io import atomic_path
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
@@ -54,7 +54,7 @@ class Mirror:
     def __init__(self, url: str, folder: Path) -> None:
         from fsspec.core import url_to_fs
 
-        if not url.split("://")[-1].strip("/ "):
+        if not url.split("://")[-1].strip("/ ") or not is_plain(url):
             raise BadInput("mirror", "the URL of a folder, such as s3://bucket/study", url or "an empty text")
         try:
             self._files, root = url_to_fs(url)
