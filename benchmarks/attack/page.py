@@ -21,8 +21,8 @@ from pathlib import Path
 from benchmarks.attack.arena import Arena, Done, Trial, installed
 from benchmarks.attack.tampering import TREES, copied, on_folder, put
 
-FILES = (b"A crossnorm study, resolved", b"root:x:", b": baseline, seed 0, started")
-"""What only stands in files that are not served: study.yaml, /etc/passwd, log.txt."""
+FILES = (b"root:x:", b": baseline, seed 0, started")
+"""What only stands in files that are not served: /etc/passwd, log.txt. The page itself shows study.yaml."""
 LOCAL = ("localhost", "127.0.0.1", "127.0.0.1:{port}", "localhost:{port}", "[::1]", "127.8.8.8")
 FOREIGN = (
     *("evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example", "LOCALHOST.EVIL"),
