@@ -16,9 +16,9 @@ from crossnorm.study.storage.study_folder import locked, open_folder
 from crossnorm.study.workload.function_run import run_function
 
 
-def small_plan() -> Plan:
+def small_plan(seeds: int = 2) -> Plan:
     fields = {"function": "m:train", "metric": "loss", "direction": "lower", "alphas": [0, 1], "control": False}
-    return make_plan(parse_spec(fields | {"seeds": 2, "name": "small"}, "x"))
+    return make_plan(parse_spec(fields | {"seeds": seeds, "name": "small"}, "x"))
 
 
 def train_small(run) -> None:

@@ -13,7 +13,7 @@ from crossnorm.errors import BadInput
 from crossnorm.study.storage.mirror import Mirror, mirrored
 from crossnorm.study.storage.needed_runs import unfinished_runs
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import note_results_seen, read_folder
+from crossnorm.study.storage.study_folder import note_results_seen, open_folder, read_folder
 from tests.study.fault_cases import curves, verdict
 from tests.study.small_study import small_plan, train_small, whole_study
 
@@ -132,6 +132,18 @@ def test_the_mirror_of_another_study_is_refused_and_left_alone(tmp_path):
     assert (contents(tmp_path / "a"), contents(tmp_path / "far")) == (here, there)
 
 
+def test_a_mirror_that_was_extended_is_not_set_back(tmp_path):
+    whole_study(tmp_path / "out")
+    older = (tmp_path / "out" / "study.yaml").read_bytes()
+    open_folder(tmp_path / "out", small_plan(seeds=3), "digest")
+    mirror_of(tmp_path / "out", tmp_path / "far")
+    there = contents(tmp_path / "far")
+    (tmp_path / "out" / "study.yaml").write_bytes(older)
+    with pytest.raises(BadInput, match="a later state of the study"), mirrored(f"{tmp_path}/far", tmp_path / "out"):
+        pytest.fail("the block must not begin")
+    assert contents(tmp_path / "far") == there
+
+
 def test_a_folder_of_other_files_is_no_mirror(tmp_path):
     (tmp_path / "far").mkdir()
     (tmp_path / "far" / "thesis.tex").touch()
@@ -209,7 +221,7 @@ def test_a_mirror_of_all_runs_has_been_seen(tmp_path, runs, seen):
 
 
 def test_a_refused_study_stays_neither_here_nor_in_the_mirror(tmp_path):
-    from crossnorm.study.storage.study_folder import forgotten_if_refused, locked, open_folder
+    from crossnorm.study.storage.study_folder import forgotten_if_refused, locked
 
     def refused_command():
         folder = tmp_path / "s"

@@ -97,6 +97,9 @@ class Mirror:
             elif not same_study(ours, theirs):
                 hint = "Give another URL, or continue that study in an empty output folder."
                 raise BadInput.because("mirror", f"{self._url} holds another study than {self._folder}", hint)
+            elif len(theirs[1].extensions) > len(ours[1].extensions):
+                hint = "Continue from the mirror, in an empty output folder."
+                raise BadInput.because("mirror", f"{self._url} holds a later state of the study: it was extended", hint)
             copied = [self._folder / name for name in (_STUDY, *_SEEN) if self._get(name, self._folder / name)]
             if self._seen(len(theirs[0].runs)):
                 note_results_seen(self._folder)
