@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import crossnorm
+
 PACKAGES = ("crossnorm", "torch", "numpy", "pydantic", "typer", "matplotlib", "transformers")
 KINDS = (
     *("wrong verdict", "wrong curve", "half-written answer", "file touched", "code run", "network"),
@@ -54,7 +56,7 @@ def _environment() -> dict[str, str]:
     facts = {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
     for package in PACKAGES:
         try:
-            facts[package] = version(package)
+            facts[package] = crossnorm.__version__ if package == "crossnorm" else version(package)
         except PackageNotFoundError:
             facts[package] = "missing"
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
