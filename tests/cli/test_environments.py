@@ -72,3 +72,13 @@ def test_a_name_that_the_locale_cannot_decode_is_the_same_folder():
     name = "ελλ"
     escaped = name.encode().decode("ascii", "surrogateescape")
     assert encoded_name(escaped) == encoded_name(name) == "%CE%B5%CE%BB%CE%BB"
+
+
+def test_a_wrong_backend_of_matplotlib_is_not_obeyed(tmp_path):
+    code = "import sys; sys.argv = ['crossnorm', '--version']\nfrom crossnorm.cli import main\n"
+    code += "try: main()\nexcept SystemExit: pass\nimport matplotlib; print(matplotlib.get_backend())"
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"MPLBACKEND": "nonsense"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "agg"

@@ -58,6 +58,7 @@ def main() -> None:
         Path.cwd()
     except OSError:
         sys.exit("crossnorm: the working directory does not exist any more. Change to another one.")
+    os.environ["MPLBACKEND"] = "agg"  # figures are written to files; a wrong name there would stop matplotlib
     _ignore_matplotlibrc()
     app()
 
