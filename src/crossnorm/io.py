@@ -26,6 +26,7 @@ __all__ = [
     "make_folder",
     "open_to_append",
     "read_json",
+    "refuse_link",
     "regular_file",
     "remove_leftovers",
     "storage_fault",
@@ -78,6 +79,17 @@ def open_to_append(path: Path) -> IO[bytes]:
 def _not_through_links(path: str, flags: int) -> int:
     # Without O_NONBLOCK, opening a named pipe waits for a reader.
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+
+
+def refuse_link(path: Path) -> None:
+    """Check that a path is no symbolic link, before something is written at or below it.
+
+    Raises:
+        BadInput: It is one.
+    """
+    if path.is_symlink():
+        hint = "crossnorm writes only inside the study's folder: remove the link, or replace it by what it points to."
+        raise BadInput.because(str(path), "a symbolic link", hint)
 
 
 def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossnorm.errors import BadInput, RunsLost
-from crossnorm.io import make_folder, regular_file, write_atomically
+from crossnorm.io import make_folder, refuse_link, regular_file, write_atomically
 from crossnorm.report import FigureStyle, curves_figure, result_html, tex_table, trend_figure, write_report
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands, caveats, listed
 from crossnorm.stats.runs.csv_cells import csv_rows, csv_text
@@ -99,9 +99,8 @@ class Result:
             raise RunsLost(self._lost_message(directory))
         if not partial and (directory / "study.yaml").exists():
             self._check_is_newest(directory / "table.csv")
-        if directory.is_symlink() and (directory.parent / "study.yaml").exists():
-            hint = "crossnorm writes only inside the study's folder: remove the link."
-            raise BadInput.because(str(directory), "a symbolic link", hint)
+        if (directory.parent / "study.yaml").exists():
+            refuse_link(directory)
         make_folder(directory)
         for name in ("report.html", "table.csv", "verdict.json"):
             if (directory / name).is_dir():  # before any file is replaced

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from crossnorm.errors import BadInput, unknown_name
+from crossnorm.io import refuse_link
 from crossnorm.study.events import Evaluated, Event, Finished, Listener
 from crossnorm.study.spec.plan import Run
 from crossnorm.study.storage.run_folder import RunFolder
@@ -120,9 +121,7 @@ class _Wandb:
     def __init__(self, folder: Path, study: str) -> None:
         import wandb
 
-        if (folder / "wandb").is_symlink():
-            hint = "crossnorm writes only inside the study's folder: remove the link."
-            raise BadInput.because(str(folder / "wandb"), "a symbolic link", hint)
+        refuse_link(folder / "wandb")
         self._client, self._folder = wandb, folder
         self._project = _project_name(study)
         self._runs: dict[Run, Any] = {}

@@ -24,11 +24,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossnorm.errors import BadInput, is_plain
+from crossnorm.errors import is_plain
 from crossnorm.io import (
     encoded_name,
     file_sha256,
     open_to_append,
+    refuse_link,
     remove_leftovers,
     storing,
     write_atomically,
@@ -297,9 +298,7 @@ class RunFolder:
             BadInput: One is.
         """
         for path in (self.path, self.path.parent, self.path.parent.parent):
-            if path.is_symlink():
-                hint = "crossnorm writes only inside the study's folder: replace the link by a folder."
-                raise BadInput.because(str(path), "a symbolic link", hint)
+            refuse_link(path)
 
     def make(self) -> None:
         """Create the folder, but not that of the study, which may have been moved while it is trained.

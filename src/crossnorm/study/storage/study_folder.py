@@ -26,7 +26,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from crossnorm.errors import BadInput
-from crossnorm.io import open_to_append, read_json, remove_leftovers, storage_fault, write_atomically
+from crossnorm.io import open_to_append, read_json, refuse_link, remove_leftovers, storage_fault, write_atomically
 from crossnorm.study.spec.plan import Plan, Run, make_plan
 from crossnorm.study.spec.schema import RECORD, StudySpec, parse_spec, written_out
 from crossnorm.study.spec.variation import EXTENDABLE, UNCOMPARED
@@ -144,11 +144,7 @@ def locked(folder: Path) -> Iterator[None]:
 def _refuse_links(folder: Path) -> None:
     """Refuse links in place of files that are opened for writing; other files are replaced, link or not."""
     for path in (folder / name for name in (".lock", ".workers", "runs")):
-        if path.is_symlink():
-            hint = (
-                "crossnorm writes only inside the study's folder: remove the link, or replace it by what it points to."
-            )
-            raise BadInput.because(str(path), "a symbolic link", hint)
+        refuse_link(path)
 
 
 def _remove_empty(folder: Path, new: Sequence[Path]) -> None:
