@@ -86,7 +86,7 @@ def _answer(verdict: Verdict) -> str:
     answer = verdict.answer
     if answer.estimate is None:
         return "No single comparison was declared."
-    unit = f" per unit of {verdict.dose_name}" if verdict.trend.slope is not None else ""
+    unit = f" per unit of {verdict.answer.unit}" if verdict.answer.unit else ""
     bounds = f" {interval(answer.low, answer.high)}" if answer.low is not None else ""
     estimate = f"{number(answer.estimate, sign=True)}{unit}{bounds}"
     return f"Answer, {contrast_name(answer.contrast)}: {estimate}, {answer.verdict}."

@@ -30,6 +30,14 @@ def test_one_dose_is_difference_over_dose_and_doses_may_be_negative():
     np.testing.assert_allclose(seed_slopes(values, grid, (0, 0)), fitted((-2, 4), values[[2, 1]] - values[0]))
 
 
+def test_with_negative_doses_alone_the_slope_is_that_of_more_of_the_variant():
+    arms = (ArmInfo(name="b"), dosed("additive", -2), dosed("additive", -0.5))
+    values = np.random.default_rng(0).normal(size=(3, 5))
+    grid = dose_grids(table_of(values, arms=arms))[0]
+    assert (grid.doses, grid.unit("α"), grid.unit("dose")) == ((-2, -0.5), "−α", "−dose")
+    np.testing.assert_allclose(seed_slopes(values, grid, (0, 0)), fitted((2, 0.5), values[1:] - values[0]))
+
+
 def test_a_seed_enters_only_when_complete_in_all_needed_arms():
     table = convex_table(n=7)
     values = table.final("test_loss").copy()

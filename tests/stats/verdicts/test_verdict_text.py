@@ -58,6 +58,8 @@ def test_the_dose_studied_is_named():
     assert sentence(dose_table(0.5)).startswith(f"{start}α = 0 to 1: ")
     assert sentence(dose_table(0.5, (1, 4))).startswith(f"{start}α = 0 to 4, per unit of α: ")
     assert sentence(dose_table(0.5, (-2, 1))).startswith(f"{start}α = −2 to 1, per unit of α: ")
+    assert sentence(dose_table(0.5, (-2,))).startswith(f"{start}α = 0 to −2, per unit of −α: ")
+    assert sentence(dose_table(0.5, (-0.5, -1))).startswith(f"{start}α = 0 to −1, per unit of −α: ")
     other = replace(dose_table(0.5, (1, 4)), dose_name="dose")
     assert sentence(other).startswith(f"{start}dose 0 to 4, per unit of dose: ")
 
@@ -95,6 +97,15 @@ def test_the_word_is_in_the_answer(slope, margin, word):
     found = estimate(dose_table(slope), study="s", metric=Metric("test_loss", direction="lower"), margin=margin)
     assert found.answer.verdict == word
     assert json.loads(found.to_json())["answer"]["verdict"] == word
+
+
+@pytest.mark.parametrize("doses", [(-1,), (-0.5, -2)])
+def test_the_answer_and_the_arms_of_negative_doses_have_the_same_word(doses):
+    found = estimate(dose_table(-0.5, doses), study="s", metric=Metric("test_loss", direction="lower"))
+    assert found.answer.verdict == "worse"
+    assert {row.verdict for row in found.arms[1:]} == {"worse"}
+    assert found.answer.estimate == found.trend.slope == pytest.approx(0.5, abs=0.05)
+    assert (found.answer.unit, found.trend.unit) == ("−α", "−α")
 
 
 def test_the_margin_applies_at_the_largest_dose():

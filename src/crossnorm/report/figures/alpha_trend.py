@@ -263,8 +263,8 @@ def _footnote(verdict: Verdict) -> str:
 def _primary(verdict: Verdict) -> str:
     """The primary trend with its interval, if there is one."""
     answer = verdict.answer
-    if answer.estimate is None or answer.low is None or not any(row.alpha for row in verdict.arms[1:]):
+    if answer.estimate is None or answer.low is None or not answer.unit:
         return ""
     estimate = f"{number(answer.estimate, sign=True)}, {percent(verdict.confidence)} interval"
     bounds = interval(answer.low, answer.high).replace(" ", "\u00a0")
-    return f" Trend of {contrast_name(answer.contrast)} per unit of {verdict.dose_name}: {estimate} {bounds}."
+    return f" Trend of {contrast_name(answer.contrast)} per unit of {answer.unit}: {estimate} {bounds}."

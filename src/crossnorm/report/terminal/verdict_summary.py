@@ -57,7 +57,7 @@ def answer_panel(verdict: Verdict, description: str = "", notes: Sequence[str] =
     for note in notes:
         text.append(f"\n\nNote: {note}", style="not bold yellow")
     if answer.estimate is not None:
-        unit = "" if verdict.trend.slope is None else f", per unit of {verdict.dose_name}"
+        unit = f", per unit of {answer.unit}" if answer.unit else ""
         text.append(f"\n\n{contrast_name(answer.contrast)}{unit}: ", style="not bold")
         text.append(number(answer.estimate, sign=True))
         if answer.low is not None:

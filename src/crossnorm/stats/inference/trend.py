@@ -34,6 +34,15 @@ class DoseGrid:
         """The largest absolute dose."""
         return max(abs(dose) for dose in self.doses)
 
+    @property
+    def sign(self) -> int:
+        """The direction in which the dose grows: -1 if all doses are negative, else 1."""
+        return -1 if max(self.doses) < 0 else 1
+
+    def unit(self, dose_name: str) -> str:
+        """What a slope is per unit of: "α", or "−α" if all doses are negative."""
+        return f"−{dose_name}" if self.sign < 0 else dose_name
+
 
 def dose_grids(table: Table) -> tuple[DoseGrid, ...]:
     """The table's variants: those that are not controls first, then in order of their first arm.
@@ -66,7 +75,8 @@ def seed_slopes(values: Floats, grid: DoseGrid, references: tuple[int, ...]) -> 
     """Least-squares slope over the dose, with intercept, of (arm - its reference), one per seed.
 
     At α = 0 a variant is its reference, so every fit includes the point (0, 0). With x the doses and 0, the slope is
-    Σ (x_k - mean x) d_k / Σ (x_k - mean x)².
+    Σ (x_k - mean x) d_k / Σ (x_k - mean x)². If all doses are negative, x is -α: the slope tells what more of the
+    variant does.
 
     Args:
         values: Final values (arms, seeds), nan if missing.
@@ -76,7 +86,7 @@ def seed_slopes(values: Floats, grid: DoseGrid, references: tuple[int, ...]) -> 
     Returns:
         (complete seeds,): slopes of the seeds with all values, in seed order.
     """
-    dose = np.array([0.0, *grid.doses])
+    dose = grid.sign * np.array([0.0, *grid.doses])
     centred = dose - dose.mean()
     weight = centred[1:] / (centred**2).sum()
     differences = values[list(grid.arms)] - values[list(references)]

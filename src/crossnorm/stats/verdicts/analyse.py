@@ -66,7 +66,7 @@ def estimate(
     )
     arms = range(1, len(table.arms))
     grids = dose_grids(table)
-    trends = tuple(_trend(values, grid, rule) for grid in grids)
+    trends = tuple(_trend(values, grid, rule, grid.unit(table.dose_name)) for grid in grids)
     correlation, ratio = final_pairing(values)
     rows = tuple(_arm(table, values, i, rule) for i in arms)
     return Verdict(
@@ -161,7 +161,7 @@ def _contrast(table: Table, values: Floats, arm: int, against: int, rule: Rule) 
     )
 
 
-def _trend(values: Floats, grid: DoseGrid, rule: Rule) -> Trend:
+def _trend(values: Floats, grid: DoseGrid, rule: Rule, unit: str) -> Trend:
     found = rule.interval(seed_slopes(values, grid, (0,) * len(grid.arms)), alone=True)
     return Trend(
         variant=grid.variant,
@@ -170,4 +170,5 @@ def _trend(values: Floats, grid: DoseGrid, rule: Rule) -> Trend:
         high=found.high,
         p_value=found.p_value,
         n=found.n,
+        unit=unit,
     )

@@ -85,6 +85,7 @@ def primary_answer(
         p_value=interval.p_value,
         verdict=claim.verdict,
         sentence=answer_sentence(claim),
+        unit=claim.unit,
     )
 
 
@@ -119,7 +120,8 @@ def _claim(table: Table, metric: Metric, rule: Rule, question: _Question, interv
         subject=subject,
         reference=_described(reference, is_control=any(i != 0 for i in question.references)),
         metric=metric,
-        doses=None if grid is None else (min(0.0, *grid.doses), max(0.0, *grid.doses)),
+        doses=None if grid is None else _ends(grid),
+        unit="" if grid is None else grid.unit(table.dose_name),
         dose_name=table.dose_name,
         interval=interval,
         rule=rule,
@@ -130,6 +132,12 @@ def _claim(table: Table, metric: Metric, rule: Rule, question: _Question, interv
         exceptions=_exceptions(table, values, rule, question),
         notes=tuple(note for note in notes if note),
     )
+
+
+def _ends(grid: DoseGrid) -> tuple[float, float]:
+    """Where the trend starts and ends; 0 is studied with every variant."""
+    low, high = min(0.0, *grid.doses), max(0.0, *grid.doses)
+    return (high, low) if grid.sign < 0 else (low, high)
 
 
 def _described(reference: str, *, is_control: bool) -> str:

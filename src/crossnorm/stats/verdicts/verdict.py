@@ -23,13 +23,15 @@ class Answer:
 
     Args:
         contrast: The comparison, such as "convex - attenuated"; None without a single declared comparison.
-        estimate: Mean slope per unit α; the mean difference for a single free-form arm.
+        estimate: Mean slope per `unit`; the mean difference for a single free-form arm.
         low: Lower bound; None for fewer than 3 pairs or an infinite interval.
         high: Upper bound, likewise.
         p_value: Against 0.
         verdict: From the interval, as for an arm; the margin applies at the largest dose. None without a single
             declared comparison.
         sentence: The answer in one sentence, with its scope.
+        unit: What a slope is per unit of: "α", or "−α" if all doses are negative; empty without a trend. Not part of
+            verdict.json.
     """
 
     contrast: str | None
@@ -39,6 +41,7 @@ class Answer:
     p_value: float | None
     verdict: Outcome | None
     sentence: str
+    unit: str = field(default="", metadata=_SHOWN_ONLY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,7 @@ class Contrast:
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
-    """Slope of a variant per unit α against the baseline; None if the table has no doses."""
+    """Slope of a variant against the baseline, per `unit` as in the answer; None if the table has no doses."""
 
     variant: str | None = None
     slope: float | None = None
@@ -90,6 +93,7 @@ class Trend:
     high: float | None = None
     p_value: float | None = None
     n: int = 0
+    unit: str = field(default="", metadata=_SHOWN_ONLY)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,9 @@ class Claim:
         subject: The variant or arm.
         reference: What it is compared with, "its control attenuated" or "the baseline".
         metric: The metric.
-        doses: Lowest and highest dose studied, 0 included; None without a trend.
+        doses: Where the trend starts and ends, 0 included; None without a trend.
         dose_name: What the doses are called: "α" or "dose".
+        unit: What the estimate is per unit of; empty without a trend.
         interval: The estimate; per unit of dose for a trend.
         rule: Direction, margin, confidence and kind of interval.
         verdict: The word.
@@ -40,6 +41,7 @@ class Claim:
     metric: Metric
     doses: tuple[float, float] | None
     dose_name: str
+    unit: str
     interval: Interval
     rule: Rule
     verdict: Outcome
@@ -91,9 +93,9 @@ def _trend(claim: Claim) -> str:
     """``, trend from α = 0 to 1``; the estimate is per unit of dose, which is said where the doses do not tell."""
     if claim.doses is None:
         return ""
-    low, high = claim.doses
-    unit = "" if claim.doses == (0, 1) else f", per unit of {claim.dose_name}"
-    return f", trend from {dose_words(claim.dose_name, low)} to {brief(high)}{unit}"
+    start, end = claim.doses
+    unit = "" if claim.doses == (0, 1) else f", per unit of {claim.unit}"
+    return f", trend from {dose_words(claim.dose_name, start)} to {brief(end)}{unit}"
 
 
 def _finding(claim: Claim) -> str:
