@@ -24,7 +24,8 @@ import yaml
 
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import locked, open_folder
+from crossnorm.study.storage.study_folder import open_folder
+from crossnorm.study.storage.study_lock import locked
 from crossnorm.study.workload.workload import open_workload
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 

@@ -22,7 +22,8 @@ from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.run_log import append_to_log, last_lines
-from crossnorm.study.storage.study_folder import _checksum, open_folder, read_folder
+from crossnorm.study.storage.study_folder import open_folder
+from crossnorm.study.storage.study_record import _checksum, read_folder
 from tests.api.stored_studies import SPEC, begun, trained
 
 RUNS = "runs"

@@ -25,7 +25,7 @@ from crossnorm.report.html.http_server import bind_server, host_allowed, is_priv
 from crossnorm.study.events import CohortStarted, Evaluated, Stepped
 from crossnorm.study.monitoring.status_file import StatusFile, read_status
 from crossnorm.study.spec.plan import Cohort, Run, make_plan
-from crossnorm.study.storage.study_folder import read_folder
+from crossnorm.study.storage.study_record import read_folder
 from tests.api.stored_studies import begun, status, trained
 
 

@@ -8,7 +8,8 @@ from crossnorm.api import read_result
 from crossnorm.cli.study_options import StudyOptions
 from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import make_plan
-from crossnorm.study.storage.study_folder import open_folder, read_folder
+from crossnorm.study.storage.study_folder import open_folder
+from crossnorm.study.storage.study_record import read_folder
 from crossnorm.training.recipe.recipes import make_recipe
 from tests.study.study_cases import contents, refused, write_study
 from tests.study.study_cases import crossnorm as called

@@ -12,7 +12,8 @@ from crossnorm.study.spec.plan import Plan, make_plan
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.needed_runs import unfinished_runs
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import locked, open_folder
+from crossnorm.study.storage.study_folder import open_folder
+from crossnorm.study.storage.study_lock import locked
 from crossnorm.study.workload.function_run import run_function
 
 

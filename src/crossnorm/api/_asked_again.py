@@ -13,7 +13,8 @@ from crossnorm.metric import Metric
 from crossnorm.stats import brief, estimate, metric_words, with_endpoint
 from crossnorm.study.spec.schema import StudySpec
 from crossnorm.study.spec.summary import scope_of
-from crossnorm.study.storage.study_folder import note_results_seen, read_folder
+from crossnorm.study.storage.study_folder import note_results_seen
+from crossnorm.study.storage.study_record import read_folder
 
 __all__ = ["ask_again"]
 

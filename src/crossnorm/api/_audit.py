@@ -11,7 +11,8 @@ from crossnorm.api._study import Study
 from crossnorm.io import make_folder, write_json
 from crossnorm.study.audit.aa_arms import Audit, audit_kinds, audit_study
 from crossnorm.study.audit.reproducibility import repeat_runs
-from crossnorm.study.storage.study_folder import note_results_seen, read_folder
+from crossnorm.study.storage.study_folder import note_results_seen
+from crossnorm.study.storage.study_record import read_folder
 
 __all__ = ["audit"]
 

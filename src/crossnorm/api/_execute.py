@@ -12,7 +12,8 @@ from crossnorm.study.executors.execution import Execution, train_needed_runs
 from crossnorm.study.monitoring.messages import announcement, warnings_of
 from crossnorm.study.monitoring.progress_bar import Progress
 from crossnorm.study.storage.mirror import mirrored
-from crossnorm.study.storage.study_folder import forgotten_if_refused, locked, open_folder, unwritable
+from crossnorm.study.storage.study_folder import open_folder
+from crossnorm.study.storage.study_lock import forgotten_if_refused, locked, unwritable
 from crossnorm.study.workload.workload import Workload
 
 __all__ = ["execute"]

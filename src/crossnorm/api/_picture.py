@@ -24,7 +24,7 @@ from crossnorm.report.gallery.gallery_page import Exhibit, write_gallery
 from crossnorm.report.gallery.heatmaps import HeadValues, heads_figure, products_figure
 from crossnorm.report.gallery.matrix_products import PRODUCTS
 from crossnorm.study.spec.arms import Arm
-from crossnorm.study.storage.study_folder import check_kept_model
+from crossnorm.study.storage.study_record import check_kept_model
 from crossnorm.study.workload.build_model import build_member
 from crossnorm.training.loop.attention_maps import attention_maps
 from crossnorm.training.loop.cohort import SilentObserver, train_cohort

@@ -20,7 +20,8 @@ from crossnorm.study.spec.summary import describe
 from crossnorm.study.storage.needed_runs import needed_runs, study_verdict
 from crossnorm.study.storage.results_table import collect, kept_table, read_runs
 from crossnorm.study.storage.run_folder import Row, RunFolder, StoredRun
-from crossnorm.study.storage.study_folder import Record, note_results_seen, read_folder, run_at
+from crossnorm.study.storage.study_folder import note_results_seen
+from crossnorm.study.storage.study_record import Record, read_folder, run_at
 from crossnorm.training.loop.outcome import RunStatus
 
 __all__ = ["default_folder", "load", "read_result", "result_of"]

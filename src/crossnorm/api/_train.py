@@ -20,14 +20,9 @@ from crossnorm.study.spec.plan import Cohort, Plan, Run, make_plan
 from crossnorm.study.spec.schema import StudySpec, parse_spec
 from crossnorm.study.storage.needed_runs import unfinished_runs
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import (
-    check_kept_model,
-    forgotten_if_refused,
-    locked,
-    note_results_seen,
-    open_folder,
-    read_folder,
-)
+from crossnorm.study.storage.study_folder import note_results_seen, open_folder
+from crossnorm.study.storage.study_lock import forgotten_if_refused, locked
+from crossnorm.study.storage.study_record import check_kept_model, read_folder
 from crossnorm.study.workload.cohort_run import run_cohort
 from crossnorm.study.workload.pretrained import load_kept
 from crossnorm.study.workload.workload import Workload, open_workload

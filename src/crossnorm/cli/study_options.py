@@ -61,7 +61,7 @@ class StudyOptions:
         from crossnorm.study.spec.arms import arms_of
         from crossnorm.study.spec.builtin_studies import find_study
         from crossnorm.study.spec.schema import parse_spec
-        from crossnorm.study.storage.study_folder import read_folder
+        from crossnorm.study.storage.study_record import read_folder
 
         changes: dict[str, Any] = {
             "alphas": None if self.alphas is None else numbers("--alphas", self.alphas),

@@ -28,7 +28,7 @@ from crossnorm.study.spec.plan import Cohort, Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import read_folder
+from crossnorm.study.storage.study_record import read_folder
 from crossnorm.study.workload.build_model import build_model
 from crossnorm.study.workload.cohort_run import run_cohort
 from crossnorm.study.workload.validate import load_study_task

@@ -20,7 +20,8 @@ from crossnorm.study.audit.aa_arms import AaKind, Audit, audit_kinds
 from crossnorm.study.audit.reproducibility import Repeat, repeat_runs
 from crossnorm.study.spec.plan import Run
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import open_folder, read_folder
+from crossnorm.study.storage.study_folder import open_folder
+from crossnorm.study.storage.study_record import read_folder
 from crossnorm.study.workload.function_run import run_function
 from crossnorm.study.workload.workload import open_workload
 from crossnorm.training.loop.outcome import Outcome, RunStatus

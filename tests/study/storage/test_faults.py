@@ -18,7 +18,8 @@ from crossnorm.study.events import Note
 from crossnorm.study.executors.process_pool import run_local
 from crossnorm.study.spec.plan import cut
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import locked, open_folder
+from crossnorm.study.storage.study_folder import open_folder
+from crossnorm.study.storage.study_lock import locked
 from crossnorm.study.storage.worker_lock import hold_worker_lock
 from crossnorm.study.workload.function_run import run_function
 from crossnorm.study.workload.workload import open_workload

@@ -8,7 +8,8 @@ from crossnorm.api._stored_result import result_of
 from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import locked, open_folder
+from crossnorm.study.storage.study_folder import open_folder
+from crossnorm.study.storage.study_lock import locked
 from crossnorm.study.workload.function_run import run_function
 
 NAMES = ["../../up", "/etc/x", "a\\b", "..", "<script>alert(1)</script>", "{{7*7}}", "CON", "a'\"b", "=1+1", "[red]x"]

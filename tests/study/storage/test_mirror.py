@@ -13,7 +13,8 @@ from crossnorm.errors import BadInput
 from crossnorm.study.storage.mirror import Mirror, mirrored
 from crossnorm.study.storage.needed_runs import unfinished_runs
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import note_results_seen, open_folder, read_folder
+from crossnorm.study.storage.study_folder import note_results_seen, open_folder
+from crossnorm.study.storage.study_record import read_folder
 from tests.study.fault_cases import curves, verdict
 from tests.study.small_study import small_plan, train_small, whole_study
 
@@ -221,7 +222,7 @@ def test_a_mirror_of_all_runs_has_been_seen(tmp_path, runs, seen):
 
 
 def test_a_refused_study_stays_neither_here_nor_in_the_mirror(tmp_path):
-    from crossnorm.study.storage.study_folder import forgotten_if_refused, locked
+    from crossnorm.study.storage.study_lock import forgotten_if_refused, locked
 
     def refused_command():
         folder = tmp_path / "s"
@@ -271,7 +272,7 @@ def unsealed_yaml(folder):
     """Take the study's number out of a study.yaml, as in versions before 0.3."""
     import yaml
 
-    from crossnorm.study.storage.study_folder import _checksum
+    from crossnorm.study.storage.study_record import _checksum
 
     fields = yaml.safe_load((folder / "study.yaml").read_text())
     del fields["record"]["id"]

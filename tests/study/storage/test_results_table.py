@@ -16,7 +16,7 @@ from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.needed_runs import study_verdict
 from crossnorm.study.storage.results_table import arm_infos, collect, kept_table, read_runs
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import Record
+from crossnorm.study.storage.study_record import Record
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 

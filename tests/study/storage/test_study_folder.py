@@ -15,13 +15,9 @@ from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import Run, make_plan
 from crossnorm.study.spec.schema import parse_spec, read_fields
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import (
-    forgotten_if_refused,
-    locked,
-    note_results_seen,
-    open_folder,
-    read_folder,
-)
+from crossnorm.study.storage.study_folder import note_results_seen, open_folder
+from crossnorm.study.storage.study_lock import forgotten_if_refused, locked
+from crossnorm.study.storage.study_record import read_folder
 from crossnorm.training.checkpoint.file_format import State, write_state
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 from crossnorm.training.recipe.recipes import make_recipe

@@ -16,7 +16,7 @@ from crossnorm.study.executors.process_pool import run_local
 from crossnorm.study.spec.plan import Cohort, Plan, Run
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import Row, RunFolder
-from crossnorm.study.storage.study_folder import Record
+from crossnorm.study.storage.study_record import Record
 from crossnorm.study.workload.workload import Workload, open_workload
 from crossnorm.training.loop.outcome import RunStatus
 from crossnorm.training.runtime.devices import pick_device

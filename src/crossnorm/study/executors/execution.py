@@ -15,7 +15,7 @@ from crossnorm.study.monitoring.status_file import StatusFile
 from crossnorm.study.monitoring.trackers import Tracker, opened_tracker, tracked
 from crossnorm.study.spec.plan import Run, cut
 from crossnorm.study.storage.needed_runs import run_batches, unfinished_runs
-from crossnorm.study.storage.study_folder import Record
+from crossnorm.study.storage.study_record import Record
 from crossnorm.study.workload.workload import Workload
 
 __all__ = ["Execution", "train_needed_runs"]

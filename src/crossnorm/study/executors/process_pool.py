@@ -34,7 +34,7 @@ from crossnorm.study.executors.retries import Retries
 from crossnorm.study.spec.plan import Cohort
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.run_log import last_lines
-from crossnorm.study.storage.study_folder import unwritable
+from crossnorm.study.storage.study_lock import unwritable
 from crossnorm.study.storage.worker_lock import hold_worker_lock
 from crossnorm.study.workload.job import Job
 from crossnorm.training.loop.outcome import RunStatus

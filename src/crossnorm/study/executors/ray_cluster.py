@@ -16,7 +16,7 @@ from crossnorm.io import storage_fault
 from crossnorm.study.events import CohortStarted, Finished, Listener, decode_event, encode
 from crossnorm.study.executors.retries import Retries
 from crossnorm.study.spec.plan import Cohort
-from crossnorm.study.storage.study_folder import unwritable
+from crossnorm.study.storage.study_lock import unwritable
 from crossnorm.study.workload.job import Job, cohort_runner
 from crossnorm.training.loop.outcome import RunStatus
 

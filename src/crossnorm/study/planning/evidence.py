@@ -12,7 +12,7 @@ from crossnorm.study.planning.durations import seconds_of_outcomes
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.results_table import collect, planned_table, read_runs
-from crossnorm.study.storage.study_folder import Record, read_folder
+from crossnorm.study.storage.study_record import Record, read_folder
 from crossnorm.study.workload.workload import Workload
 
 __all__ = ["Evidence", "outlook_of", "stored_evidence"]

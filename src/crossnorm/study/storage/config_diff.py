@@ -1,17 +1,21 @@
-"""The differences between two configurations, as text."""
+"""The differences between two studies, as text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["differences"]
+from crossnorm.study.spec.schema import StudySpec
+from crossnorm.study.spec.variation import EXTENDABLE, UNCOMPARED
+
+__all__ = ["spec_differences"]
 
 _ABSENT = "not set"
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """One entry per key that differs: ``recipe (lr: 0.008 → 0.001)``, ``epochs (2 → 3)``."""
+def spec_differences(before: StudySpec, now: StudySpec) -> list[str]:
+    """Differences in more than added arms and seeds, one entry per field: ``recipe (lr: 0.008 → 0.001)``."""
+    old, new = (spec.model_dump(exclude={*EXTENDABLE, *UNCOMPARED}) for spec in (before, now))
     return [f"{key} ({_change(old, new, key)})" for key in _unequal(old, new)]
 
 

@@ -18,13 +18,8 @@ from crossnorm.errors import BadInput, is_plain
 from crossnorm.io import atomic_path
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import (
-    RESULTS_SEEN,
-    TELLTALE,
-    note_results_seen,
-    read_folder,
-    same_study,
-)
+from crossnorm.study.storage.study_folder import RESULTS_SEEN, TELLTALE, note_results_seen
+from crossnorm.study.storage.study_record import read_folder, same_study
 
 __all__ = ["Mirror", "mirrored"]
 

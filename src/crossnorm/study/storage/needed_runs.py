@@ -16,7 +16,7 @@ from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import scope_of
 from crossnorm.study.storage.results_table import collect, read_runs
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import Record
+from crossnorm.study.storage.study_record import Record
 
 __all__ = ["needed_runs", "run_batches", "study_verdict", "unfinished_runs"]
 

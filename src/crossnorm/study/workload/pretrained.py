@@ -21,7 +21,7 @@ from crossnorm.models.compact_transformers import build
 from crossnorm.models.config import Config
 from crossnorm.models.serialization import config_of, read_safetensors
 from crossnorm.rng import addressed
-from crossnorm.study.storage.study_folder import check_kept_model
+from crossnorm.study.storage.study_record import check_kept_model
 from crossnorm.study.workload.model_checks import wanted_kind
 
 if TYPE_CHECKING:

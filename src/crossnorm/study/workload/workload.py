@@ -13,7 +13,7 @@ from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import read_folder
+from crossnorm.study.storage.study_record import read_folder
 from crossnorm.study.workload.code_digest import code_digests, function_digest
 from crossnorm.study.workload.function_loading import Train, load_function, pickled_function
 from crossnorm.study.workload.job import Job, make_job
