@@ -7,8 +7,8 @@
 
 A process may be killed at any instant: a reader never sees a half-written file, and a damaged one is detected.
 
-Outcomes and checkpoints are sealed: they carry the study, the arm and the seed, and SHA-256 digests of the curve, of
-the kept model and of themselves. A run whose files do not match their seals does not count.
+Outcomes and checkpoints are sealed (`run_seals`): they carry the study, the arm and the seed, and SHA-256 digests of
+the curve, of the kept model and of themselves. A run whose files do not match their seals does not count.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from crossnorm.io import (
     write_json,
 )
 from crossnorm.study.spec.plan import Plan, Run
+from crossnorm.study.storage.run_seals import Owner, checkpoint_problem, result_problem, sealed_result
 from crossnorm.training.loop.outcome import Outcome, RunStatus
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ __all__ = ["Row", "RunFolder", "StoredRun"]
 _LARGEST_WHOLE = 2**63
 
 Row = dict[str, Any]
-Seal = dict[str, Any]
 
 _MODELS = ("model.safetensors", "model")
 """What a run keeps: a file, or a folder."""
@@ -87,7 +87,8 @@ class RunFolder:
     def __init__(self, study: Path, run: Run, plan: Plan | None = None) -> None:
         self._study = study
         self.path = study / "runs" / encoded_name(run.arm) / str(run.seed)
-        self._owner = {"study": None if plan is None else plan.numbers.get(run.arm), "arm": run.arm, "seed": run.seed}
+        number = None if plan is None else plan.numbers.get(run.arm)
+        self._owner: Owner = {"study": number, "arm": run.arm, "seed": run.seed}
         self._size = 0
         self._sha256 = hashlib.sha256()
         self._writing = False
@@ -124,7 +125,7 @@ class RunFolder:
         with self.storing():
             remove_leftovers(self.path)
             (self.path / "result.json").unlink(missing_ok=True)  # of a crash, which was sealed with another curve
-            kept = self._curve_to_keep()[: seal["bytes"]] if isinstance(seal, dict) else b""
+            kept = (_content(self.curve) or b"")[: seal["bytes"]] if isinstance(seal, dict) else b""
             write_atomically(self.curve, kept)
         self._start(kept)
 
@@ -132,7 +133,7 @@ class RunFolder:
         """Add an evaluation to the curve; it is on disk when this returns."""
         if not self._writing:
             self.make()
-            self._start(self._curve_to_keep())
+            self._start(_content(self.curve) or b"")
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
         with self.storing(), open_to_append(self.curve) as file:
             file.write(line)
@@ -154,9 +155,11 @@ class RunFolder:
             return StoredRun(problem=_unreadable(error), unreadable=True)
         if text is None:
             return StoredRun(rows=_rows(curve))
-        result = _parsed_object(text)
-        problem = self._problem(result, curve)
-        if result is None or problem is not None:
+        result = _parsed_outcome(text)
+        if result is None:
+            return StoredRun(problem="result.json is damaged")
+        problem = result_problem(result, self._owner, curve)
+        if problem is not None:
             return StoredRun(problem=problem)
         return StoredRun(result={**result, "status": RunStatus(result["status"])}, rows=_rows(curve))
 
@@ -190,7 +193,7 @@ class RunFolder:
         from crossnorm.training.checkpoint.file_format import read_newest  # here: it needs torch, curves do not
 
         def problem(state: State) -> str | None:
-            reason = self._checkpoint_problem(state)
+            reason = checkpoint_problem(state.about, self._owner, self._stored_curve())
             if reason is None:
                 load(state)
             return reason
@@ -235,62 +238,6 @@ class RunFolder:
             write_state(self.checkpoint, State({**state.about, "run": self._owner}, state.tensors))
         return state is not None
 
-    def _write_result(self, fields: Mapping[str, Any]) -> None:
-        curve = _content(self.curve)
-        sealed: Row = {
-            **{key: value for key, value in fields.items() if key not in ("digest", "model")},
-            **self._owner,
-            "curve": None if curve is None else _seal(curve),
-        }
-        model = _model_digest(self.path)
-        if model is not None:
-            sealed["model"] = model
-        write_json(self.path / "result.json", sealed | {"digest": _digest(sealed)})
-
-    def _problem(self, result: Row | None, curve: bytes) -> str | None:
-        """Why a stored outcome does not count."""
-        if result is None or not _is_outcome(result):
-            return "result.json is damaged"
-        strict = self._owner["study"] is not None
-        if "digest" not in result:
-            if strict:
-                return "result.json does not say which run it belongs to"
-        elif result["digest"] != _digest({key: value for key, value in result.items() if key != "digest"}):
-            return "result.json is damaged or was edited"
-        else:
-            other = self._owner_problem(result)
-            if other is not None:
-                return f"result.json belongs to {other}"
-        if result.get("curve") != (_seal(curve) if curve or result.get("curve") is not None else None):
-            return "the learning curve is not the one that result.json was written for"
-        return None
-
-    def _owner_problem(self, found: Mapping[str, Any]) -> str | None:
-        """Whose a file is, if it is not of this run."""
-        if any(found.get(key) != self._owner[key] for key in ("arm", "seed")):
-            return f"another run ({found.get('arm')}, seed {found.get('seed')})"
-        if self._owner["study"] not in (None, found.get("study")):
-            return "another study, or to another version of the code"
-        return None
-
-    def _checkpoint_problem(self, state: State) -> str | None:
-        """Why an intact checkpoint cannot be used; one of a version before 0.3 does not say whose it is."""
-        owner = state.about.get("run")
-        if isinstance(owner, dict):
-            other = self._owner_problem(owner)
-            if other is not None:
-                return f"the checkpoint belongs to {other}"
-        elif self._owner["study"] is not None:
-            return "the checkpoint does not say which run it belongs to"
-        seal = state.about.get("curve")
-        size = seal.get("bytes") if isinstance(seal, dict) else None
-        if not isinstance(size, int) or _seal(self._stored_curve()[: max(0, size)]) != seal:
-            return "the learning curve does not match the checkpoint"
-        return None
-
-    def _start(self, content: bytes) -> None:
-        self._size, self._sha256, self._writing = len(content), hashlib.sha256(content), True
-
     def refuse_links(self) -> None:
         """Check that no folder between the study's folder and the run's files is a symbolic link.
 
@@ -316,9 +263,12 @@ class RunFolder:
         """The context for writing files into the folder; see `crossnorm.io.storing`."""
         return storing(self._study)
 
-    def _curve_to_keep(self) -> bytes:
-        """The content of the curve's file before it is written; an I/O error ends the run."""
-        return _content(self.curve) or b""
+    def _write_result(self, fields: Mapping[str, Any]) -> None:
+        sealed = sealed_result(fields, self._owner, _content(self.curve), _model_digest(self.path))
+        write_json(self.path / "result.json", sealed)
+
+    def _start(self, content: bytes) -> None:
+        self._size, self._sha256, self._writing = len(content), hashlib.sha256(content), True
 
     def _stored_curve(self) -> bytes:
         """The content of the curve's file; empty if it is missing or cannot be read."""
@@ -356,15 +306,6 @@ def _unreadable(error: OSError) -> str:
     return f"{name} cannot be read: {error.strerror}"
 
 
-def _seal(content: bytes) -> Seal:
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _digest(fields: Mapping[str, Any]) -> str:
-    """SHA-256 of the fields of a result.json, as canonical JSON."""
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
 def _rows(curve: bytes) -> list[Row]:
     rows: dict[int, Row] = {}
     for line in curve.decode("utf-8", errors="replace").splitlines():
@@ -391,10 +332,13 @@ def _parsed_row(line: str) -> Row | None:
     return row if all(is_plain(name) and _is_number(value) for name, value in row.items()) else None
 
 
-def _is_outcome(result: Row) -> bool:
-    """Whether the fields that are read from a result.json have the types that `finish` writes."""
-    known = result.get("status") in list(RunStatus) and isinstance(result.get("reason"), str | None)
-    return known and all(_is_number(result.get(key)) for key in ("step", "seconds", "threads"))
+def _parsed_outcome(text: bytes) -> Row | None:
+    """The fields of a result.json; None if those that are read have other types than `finish` writes."""
+    result = _parsed_object(text)
+    if result is None or result.get("status") not in list(RunStatus):
+        return None
+    known = isinstance(result.get("reason"), str | None)
+    return result if known and all(_is_number(result.get(key)) for key in ("step", "seconds", "threads")) else None
 
 
 def _is_number(value: object) -> bool:

@@ -1,8 +1,10 @@
-"""The folder of a study: its study.yaml starts, resumes or extends it; whether its results have been seen.
+"""The folder of a study: starting, resuming and extending it, and whether its results have been seen.
 
-study.yaml           the compiled study and its record
-status.json          the progress, while the study runs
-runs/<arm>/<seed>/   the folder of a run (`RunFolder`)
+    study.yaml           the compiled study and its record (`study_record`)
+    status.json          the progress, while the study runs
+    runs/<arm>/<seed>/   the folder of a run (`RunFolder`)
+
+One process writes at a time (`study_lock`).
 """
 
 from __future__ import annotations
@@ -68,20 +70,6 @@ def open_folder(
     return numbered(plan, record), record
 
 
-def _new_id() -> str:
-    return secrets.token_hex(16)
-
-
-def _seal_runs(folder: Path, plan: Plan, note: Callable[[str], None]) -> None:
-    """Seal the runs of a version before 0.3 as they are."""
-    runs = [RunFolder(folder, run, plan).adopt(RunFolder(folder, run), note) for run in plan.runs]
-    if any(runs):
-        note(
-            f"{folder} was written by a crossnorm before 0.3, whose files do not say which run they belong to: "
-            f"{sum(runs)} runs are taken as they are, and sealed from now on."
-        )
-
-
 def note_results_seen(folder: Path) -> None:
     """Record that interim results have been seen, so that a later extension uses sequential intervals."""
     with suppress(OSError):  # a read-only folder cannot be extended either
@@ -143,3 +131,17 @@ def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
     if differ:
         hint = "Only seeds and arms can be added. Give another output folder for a different study."
         raise BadInput.because(str(folder), f"the folder holds a different study: {'; '.join(differ)}", hint)
+
+
+def _seal_runs(folder: Path, plan: Plan, note: Callable[[str], None]) -> None:
+    """Seal the runs of a version before 0.3 as they are."""
+    runs = [RunFolder(folder, run, plan).adopt(RunFolder(folder, run), note) for run in plan.runs]
+    if any(runs):
+        note(
+            f"{folder} was written by a crossnorm before 0.3, whose files do not say which run they belong to: "
+            f"{sum(runs)} runs are taken as they are, and sealed from now on."
+        )
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
