@@ -150,7 +150,6 @@ class TestInProcess:
 
     def test_a_full_disk_ends_the_study_and_calls_no_run_crashed(self, tmp_path, listened):
         def train(run):
-            import errno
             import os
 
             def full(handle):
@@ -187,21 +186,6 @@ class TestInProcess:
         assert "MemoryError" in list(found.values())[1]["reason"]
         notes = [event.text for event in listened if isinstance(event, Note)]
         assert any("signal 9; retrying" in text for text in notes)
-
-
-def test_a_disk_that_fails_while_the_answer_is_written(tmp_path):
-    with pytest.raises(BadInput, match="the file system is read-only"), locked(tmp_path / "s"):
-        raise OSError(errno.EROFS, "Read-only file system")
-    with pytest.raises(IsADirectoryError), locked(tmp_path / "s"):
-        raise IsADirectoryError
-    assert not (tmp_path / "s").exists()  # nothing was begun in it
-    (tmp_path / "s").mkdir()
-    for name, age in (("abandoned", 1000), ("alive", 0)):
-        path = tmp_path / "s" / f".report.html.{name}.tmp"
-        path.touch()
-        os.utime(path, (time.time() - age,) * 2)
-    with locked(tmp_path / "s"):
-        assert [path.name for path in (tmp_path / "s").glob(".*.tmp")] == [".report.html.alive.tmp"]
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from crossnorm.api._stored_result import default_folder
-from crossnorm.cli import app
 from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import Run, make_plan
-from crossnorm.study.spec.schema import parse_spec, read_fields
+from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import note_results_seen, open_folder
-from crossnorm.study.storage.study_lock import forgotten_if_refused, locked
+from crossnorm.study.storage.study_lock import locked
 from crossnorm.study.storage.study_record import read_folder
 from crossnorm.training.checkpoint.file_format import State, write_state
 from crossnorm.training.loop.outcome import Outcome, RunStatus
-from crossnorm.training.recipe.recipes import make_recipe
 
 
 def plan(**fields):
@@ -38,25 +33,6 @@ def test_the_same_study_goes_on_without_an_extension(tmp_path):
     before = (tmp_path / "study.yaml").read_bytes()
     assert opened(tmp_path).extensions == ()
     assert (tmp_path / "study.yaml").read_bytes() == before
-
-
-def test_study_yaml_is_itself_a_study_file(tmp_path):
-    opened(tmp_path)
-    assert parse_spec(read_fields(tmp_path / "study.yaml"), "x") == plan().spec
-    found = read_folder(tmp_path)
-    assert found is not None
-    assert found[0] == plan()
-
-
-def test_a_recipe_field_that_came_after_a_study_has_no_effect_on_it(tmp_path):
-    complete = {**make_recipe("quick").model_dump(exclude={"epochs"}), "lr": 0.005}
-    del complete["optimizer"]
-    opened(tmp_path, recipe=complete)
-    found = read_folder(tmp_path)
-    assert found is not None
-    for spec in (found[0].spec, parse_spec(read_fields(tmp_path / "study.yaml"), "x")):
-        recipe = make_plan(spec).arms[0].training
-        assert (recipe.optimizer, recipe.lr, recipe.epochs) == ("adamw", 0.005, 2)
 
 
 def test_added_seeds_and_arms_are_recorded(tmp_path):
@@ -116,37 +92,6 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
     with pytest.raises(BadInput, match="thesis.tex and no study.yaml"):
         opened(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-@pytest.mark.parametrize("text", ["", "record: 3", "[", "task: digits", "record: {extensions: [{}]}", "\x00"])
-def test_a_damaged_study_yaml_is_named(tmp_path, text):
-    (tmp_path / "study.yaml").write_text(text)
-    with pytest.raises(BadInput, match="the file is damaged"):
-        read_folder(tmp_path)
-
-
-def test_one_writer(tmp_path):
-    with locked(tmp_path / "s"), pytest.raises(BadInput, match="locked by process"), locked(tmp_path / "s"):
-        pass
-    with locked(tmp_path / "s"):
-        pass
-
-
-def test_who_comes_second_is_offered_to_watch_in_words_for_a_shell(tmp_path):
-    folder = tmp_path / "my study"
-    with locked(folder), pytest.raises(BadInput) as caught, locked(folder):
-        pass
-    commands = re.findall(r"crossnorm \w+ '[^']*'", str(caught.value))
-    assert [shlex.split(said) for said in commands] == [
-        ["crossnorm", verb, str(folder)] for verb in ("watch", "report")
-    ]
-    assert "another output folder" in str(caught.value)
-
-
-def test_a_file_where_the_folder_should_be_is_named(tmp_path):
-    (tmp_path / "f").write_text("x")
-    with pytest.raises(BadInput, match="a writable folder"), locked(tmp_path / "f"):
-        pass
 
 
 def finished(folder, arm, status=RunStatus.COMPLETE):
@@ -222,88 +167,8 @@ def test_a_folder_of_an_older_version_goes_on_and_says_what_was_not_checked(tmp_
         open_folder(tmp_path, own, "digest", {"mine:doubled": "newer"})
 
 
-def refused_in(folder, begin):
-    """A command that begins a study and is refused later."""
-    begins = not (folder / "study.yaml").exists()
-    with locked(folder), forgotten_if_refused(folder, begins=begins):
-        begin()
-        raise BadInput.because("ray", "not installed")
-
-
-def test_folders_of_something_else_are_refused_and_stay(tmp_path):
-    """`--out` may name a folder whose runs/ is the user's own."""
-    own = tmp_path / "proj" / "runs" / "exp1"
-    own.mkdir(parents=True)
-    for name in ("metrics.jsonl", "log.txt"):
-        (own / name).write_text("mine")
-    options = ["--seeds", "1", "--epochs", "1", "--alphas", "0,1", "--out", str(tmp_path / "proj")]
-    (tmp_path / "tiny.yaml").write_text("task: digits\n")
-    done = CliRunner().invoke(app, ["plot", str(tmp_path / "tiny.yaml"), *options])
-    assert done.exit_code == 2
-    assert {path.name: path.read_text() for path in own.iterdir()} == {"metrics.jsonl": "mine", "log.txt": "mine"}
-
-
-def test_a_refused_command_leaves_no_folder(tmp_path):
-    folder = tmp_path / "crossnorm" / "s"
-
-    def begin():
-        open_folder(folder, plan(), "digest")
-        RunFolder(folder, Run("baseline", 0)).append({"step": 0})
-        finished(folder, "baseline", RunStatus.CRASHED)
-
-    with pytest.raises(BadInput, match="not installed"):
-        refused_in(folder, begin)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("kept", ["runs/baseline/0/checkpoint.safetensors", "runs/baseline/0/own.pt"])
-def test_what_a_refused_command_can_go_on_from_is_kept(tmp_path, kept):
-    folder = tmp_path / "s"
-
-    def begin():
-        open_folder(folder, plan(), "digest")
-        (folder / kept).parent.mkdir(parents=True)
-        (folder / kept).touch()
-
-    with pytest.raises(BadInput):
-        refused_in(folder, begin)
-    assert (folder / kept).exists()
-    assert read_folder(folder) is not None
-
-
-def test_a_refused_command_keeps_the_study_of_an_earlier_one(tmp_path):
-    opened(tmp_path)
-    with pytest.raises(BadInput):
-        refused_in(tmp_path, lambda: opened(tmp_path, seeds=5))
-    assert read_folder(tmp_path) is not None
-
-
 def test_spaces_in_a_name_are_hyphens_in_the_folder():
     assert default_folder("my own  study") == Path("crossnorm/my-own-study")
-
-
-def test_a_default_folder_inside_a_clone_of_the_repository_is_removed_alone(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "crossnorm" / "src").mkdir(parents=True)
-    folder = default_folder("s")
-    with pytest.raises(BadInput):
-        refused_in(folder, lambda: open_folder(folder, plan(), "digest"))
-    assert [path.name for path in tmp_path.rglob("*")] == ["crossnorm", "src"]
-
-
-def test_a_folder_that_was_there_stays(tmp_path):
-    with pytest.raises(BadInput):
-        refused_in(tmp_path, lambda: None)
-    assert tmp_path.exists()
-
-
-@pytest.mark.parametrize("name", [".lock", ".workers", "runs"])
-def test_links_in_place_of_what_is_opened_for_writing_are_refused(tmp_path, name):
-    (tmp_path / "s").mkdir()
-    (tmp_path / "s" / name).symlink_to(tmp_path / "outside")
-    with pytest.raises(BadInput, match="a symbolic link"), locked(tmp_path / "s"):
-        pytest.fail("the block must not begin")
-    assert not (tmp_path / "outside").exists()
 
 
 def test_links_in_place_of_what_is_replaced_are_not_followed(tmp_path):
