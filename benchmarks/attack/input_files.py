@@ -1,10 +1,9 @@
-"""Files that commands read beside studies: tables, images, texts, word vectors, checkpoints, Hugging Face folders."""
+"""Files that commands read beside studies: tables, images, texts, word vectors."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import json
 import os
 import struct
 import zipfile
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.attack.arena import Arena, Trial
-from benchmarks.attack.studies import write_base, write_texts
 
 HEAD = "arm,seed,step,loss\n"
 ROWS = "".join(f"{arm},{seed},{step},{0.5 + seed / 10 + step / 7}\n" for arm in ("baseline", "b") for seed in range(3)
@@ -72,15 +70,12 @@ LINES: dict[str, bytes] = {
     "a lone surrogate": b'{"arm": "\\ud800", "seed": 0, "step": 0, "loss": 1}\n',
     "true for a seed": b'{"arm": "baseline", "seed": true, "step": 0, "loss": 1}\n',
 }
-PROBE = "task: digits\ntrain_examples: 67\nalphas: [0, 1]\nseeds: 2\n"
 
 
 def trials() -> Iterator[Trial]:
     yield from tables()
     yield from images()
     yield from texts()
-    yield from checkpoints()
-    yield from hugging_face()
 
 
 def tables() -> Iterator[Trial]:
@@ -126,7 +121,7 @@ def images() -> Iterator[Trial]:
 
         def act(arena: Arena, content=content) -> None:
             picture_folder(arena.work / "images", content)
-            plan(arena, "task: folder\ndata: images\nalphas: [0, 1]\nseeds: 2\n")
+            plan(arena, "task: folder\ndata: images\n")
 
         yield Trial(f"image: {name}", act)
 
@@ -141,19 +136,19 @@ def images() -> Iterator[Trial]:
         path = arena.work / "images" / "train" / "cat" / "0.png"
         path.unlink()
         os.mkfifo(path)
-        plan(arena, "task: folder\ndata: images\nalphas: [0, 1]\nseeds: 2\n")
+        plan(arena, "task: folder\ndata: images\n")
 
     def archive(arena: Arena) -> None:
         with zipfile.ZipFile(arena.work / "images.zip", "w") as file:
             for name in ("train/../../../outside/x.png", "/outside/y.png", "train/cat/0.png", "test/cat/0.png"):
                 file.writestr(name, png(8, 8))
-        plan(arena, "task: folder\ndata: images.zip\nalphas: [0, 1]\nseeds: 2\n")
+        plan(arena, "task: folder\ndata: images.zip\n")
 
     def bomb(arena: Arena) -> None:
         with zipfile.ZipFile(arena.work / "images.zip", "w", zipfile.ZIP_DEFLATED) as file:
             for name in ("train/cat/0.png", "train/dog/0.png", "test/cat/0.png", "test/dog/0.png"):
                 file.writestr(name, png(8, 8) + bytes(200_000_000))
-        plan(arena, "task: folder\ndata: images.zip\nalphas: [0, 1]\nseeds: 2\n")
+        plan(arena, "task: folder\ndata: images.zip\n")
 
     yield Trial("images: a FIFO", fifo)
     yield Trial("images: a zip with paths outside", archive)
@@ -207,9 +202,10 @@ def encoded(kind: str) -> bytes:
     return file.getvalue()
 
 
-def plan(arena: Arena, study: str, *more: str) -> None:
-    (arena.work / "study.yaml").write_text(study)
-    arena.run("plan", "study.yaml", "--out", "out", *more)
+def plan(arena: Arena, fields: str) -> None:
+    """Plan a small study of these fields."""
+    (arena.work / "study.yaml").write_text(fields + "alphas: [0, 1]\nseeds: 2\n")
+    arena.run("plan", "study.yaml", "--out", "out")
 
 
 def texts() -> Iterator[Trial]:
@@ -232,11 +228,11 @@ def texts() -> Iterator[Trial]:
             (arena.work / "questions").mkdir()
             for part in ("TREC.train", "TREC.test"):
                 (arena.work / "questions" / part).write_bytes(content)
-            plan(arena, "task: trec\ndata: questions\nalphas: [0, 1]\nseeds: 2\n")
+            plan(arena, "task: trec\ndata: questions\n")
 
         def stream(arena: Arena, content=content) -> None:
             (arena.work / "text.txt").write_bytes(content)
-            plan(arena, "task: bytes\ndata: text.txt\nalphas: [0, 1]\nseeds: 2\n")
+            plan(arena, "task: bytes\ndata: text.txt\n")
 
         yield Trial(f"questions: {name}", question)
         yield Trial(f"bytes: {name}", stream)
@@ -257,7 +253,7 @@ def texts() -> Iterator[Trial]:
         def vector(arena: Arena, content=content) -> None:
             write_questions(arena)
             (arena.work / "vectors.txt").write_bytes(content)
-            plan(arena, "task: trec\ndata: questions\nmodel: {word_vectors: vectors.txt}\nalphas: [0, 1]\nseeds: 2\n")
+            plan(arena, "task: trec\ndata: questions\nmodel: {word_vectors: vectors.txt}\n")
 
         yield Trial(f"word vectors: {name}", vector)
 
@@ -266,188 +262,3 @@ def write_questions(arena: Arena) -> None:
     from tests.pretrained_cases import write_questions
 
     write_questions(arena.work / "questions")
-
-
-def checkpoints() -> Iterator[Trial]:
-    """Files of weights for ``eval``, ``model: {from: …}``, ``finetune --from`` and ``train --weights``."""
-    for name, change in CHECKPOINTS.items():
-
-        def act(arena: Arena, change=change) -> None:
-            write_base(arena.work)
-            path = arena.work / "base.safetensors"
-            path.write_bytes(change(path.read_bytes()))
-            arena.run("eval", "base.safetensors", "--task", "digits", "--out", "out")
-            plan(arena, PROBE + "model: {from: base.safetensors}\n")
-            own = ("--model", "cvt_2_4_32", "--set", "model.embedding_dim=16", "--weights", "base.safetensors")
-            arena.run("train", "--task", "digits", "--train-examples", "67", "--epochs", "1", "--out", "out", *own)
-
-        yield Trial(f"checkpoint: {name}", act)
-    pickles = {
-        "a pickle named .safetensors": "base.safetensors",
-        "a pickle": "model.bin",
-        "a pickle named .pt": "model.pt",
-    }
-    for name, file in pickles.items():
-
-        def pickled(arena: Arena, file=file) -> None:
-            program = f"touch {arena.marks}/pickle".encode()
-            (arena.work / file).write_bytes(b"cos\nsystem\n(S'" + program + b"'\ntR.")
-            arena.run("eval", file, "--task", "digits", "--out", "out")
-            plan(arena, PROBE + f"model: {{from: {file}}}\n")
-
-        yield Trial(f"checkpoint: {name}", pickled)
-
-
-def described(content: bytes, **changes: object) -> bytes:
-    """The file with changes of its description."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    known = json.loads(header["__metadata__"]["crossnorm"])
-    for path, value in changes.items():
-        outer, _, inner = path.partition("__")
-        if inner:
-            known[outer][inner] = value
-        else:
-            known[outer] = value
-    header["__metadata__"]["crossnorm"] = json.dumps(known)
-    return headed(header, content[start:])
-
-
-def headed(header: object, rest: bytes) -> bytes:
-    text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + rest
-
-
-def edited(content: bytes, change: Callable[[dict], None]) -> bytes:
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    change(header)
-    return headed(header, content[start:])
-
-
-def first_tensor(header: dict) -> dict:
-    return next(value for name, value in sorted(header.items()) if name != "__metadata__")
-
-
-CHECKPOINTS: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda content: b"",
-    "truncated": lambda content: content[:-50],
-    "only the length": lambda content: content[:8],
-    "a length of 2^63": lambda content: (1 << 63).to_bytes(8, "little") + content[8:],
-    "random": lambda content: bytes(range(256)) * 9,
-    "nan everywhere": lambda content: (
-        content[: 8 + int.from_bytes(content[:8], "little")]
-        + b"\xff" * (len(content) - 8 - int.from_bytes(content[:8], "little"))
-    ),
-    "no description": lambda content: edited(content, lambda header: header.pop("__metadata__")),
-    "deep metadata": lambda content: edited(
-        content, lambda header: header["__metadata__"].update(crossnorm="[" * 100_000)
-    ),
-    "description null": lambda content: edited(content, lambda header: header["__metadata__"].update(crossnorm="null")),
-    "description list": lambda content: edited(content, lambda header: header["__metadata__"].update(crossnorm="[]")),
-    "format text": lambda content: described(content, format="one"),
-    "format 2": lambda content: described(content, format=2),
-    "kind unknown": lambda content: described(content, kind="video"),
-    "kind list": lambda content: described(content, kind=["image"]),
-    "config null": lambda content: described(content, config=None),
-    "surplus field": lambda content: described(content, config__surplus=1),
-    "embedding_dim 10^12": lambda content: described(content, config__embedding_dim=10**12),
-    "embedding_dim text": lambda content: described(content, config__embedding_dim="sixteen"),
-    "embedding_dim nan": lambda content: described(content, config__embedding_dim=float("nan")),
-    "num_layers 10^9": lambda content: described(content, config__num_layers=10**9),
-    "num_layers -1": lambda content: described(content, config__num_layers=-1),
-    "img_size 10^6": lambda content: described(content, config__img_size=[10**6, 10**6]),
-    "num_classes 10^10": lambda content: described(content, config__num_classes=10**10),
-    "dropout 2": lambda content: described(content, config__dropout=2),
-    "variant os:system": lambda content: described(content, variant={"name": "os:system"}),
-    "variant of a module": lambda content: described(content, variant={"name": "evil:train", "alpha": 1.0}),
-    "variant list": lambda content: described(content, variant=[1]),
-    "alpha of no site": lambda content: described(content, alpha={"nothing": 1.0}),
-    "alpha text": lambda content: described(content, variant={"name": "convex"}, alpha={"x": "one"}),
-    "alpha null": lambda content: described(content, alpha=None),
-    "a tensor of int64": lambda content: edited(content, lambda header: first_tensor(header).update(dtype="I64")),
-    "a dtype unknown": lambda content: edited(content, lambda header: first_tensor(header).update(dtype="F99")),
-    "a shape that does not fit": lambda content: edited(content, lambda header: first_tensor(header).update(shape=[7])),
-    "a tensor missing": lambda content: edited(content, lambda header: header.pop(sorted(header)[1])),
-}
-
-
-def hugging_face() -> Iterator[Trial]:
-    """Folders of Hugging Face models."""
-    from importlib.util import find_spec
-
-    if find_spec("transformers") is None:
-        return
-    for name, change in FOLDERS.items():
-
-        def act(arena: Arena, change=change) -> None:
-            write_texts(arena.work)
-            change(arena)
-            study = "task: trec\ndata: questions\nmodel: {from: bert}\nalphas: [0, 1]\nseeds: 2\n"
-            plan(arena, study)
-
-        yield Trial(f"Hugging Face: {name}", act)
-
-
-def configured(file: str = "config.json", **changes: object) -> Callable[[Arena], None]:
-    def change(arena: Arena) -> None:
-        path = arena.work / "bert" / file
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-    return change
-
-
-def with_code(arena: Arena) -> None:
-    path = arena.work / "bert" / "evil.py"
-    path.write_text(f"open({str(arena.marks / 'remote')!r}, 'w')\nclass Evil: pass\n")
-    for file in ("config.json", "tokenizer_config.json"):
-        classes = ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification", "AutoTokenizer")
-        configured(file, auto_map=dict.fromkeys(classes, "evil.Evil"), model_type="evil")(arena)
-
-
-def pickle_only(arena: Arena) -> None:
-    (arena.work / "bert" / "model.safetensors").unlink()
-    program = f"touch {arena.marks}/pickle".encode()
-    (arena.work / "bert" / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'" + program + b"'\ntR.")
-
-
-def truncated(name: str) -> Callable[[Arena], None]:
-    def change(arena: Arena) -> None:
-        path = arena.work / "bert" / name
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-    return change
-
-
-def removed(name: str) -> Callable[[Arena], None]:
-    return lambda arena: (arena.work / "bert" / name).unlink()
-
-
-FOLDERS: dict[str, Callable[[Arena], None]] = {
-    "code in auto_map": with_code,
-    "attention of a hub": configured(attn_implementation="kernels-community/flash-attn"),
-    "attention of a hub, private": configured(_attn_implementation="kernels-community/flash-attn"),
-    "attention unknown": configured(attn_implementation="nonsense"),
-    "model_max_length text": configured("tokenizer_config.json", model_max_length="nineteen"),
-    "model_max_length huge": configured("tokenizer_config.json", model_max_length=10**30),
-    "model_max_length negative": configured("tokenizer_config.json", model_max_length=-1),
-    "tokenizer of a module": configured("tokenizer_config.json", tokenizer_class="os.system"),
-    "only a pickle": pickle_only,
-    "model_type unknown": configured(model_type="nonsense"),
-    "model_type list": configured(model_type=["bert"]),
-    "hidden_size 10^12": configured(hidden_size=10**12),
-    "hidden_size text": configured(hidden_size="twelve"),
-    "hidden_size does not fit": configured(hidden_size=24),
-    "num_hidden_layers 10^9": configured(num_hidden_layers=10**9),
-    "vocab_size 3": configured(vocab_size=3),
-    "num_attention_heads 0": configured(num_attention_heads=0),
-    "architectures of another": configured(architectures=["GPT2LMHeadModel"]),
-    "dtype unknown": configured(torch_dtype="float99", dtype="float99"),
-    "quantized": configured(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
-    "weights truncated": truncated("model.safetensors"),
-    "config truncated": truncated("config.json"),
-    "tokenizer truncated": truncated("tokenizer.json"),
-    "no tokenizer": removed("tokenizer.json"),
-    "no config": removed("config.json"),
-    "no weights": removed("model.safetensors"),
-}

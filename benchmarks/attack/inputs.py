@@ -1,4 +1,4 @@
-"""Nonsense in every field of a study file and every option of every command, and in the files of `input_files`."""
+"""Nonsense in every field of a study file, every option of every command, and every file that a command reads."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.attack import input_files
+from benchmarks.attack import input_files, model_files
 from benchmarks.attack.arena import Arena, Trial, installed
 from benchmarks.attack.studies import TINY
-from benchmarks.attack.tampering import copied
+from benchmarks.attack.study_copies import copied
 
 BOMB = "".join(f"b{n}: &b{n} [{', '.join([f'*b{n - 1}'] * 9)}]\n" for n in range(1, 12))
 VALUES = {
@@ -109,7 +109,7 @@ OUTPUTS = ("out", "new", "new.yaml", "new.schema.json", "study.schema.json", "cr
 
 def trials(draws: random.Random, count: int) -> Iterator[Trial]:
     """All files, and so many of the fields and options that there are `count` trials in all."""
-    files = [*study_files(), *input_files.trials()]
+    files = [*study_files(), *input_files.trials(), *model_files.trials()]
     others = [*fields(), *options()]
     draws.shuffle(others)
     yield from files

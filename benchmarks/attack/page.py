@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from benchmarks.attack.arena import Arena, Done, Trial, installed
-from benchmarks.attack.tampering import TREES, copied, on_folder, put
+from benchmarks.attack.edits import TREES, on_folder, replacing
+from benchmarks.attack.study_copies import copied
 
 FILES = (b"root:x:", b": baseline, seed 0, started")
 """What only stands in files that are not served: /etc/passwd, log.txt. The page itself shows study.yaml."""
@@ -155,13 +155,9 @@ def trials(draws: random.Random) -> Iterator[Trial]:
         yield Trial(f"--port {port}", on_port(port))
     for place in DAMAGED:
         for what in ("a FIFO", "a folder", "a link to a file outside"):
-            yield Trial(f"{what} for {place}", on_damage(partial(replace, place=place, what=what)))
+            yield Trial(f"{what} for {place}", on_damage(replacing(place, what)))
     for name in EDITED:
         yield Trial(name, on_damage(on_folder(TREES[name], draws.random())))
-
-
-def replace(arena: Arena, *, place: str, what: str) -> None:
-    put(arena.out / place, what, arena.outside)
 
 
 def answers(arena: Arena, page: Page, when: str) -> None:

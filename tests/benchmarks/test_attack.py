@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc"),
 ]
 if IS_CHECKOUT:
-    from benchmarks.attack import input_files, page, tampering
+    from benchmarks.attack import input_files, model_files, page, tampering
     from benchmarks.attack.arena import Arena, Tools, Trial, conduct
     from benchmarks.attack.studies import half_written
     from benchmarks.attack.table import write_table
@@ -95,7 +95,8 @@ def test_an_answer_of_two_states(tmp_path):
 
 
 def test_names_are_unique():
-    for trials in (tampering.trials(random.Random(0)), page.trials(random.Random(0)), input_files.trials()):
+    inputs = [*input_files.trials(), *model_files.trials()]
+    for trials in (tampering.trials(random.Random(0)), page.trials(random.Random(0)), inputs):
         names = [trial.name for trial in trials]
         assert len(names) == len(set(names)) > 10
 
