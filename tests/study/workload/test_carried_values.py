@@ -278,6 +278,7 @@ print(source_digest("__main__:train", function))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_file", [True, False])
 def test_the_digest_is_equal_in_every_process(tmp_path, has_file):
     (tmp_path / "script.py").write_text(SCRIPT)
