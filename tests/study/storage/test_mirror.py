@@ -140,9 +140,40 @@ def test_a_mirror_that_was_extended_is_not_set_back(tmp_path):
     mirror_of(tmp_path / "out", tmp_path / "far")
     there = contents(tmp_path / "far")
     (tmp_path / "out" / "study.yaml").write_bytes(older)
-    with pytest.raises(BadInput, match="a later state of the study"), mirrored(f"{tmp_path}/far", tmp_path / "out"):
+    refused_and_left_alone(tmp_path, "another state of the study: it was extended there", there)
+
+
+def refused_and_left_alone(place, words, there):
+    here = contents(place / "out")
+    with pytest.raises(BadInput, match=words), mirrored(f"{place}/far", place / "out"):
         pytest.fail("the block must not begin")
-    assert contents(tmp_path / "far") == there
+    assert (contents(place / "out"), contents(place / "far")) == (here, there)
+
+
+@pytest.mark.parametrize("seeds", [3, 4])
+def test_two_copies_that_were_extended_apart_are_not_joined(tmp_path, seeds):
+    """One before its results were seen, or by other seeds: the mirror of the other is no state before it."""
+    (tmp_path / "out").mkdir()
+    open_folder(tmp_path / "out", small_plan(), "digest")
+    shutil.copytree(tmp_path / "out", tmp_path / "copy")
+    open_folder(tmp_path / "copy", small_plan(seeds=seeds), "digest")
+    note_results_seen(tmp_path / "out")
+    _, record = open_folder(tmp_path / "out", small_plan(seeds=3), "digest")
+    assert record.results_seen
+    mirror_of(tmp_path / "out", tmp_path / "far", runs=0)
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "copy").rename(tmp_path / "out")
+    refused_and_left_alone(tmp_path, "another state of the study", contents(tmp_path / "far"))
+
+
+def test_an_extension_that_did_not_know_of_a_look_does_not_use_the_mirror(tmp_path):
+    (tmp_path / "out").mkdir()
+    open_folder(tmp_path / "out", small_plan(), "digest")
+    mirror = mirror_of(tmp_path / "out", tmp_path / "far", runs=0)
+    open_folder(tmp_path / "out", small_plan(seeds=3), "digest")
+    assert mirror.fetch_study() == []
+    note_results_seen(tmp_path / "far")
+    refused_and_left_alone(tmp_path, "results that have been seen", contents(tmp_path / "far"))
 
 
 def test_a_folder_of_other_files_is_no_mirror(tmp_path):

@@ -19,7 +19,7 @@ from crossnorm.io import atomic_path
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import RESULTS_SEEN, TELLTALE, note_results_seen
-from crossnorm.study.storage.study_record import read_folder, same_study
+from crossnorm.study.storage.study_record import Record, read_folder, same_study
 
 __all__ = ["Mirror", "mirrored"]
 
@@ -71,7 +71,7 @@ class Mirror:
             The copied files.
 
         Raises:
-            BadInput: The mirror cannot be read, or holds another study or other files.
+            BadInput: The mirror cannot be read, or holds another study, other extensions or other files.
         """
         with tempfile.TemporaryDirectory() as scratch, self._reading():
             there = Path(scratch) / _STUDY
@@ -92,14 +92,29 @@ class Mirror:
             elif not same_study(ours, theirs):
                 hint = "Give another URL, or continue that study in an empty output folder."
                 raise BadInput.because("mirror", f"{self._url} holds another study than {self._folder}", hint)
-            elif len(theirs[1].extensions) > len(ours[1].extensions):
-                hint = "Continue from the mirror, in an empty output folder."
-                raise BadInput.because("mirror", f"{self._url} holds a later state of the study: it was extended", hint)
+            seen = self._seen(len(theirs[0].runs))
+            if ours is not None:
+                self._refuse_other_extensions(ours[1], theirs[1], seen)
             copied = [self._folder / name for name in (_STUDY, *_SEEN) if self._get(name, self._folder / name)]
-            if self._seen(len(theirs[0].runs)):
+            if seen:
                 note_results_seen(self._folder)
                 copied.append(self._folder / RESULTS_SEEN)
             return copied
+
+    def _refuse_other_extensions(self, ours: Record, theirs: Record, seen: bool) -> None:
+        """Check that the folder continues what the mirror holds: the same extensions, perhaps with later ones.
+
+        Results of the mirror may have been seen when the folder was extended elsewhere, which it does not know.
+        """
+        later = ours.extensions[len(theirs.extensions) :]
+        if theirs.extensions != ours.extensions[: len(theirs.extensions)]:
+            how = "another state of the study: it was extended there and not here, or otherwise"
+        elif seen and not all(extension["results_seen"] for extension in later):
+            how = f"results that have been seen, and {self._folder} was extended without them"
+        else:
+            return
+        hint = "Continue from the mirror, in an empty output folder."
+        raise BadInput.because("mirror", f"{self._url} holds {how}", hint)
 
     def _seen(self, runs: int) -> bool:
         """Whether the results of the mirrored study, of so many runs, have been seen; see `open_folder`."""
