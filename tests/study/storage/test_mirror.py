@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import crossnorm as library
+from crossnorm.api._execute import execute
 from crossnorm.errors import BadInput
+from crossnorm.study.executors.execution import Execution
+from crossnorm.study.monitoring.progress_bar import Progress
 from crossnorm.study.storage.mirror import Mirror, mirrored
 from crossnorm.study.storage.needed_runs import unfinished_runs
 from crossnorm.study.storage.run_folder import RunFolder
@@ -174,6 +178,34 @@ def test_an_extension_that_did_not_know_of_a_look_does_not_use_the_mirror(tmp_pa
     assert mirror.fetch_study() == []
     note_results_seen(tmp_path / "far")
     refused_and_left_alone(tmp_path, "results that have been seen", contents(tmp_path / "far"))
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_runs_of_the_mirror_are_not_replaced_by_those_of_other_code(tmp_path, begun):
+    """By an older copy, say, in which no run has finished, or in an empty folder."""
+    whole_study(tmp_path / "out")
+    mirror_of(tmp_path / "out", tmp_path / "far")
+    if begun:
+        (tmp_path / "copy").mkdir()
+        shutil.copy(tmp_path / "out" / "study.yaml", tmp_path / "copy")
+    here = contents(tmp_path / "copy").get("study.yaml")
+    there = contents(tmp_path / "far")
+    workload = SimpleNamespace(plan=small_plan(), digest="other code", code={})
+    execution = Execution(workers=1, device="cpu", mirror=f"{tmp_path}/far")
+    with pytest.raises(BadInput, match="far: the code of the function changed .* Restore the code, or"):
+        execute(workload, tmp_path / "copy", execution, Progress(shown=False))
+    assert contents(tmp_path / "far") == there
+    assert contents(tmp_path / "copy").get("study.yaml") == here
+
+
+def test_a_mirror_without_finished_runs_takes_other_code(tmp_path):
+    whole_study(tmp_path / "out")
+    mirror = mirror_of(tmp_path / "out", tmp_path / "far", runs=0)
+    mirror.refuse_changed_code(small_plan(), "other code", {})
+    mirror.finished(small_plan().runs[0])
+    mirror.refuse_changed_code(small_plan(), "digest", {})
+    with pytest.raises(BadInput, match="the function changed"):
+        mirror.refuse_changed_code(small_plan(), "other code", {})
 
 
 def test_a_folder_of_other_files_is_no_mirror(tmp_path):

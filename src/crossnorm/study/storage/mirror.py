@@ -18,7 +18,7 @@ from crossnorm.errors import BadInput, is_plain
 from crossnorm.io import atomic_path
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import RESULTS_SEEN, TELLTALE, note_results_seen
+from crossnorm.study.storage.study_folder import RESULTS_SEEN, TELLTALE, note_results_seen, refuse_changed_code
 from crossnorm.study.storage.study_record import Record, read_folder, same_study
 
 __all__ = ["Mirror", "mirrored"]
@@ -120,6 +120,29 @@ class Mirror:
         """Whether the results of the mirrored study, of so many runs, have been seen; see `open_folder`."""
         names = [str(path)[len(self._root) :].lstrip("/") for path in self._find()]
         return any(name in TELLTALE for name in names) or sum(name.endswith("/result.json") for name in names) >= runs
+
+    def refuse_changed_code(self, plan: Plan, digest: str, code: Mapping[str, str]) -> None:
+        """Check that no run in the mirror has finished with other data or code; call it before the study is opened.
+
+        Args:
+            plan: The compiled study.
+            digest: As in `open_folder`.
+            code: As in `open_folder`.
+
+        Raises:
+            BadInput: One has: it would be trained again, and replaced.
+        """
+        with tempfile.TemporaryDirectory() as scratch, self._reading():
+            copy = Path(scratch)
+            self._get(_STUDY, copy / _STUDY)
+            theirs = read_folder(copy)
+            changed = {} if theirs is None else theirs[1].changed(plan, digest, code)
+            if theirs is None or not changed:
+                return
+            for own in (RunFolder(copy, run) for run in theirs[0].runs):
+                for path in (own.curve, own.path / "result.json"):
+                    self._get(path.relative_to(copy).as_posix(), path)
+            refuse_changed_code(copy, theirs[0], changed, f"mirror: {self._url}")
 
     def fetch_runs(self, plan: Plan) -> int:
         """Copy the results and the files of the plan's runs that the folder lacks; returns their number.
