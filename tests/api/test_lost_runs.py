@@ -337,6 +337,28 @@ def test_results_read_before_others_were_added_do_not_replace_them(tmp_path):
     early.save(tmp_path / "elsewhere")
 
 
+def test_a_study_that_finishes_while_a_report_is_drawn_keeps_its_answer(tmp_path, monkeypatch):
+    from crossnorm.api import _result
+
+    plan = begun(tmp_path)
+    trained(tmp_path, plan, 20)
+    early, draw = crossnorm.load(tmp_path), _result.write_report
+
+    def finishes_meanwhile(*arguments, **options):
+        monkeypatch.setattr(_result, "write_report", draw)
+        trained(tmp_path, plan, 25)
+        crossnorm.load(tmp_path).save(tmp_path)
+        before.update({path.name: path.read_bytes() for path in tmp_path.glob("[a-z]*.*")})
+        draw(*arguments, **options)
+
+    before: dict[str, bytes] = {}
+    monkeypatch.setattr(_result, "write_report", finishes_meanwhile)
+    with pytest.raises(RunsLost, match="were not there when the results were read"):
+        early.save(tmp_path)
+    assert {"curves.png", "report.html", "table.csv", "trend.png", "verdict.json"} < before.keys()
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("[a-z]*.*")} == before
+
+
 @pytest.mark.parametrize("name", ["table.csv", "verdict.json", "report.html"])
 def test_a_folder_in_the_way_is_named_before_anything_is_replaced(folder, name):
     before = {path.name: path.read_bytes() for path in folder.glob("[a-z]*.*") if path.name != name}

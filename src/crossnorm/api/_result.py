@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,7 @@ class Result:
             partial: Write the answer of the runs that count although finished runs are lost.
 
         Raises:
-            RunsLost: Finished runs are lost; nothing was written.
+            RunsLost: Finished runs are lost, or another command has added some meanwhile; nothing was written.
             BadInput: A style that leaves no room, a folder that cannot be written, or one whose table.csv
                 would be overwritten by a table without runs.
         """
@@ -93,7 +94,8 @@ class Result:
         self._check_loses_nothing(directory / "table.csv")
         if self.lost and not partial:
             raise RunsLost(self._lost_message(directory))
-        if not partial and (directory / "study.yaml").exists():
+        checked = not partial and (directory / "study.yaml").exists()
+        if checked:
             self._check_is_newest(directory / "table.csv")
         if (directory.parent / "study.yaml").exists():
             refuse_link(directory)
@@ -101,13 +103,20 @@ class Result:
         for name in ("report.html", "table.csv", "verdict.json"):
             if (directory / name).is_dir():  # before any file is replaced
                 raise BadInput.because(str(directory / name), "a folder is in the way", "Remove it.")
-        style = style or FigureStyle()
-        write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts, style=style)
-        write_atomically(directory / "table.csv", _csv(self.table))
-        write_atomically(directory / "verdict.json", self.verdict.to_json())
-        if tex:
-            write_atomically(directory / "answer.tex", tex_table(self.verdict))
+        files = self._files(style or FigureStyle(), tex=tex)
+        if checked:  # again, since drawing takes seconds
+            self._check_is_newest(directory / "table.csv")
+        for name, content in files.items():
+            write_atomically(directory / name, content)
         return directory
+
+    def _files(self, style: FigureStyle, *, tex: bool) -> dict[str, bytes]:
+        """The content of what `save` writes, by name, in the order of writing."""
+        with tempfile.TemporaryDirectory() as scratch:
+            write_report(Path(scratch), table=self.table, verdict=self.verdict, facts=self.facts, style=style)
+            files = {path.name: path.read_bytes() for path in sorted(Path(scratch).iterdir())}
+        files |= {"table.csv": _csv(self.table).encode(), "verdict.json": self.verdict.to_json().encode()}
+        return files | ({"answer.tex": tex_table(self.verdict).encode()} if tex else {})
 
     def _lost_message(self, directory: Path) -> str:
         kept = f"{directory / 'verdict.json'} was not changed. " if (directory / "verdict.json").exists() else ""
