@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crossnorm.api._lost_runs import find_lost, lost_runs
+from crossnorm.api._lost_runs import find_lost, lost_runs, unfinished_cells
 from crossnorm.api._result import Result, stored_lines
 from crossnorm.errors import BadInput
 from crossnorm.io import encoded_name
@@ -74,7 +74,7 @@ def load(folder: Path | str) -> Result:
     if (folder / "metrics.jsonl").is_file():
         return _one_run(folder)
     result = read_result(folder, looking=True)
-    if not result.table.complete and result.verdict.n_pairs:  # of a complete study it is known
+    if unfinished_cells(result.table) and result.verdict.n_pairs:  # of a finished study it is known
         note_results_seen(folder)
     return result
 

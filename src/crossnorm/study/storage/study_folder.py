@@ -116,6 +116,7 @@ def _continued(
 ) -> Record:
     before, record = old
     _refuse_differences(folder, before, plan)
+    crashed = _crashed(folder, before)
     for run in refuse_changed_code(folder, before, record.changed(plan, digest, code)):
         RunFolder(folder, run, before).forget()
     names = {arm.name for arm in before.arms}
@@ -126,13 +127,19 @@ def _continued(
         note(f"Whether the code of {', '.join(unknown)} changed is not known: an older crossnorm started {folder}.")
     record = replace(record, digest=digest, code={**record.code, **code})
     seeds = [seed for seed in plan.seeds if seed not in before.seeds]
-    if not arms and not seeds:
-        return record
-    seen = any((folder / name).exists() for name in TELLTALE) or all(
-        RunFolder(folder, run, before).finished for run in before.runs
-    )
-    extension = {"arms": arms, "seeds": seeds, "results_seen": seen}
+    seen = any((folder / name).exists() for name in TELLTALE)
+    if not arms and not seeds and not (crashed and seen and not record.results_seen):
+        return record  # crashed runs that are trained again after an answer are more runs after a look
+    seen = seen or all(RunFolder(folder, run, before).finished for run in before.runs)
+    again = {"trained_again": crashed} if crashed else {}
+    extension = {"arms": arms, "seeds": seeds, **again, "results_seen": seen}
     return replace(record, extensions=(*record.extensions, extension))
+
+
+def _crashed(folder: Path, plan: Plan) -> list[str]:
+    """The runs of a plan that have crashed; every command that continues the study trains them again."""
+    results = ((run, RunFolder(folder, run, plan).read().result) for run in plan.runs)
+    return [f"{run.arm}, seed {run.seed}" for run, result in results if result and not result["status"].is_final]
 
 
 def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:
