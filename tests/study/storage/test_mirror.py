@@ -265,6 +265,22 @@ def test_links_in_the_folder_are_not_copied_to_the_mirror(tmp_path):
     assert not {"report.html", ".watched"} & {path.name for path in (tmp_path / "far").iterdir()}
 
 
+def test_a_link_in_place_of_a_model_is_neither_copied_nor_written_through(tmp_path):
+    whole_study(tmp_path / "out")
+    mirror, run = mirror_of(tmp_path / "out", tmp_path / "far"), small_plan().runs[0]
+    outside, model = tmp_path / "outside", Path("runs/baseline/0/model")
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    (tmp_path / "out" / model).symlink_to(outside)
+    mirror.finished(run)
+    assert not (tmp_path / "far" / model).exists()
+    (tmp_path / "far" / model).mkdir()
+    (tmp_path / "far" / model / "weights").touch()
+    with pytest.raises(BadInput, match="model: a symbolic link"):
+        mirror.fetch_runs(read_folder(tmp_path / "out")[0])
+    assert [path.name for path in outside.iterdir()] == ["file"]
+
+
 def test_a_look_is_remembered_by_the_mirror(tmp_path):
     whole_study(tmp_path / "out")
     (tmp_path / "out" / "verdict.json").unlink()

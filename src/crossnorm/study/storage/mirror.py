@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crossnorm.errors import BadInput, is_plain
-from crossnorm.io import atomic_path
+from crossnorm.io import atomic_path, refuse_link
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import RESULTS_SEEN, TELLTALE, note_results_seen, refuse_changed_code
@@ -170,6 +170,7 @@ class Mirror:
 
     def _fetch_run(self, own: RunFolder, there: Mapping[str, list[str]]) -> int:
         own.refuse_links()
+        refuse_link(own.path / _MODEL)
         name = own.path.relative_to(self._folder).as_posix()
         files = [each for each in _RUN_FILES if each in there.get(name, ())]
         model = [f"{_MODEL}/{each}" for each in there.get(f"{name}/{_MODEL}", ()) if each not in ("", ".", "..")]
@@ -189,7 +190,7 @@ class Mirror:
     def finished(self, run: Run) -> None:
         """Copy the run's curve and outcome, and remove its copied checkpoint unless the run keeps it."""
         own = RunFolder(self._folder, run)
-        if (own.path / _MODEL).is_dir():
+        if (own.path / _MODEL).is_dir() and not (own.path / _MODEL).is_symlink():
             self._copy(own.path / _MODEL, tuple(path.name for path in (own.path / _MODEL).iterdir()))
         self._copy(own.path, _RUN_FILES)
         self._copy(self._folder, (RESULTS_SEEN,))
