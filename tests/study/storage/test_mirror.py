@@ -121,6 +121,17 @@ def test_a_whole_file_system_is_no_mirror(tmp_path, monkeypatch, url):
         Mirror(url, tmp_path / "s")
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["dir::file://{0}/s", "simplecache::file://{0}/far", "file://localhost{0}/far", "local://far", "dir::{0}/far"],
+)
+def test_a_chained_url_or_a_host_is_no_mirror(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="mirror: expected the URL of one folder, as"):
+        Mirror(url.format(tmp_path), tmp_path / "s")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("place", ["s", ".", "s/runs", "s/../s/far"])
 def test_a_mirror_does_not_overlap_the_study(tmp_path, place):
     with pytest.raises(BadInput, match="overlap"):

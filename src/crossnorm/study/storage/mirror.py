@@ -5,6 +5,7 @@ The seals and checksums of the files detect a damaged copy. The mirror of anothe
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -25,6 +26,8 @@ __all__ = ["Mirror", "mirrored"]
 
 _INTERVAL = 60.0
 """Seconds between two copies of an unfinished run."""
+_HOSTED = re.compile(r"(file|local)://(?!/|[A-Za-z]:)")
+"""A file URL with a host, which fsspec takes for a folder in the working directory."""
 _STUDY = "study.yaml"
 _SEEN = (RESULTS_SEEN, "verdict.json")
 _RESULTS = (*_SEEN, "table.csv", "curves.png", "trend.png", "report.html")
@@ -42,8 +45,8 @@ class Mirror:
         folder: The study's folder.
 
     Raises:
-        BadInput: The URL cannot be opened, its client is not installed, or it names a whole file system, the study's
-            own folder, or one that contains it or lies in it.
+        BadInput: The URL cannot be opened, its client is not installed, it is chained (``::``) or names a host's files,
+            or it names a whole file system, the study's own folder, or one that contains it or lies in it.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -51,6 +54,8 @@ class Mirror:
 
         if not url.split("://")[-1].strip("/ ") or not is_plain(url):
             raise BadInput("mirror", "the URL of a folder, such as s3://bucket/study", url or "an empty text")
+        if "::" in url or _HOSTED.match(url):  # the place of its files would not be the one that is checked
+            raise BadInput("mirror", "the URL of one folder, as s3://bucket/study or file:///mnt/disk/study", url)
         try:
             self._files, root = url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
