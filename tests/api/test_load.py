@@ -8,6 +8,8 @@ import pytest
 import crossnorm
 from crossnorm.errors import BadInput
 from crossnorm.study.storage.run_folder import RunFolder
+from crossnorm.study.storage.study_folder import open_folder
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 from tests.api.stored_studies import begun, trained
 
 
@@ -29,6 +31,18 @@ def test_a_running_study_counts_as_seen(tmp_path):
     trained(tmp_path, plan, len(plan.runs) - 1)
     assert crossnorm.load(tmp_path).verdict.interval == "sequential"
     assert (tmp_path / ".watched").exists()
+
+
+def test_an_answer_beside_crashed_runs_counts_as_seen(tmp_path):
+    """They are trained again by the next command, and are then runs after a look."""
+    plan = begun(tmp_path)
+    trained(tmp_path, plan, len(plan.runs) - 1)
+    RunFolder(tmp_path, plan.runs[-1], plan).finish(Outcome(RunStatus.CRASHED, "no memory"), {})
+    assert crossnorm.load(tmp_path).verdict.interval == "bonferroni-t"
+    _, record = open_folder(tmp_path, plan, "digest")
+    assert record.results_seen
+    trained(tmp_path, plan, len(plan.runs))
+    assert crossnorm.load(tmp_path).verdict.interval == "sequential"
 
 
 def test_one_run(tmp_path):

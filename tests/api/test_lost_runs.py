@@ -24,6 +24,7 @@ from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.run_log import append_to_log, last_lines
 from crossnorm.study.storage.study_folder import open_folder
 from crossnorm.study.storage.study_record import _checksum, read_folder
+from crossnorm.training.loop.outcome import Outcome, RunStatus
 from tests.api.stored_studies import SPEC, begun, trained
 
 RUNS = "runs"
@@ -259,6 +260,70 @@ def test_an_older_study_yaml_does_not_make_runs_vanish(folder):
     assert (folder / "verdict.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("table", ["newer", "older", "none"])
+def test_an_older_study_yaml_does_not_make_arms_vanish(folder, table):
+    """Fewer arms are fewer comparisons and another trend."""
+    older = {name: (folder / name).read_bytes() for name in ("study.yaml", "table.csv")}
+    extended = make_plan(parse_spec(SPEC | {"direction": "lower", "alphas": [0, 0.5, 1, 2]}, "stored"))
+    plan, _ = open_folder(folder, extended, "digest")
+    trained(folder, plan, len(plan.runs))
+    crossnorm.load(folder).save(folder)
+    before = (folder / "verdict.json").read_bytes()
+    (folder / "study.yaml").write_bytes(older["study.yaml"])
+    if table == "older":
+        (folder / "table.csv").write_bytes(older["table.csv"])
+    elif table == "none":
+        (folder / "table.csv").unlink()
+    lost = crossnorm.load(folder).lost
+    names = [f"{arm}, seed {seed}" for arm in ("attenuated-2", "convex-2") for seed in range(5)]
+    assert sorted(lost) == [f"{name} (study.yaml, an older one, does not plan it)" for name in names]
+    assert run("report", folder).exit_code == 1
+    assert (folder / "verdict.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("more", [{"seeds": 6}, {"alphas": [0, 0.5, 1, 2]}])
+def test_an_older_study_yaml_drops_no_run_of_a_kept_table(folder, more):
+    older = (folder / "study.yaml").read_bytes()
+    plan, _ = open_folder(folder, make_plan(parse_spec(SPEC | {"direction": "lower"} | more, "stored")), "digest")
+    trained(folder, plan, len(plan.runs))
+    crossnorm.load(folder).save(folder)
+    shutil.rmtree(folder / "runs")
+    assert crossnorm.load(folder).lost == ()
+    (folder / "study.yaml").write_bytes(older)
+    lost = crossnorm.load(folder).lost
+    assert len(lost) == len(plan.runs) - 25
+    assert all("does not plan it" in each for each in lost)
+    assert run("report", folder).exit_code == 1
+
+
+def crashed(folder, plan, seed):
+    for arm in plan.arms:
+        RunFolder(folder, Run(arm.name, seed), plan).finish(Outcome(RunStatus.CRASHED, "no memory"), {})
+
+
+def test_results_read_while_runs_had_crashed_do_not_replace_later_ones(tmp_path):
+    plan = begun(tmp_path)
+    trained(tmp_path, plan, 20)
+    crashed(tmp_path, plan, 4)
+    early = crossnorm.load(tmp_path)
+    early.save(tmp_path)
+    trained(tmp_path, plan, 25)
+    crossnorm.load(tmp_path).save(tmp_path)
+    before = (tmp_path / "verdict.json").read_bytes()
+    with pytest.raises(RunsLost, match="were not there when the results were read"):
+        early.save(tmp_path)
+    assert (tmp_path / "verdict.json").read_bytes() == before
+
+
+def test_an_older_copy_of_runs_that_had_crashed_is_no_later_state(folder):
+    plan, before = read_folder(folder)[0], (folder / "verdict.json").read_bytes()
+    crashed(folder, plan, 4)
+    done = run("report", folder)
+    assert done.exit_code == 1
+    assert "baseline, seed 4 (it crashed later or was replaced, but table.csv has it)" in done.stderr
+    assert (folder / "verdict.json").read_bytes() == before
+
+
 def test_results_read_before_others_were_added_do_not_replace_them(tmp_path):
     plan = begun(tmp_path)
     trained(tmp_path, plan, 20)
@@ -270,6 +335,28 @@ def test_results_read_before_others_were_added_do_not_replace_them(tmp_path):
         early.save(tmp_path)
     assert (tmp_path / "verdict.json").read_bytes() == before
     early.save(tmp_path / "elsewhere")
+
+
+def test_a_study_that_finishes_while_a_report_is_drawn_keeps_its_answer(tmp_path, monkeypatch):
+    from crossnorm.api import _result
+
+    plan = begun(tmp_path)
+    trained(tmp_path, plan, 20)
+    early, draw = crossnorm.load(tmp_path), _result.write_report
+
+    def finishes_meanwhile(*arguments, **options):
+        monkeypatch.setattr(_result, "write_report", draw)
+        trained(tmp_path, plan, 25)
+        crossnorm.load(tmp_path).save(tmp_path)
+        before.update({path.name: path.read_bytes() for path in tmp_path.glob("[a-z]*.*")})
+        draw(*arguments, **options)
+
+    before: dict[str, bytes] = {}
+    monkeypatch.setattr(_result, "write_report", finishes_meanwhile)
+    with pytest.raises(RunsLost, match="were not there when the results were read"):
+        early.save(tmp_path)
+    assert {"curves.png", "report.html", "table.csv", "trend.png", "verdict.json"} < before.keys()
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("[a-z]*.*")} == before
 
 
 @pytest.mark.parametrize("name", ["table.csv", "verdict.json", "report.html"])

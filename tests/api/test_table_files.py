@@ -57,6 +57,24 @@ def test_a_path_is_a_file_to_read(tmp_path: Path) -> None:
         compared(str(tmp_path / "absent.csv"))
 
 
+@pytest.mark.parametrize("place", ["runs", "runs/mine/0/events.csv", "."])
+def test_results_read_from_the_runs_of_a_study_are_seen(tmp_path: Path, monkeypatch, place: str) -> None:
+    from crossnorm.api import _table_files
+
+    monkeypatch.setattr(_table_files, "read_event_log", lambda path: rows(*LOSSES))
+    begun(tmp_path / "study")
+    own = tmp_path / "study" / "runs" / "mine" / "0"
+    own.mkdir(parents=True)
+    (own / "events.out.tfevents.1").touch()
+    written(own / "events.csv", *LOSSES)
+    (tmp_path / "other" / "runs").mkdir(parents=True)
+    (tmp_path / "other" / "study.yaml").write_text("task: digits\n")  # a study file of the user's own beside logs
+    compared(tmp_path / "other" / "runs")
+    assert not list(tmp_path.rglob(".watched"))
+    compared(tmp_path if place == "." else tmp_path / "study" / place)
+    assert list(tmp_path.rglob(".watched")) == [tmp_path / "study" / ".watched"]
+
+
 def test_rows_of_several_files_are_joined(tmp_path: Path) -> None:
     files = [written(tmp_path / f"{arm}.csv", arm) for arm in LOSSES]
     whole = compared(written(tmp_path / "all.csv", *LOSSES)).verdict

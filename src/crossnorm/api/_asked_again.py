@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+from crossnorm.api._lost_runs import unfinished_cells
 from crossnorm.api._result import Result
 from crossnorm.api._stored_result import load, read_result
 from crossnorm.io import encoded_name
@@ -55,7 +56,7 @@ def ask_again(
         scope=scope_of(plan),
         remark=f"This question was chosen after the runs; the study declares {_declared(spec)}",
     )
-    if not table.complete and verdict.n_pairs:
+    if unfinished_cells(table) and verdict.n_pairs:
         note_results_seen(folder)
     options = {"metric": str(endpoint), "direction": side, "margin": size}
     given = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from crossnorm.api._lost_runs import unfinished_cells
 from crossnorm.api._stored_result import default_folder, read_result
 from crossnorm.api._study import Study
 from crossnorm.io import make_folder, write_json
@@ -59,7 +60,7 @@ def _audited(folder: Path, imports: Sequence[str]) -> Audit:
     assert stored is not None
     plan, record = stored
     verdict = result.verdict
-    if not result.table.complete:
+    if unfinished_cells(result.table):
         note_results_seen(folder)
     return Audit(
         study=verdict.study,

@@ -35,6 +35,8 @@ def execute(workload: Workload, folder: Path, execution: Execution, bars: Progre
     with locked(folder), mirrored(execution.mirror, folder) as mirrors:
         _check_runs_exist(folder)
         begins = not (folder / "study.yaml").exists()
+        for mirror in mirrors:
+            mirror.refuse_changed_code(workload.plan, workload.digest, workload.code)
         plan, record = open_folder(folder, workload.plan, workload.digest, workload.code, bars.note)
         workload = replace(workload, plan=plan)
         with forgotten_if_refused(folder, begins=begins):

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from crossnorm.api._lost_runs import LARGEST_TABLE, finished_in, lost_runs, unfinished_cells
 from crossnorm.errors import BadInput, RunsLost
 from crossnorm.io import make_folder, refuse_link, regular_file, write_atomically
 from crossnorm.report import FigureStyle, curves_figure, result_html, tex_table, trend_figure, write_report
 from crossnorm.stats import Bands, Table, Trend, Verdict, bands, caveats, listed
-from crossnorm.stats.runs.csv_cells import csv_rows, csv_text
+from crossnorm.stats.runs.csv_cells import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Result", "finished_in", "lost_runs", "stored_lines"]
-
-_FINAL = ("complete", "diverged")
-_MOST_BYTES = 5_000_000_000
+__all__ = ["Result", "stored_lines"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,7 +86,7 @@ class Result:
             partial: Write the answer of the runs that count although finished runs are lost.
 
         Raises:
-            RunsLost: Finished runs are lost; nothing was written.
+            RunsLost: Finished runs are lost, or another command has added some meanwhile; nothing was written.
             BadInput: A style that leaves no room, a folder that cannot be written, or one whose table.csv
                 would be overwritten by a table without runs.
         """
@@ -97,7 +94,8 @@ class Result:
         self._check_loses_nothing(directory / "table.csv")
         if self.lost and not partial:
             raise RunsLost(self._lost_message(directory))
-        if not partial and (directory / "study.yaml").exists():
+        checked = not partial and (directory / "study.yaml").exists()
+        if checked:
             self._check_is_newest(directory / "table.csv")
         if (directory.parent / "study.yaml").exists():
             refuse_link(directory)
@@ -105,13 +103,20 @@ class Result:
         for name in ("report.html", "table.csv", "verdict.json"):
             if (directory / name).is_dir():  # before any file is replaced
                 raise BadInput.because(str(directory / name), "a folder is in the way", "Remove it.")
-        style = style or FigureStyle()
-        write_report(directory, table=self.table, verdict=self.verdict, facts=self.facts, style=style)
-        write_atomically(directory / "table.csv", _csv(self.table))
-        write_atomically(directory / "verdict.json", self.verdict.to_json())
-        if tex:
-            write_atomically(directory / "answer.tex", tex_table(self.verdict))
+        files = self._files(style or FigureStyle(), tex=tex)
+        if checked:  # again, since drawing takes seconds
+            self._check_is_newest(directory / "table.csv")
+        for name, content in files.items():
+            write_atomically(directory / name, content)
         return directory
+
+    def _files(self, style: FigureStyle, *, tex: bool) -> dict[str, bytes]:
+        """The content of what `save` writes, by name, in the order of writing."""
+        with tempfile.TemporaryDirectory() as scratch:
+            write_report(Path(scratch), table=self.table, verdict=self.verdict, facts=self.facts, style=style)
+            files = {path.name: path.read_bytes() for path in sorted(Path(scratch).iterdir())}
+        files |= {"table.csv": _csv(self.table).encode(), "verdict.json": self.verdict.to_json().encode()}
+        return files | ({"answer.tex": tex_table(self.verdict).encode()} if tex else {})
 
     def _lost_message(self, directory: Path) -> str:
         kept = f"{directory / 'verdict.json'} was not changed. " if (directory / "verdict.json").exists() else ""
@@ -122,9 +127,9 @@ class Result:
 
     def _check_is_newest(self, stored: Path) -> None:
         """Refuse to overwrite a table with more finished runs: another command has added them meanwhile."""
-        cells = zip(*np.nonzero(self.table.status != "missing"), strict=True)
-        known = {(self.table.arms[a].name, str(self.table.seeds[s])) for a, s in cells}
-        more = sorted(finished_in(stored) - known)
+        unfinished = {(arm, str(seed)) for arm, seed in unfinished_cells(self.table)}
+        cells = {(arm.name, str(seed)) for arm in self.table.arms for seed in self.table.seeds}
+        more = sorted(finished_in(stored) - (cells - unfinished))
         if more:
             names = listed([f"{arm}, seed {seed}" for arm, seed in more])
             raise RunsLost(
@@ -161,23 +166,8 @@ def stored_lines(table: Path) -> int:
     """
     if not table.exists():
         return 0
-    with regular_file(table, most=_MOST_BYTES).open("rb") as file:
+    with regular_file(table, most=LARGEST_TABLE).open("rb") as file:
         return max(0, sum(1 for _ in file) - 1)
-
-
-def lost_runs(lost: Sequence[str]) -> str:
-    """A sentence on finished runs that do not count."""
-    return f"{len(lost)} stored {'run does' if len(lost) == 1 else 'runs do'} not count: {listed(lost)}."
-
-
-def finished_in(table: Path) -> set[tuple[str, str]]:
-    """The (arm, seed) of the finished runs in a stored table.csv; empty if it is missing or damaged."""
-    try:
-        with regular_file(table, most=_MOST_BYTES).open(encoding="utf-8", newline="") as file:
-            rows = [(row["arm"], row["seed"]) for row in csv_rows(file) if row["status"] in _FINAL]
-    except (OSError, ValueError, KeyError):
-        return set()
-    return set(rows)
 
 
 def _csv(table: Table) -> str:

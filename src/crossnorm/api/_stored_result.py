@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from crossnorm.api._result import Result, finished_in, lost_runs, stored_lines
+from crossnorm.api._lost_runs import find_lost, lost_runs, unfinished_cells
+from crossnorm.api._result import Result, stored_lines
 from crossnorm.errors import BadInput
 from crossnorm.io import encoded_name
-from crossnorm.stats import Table
 from crossnorm.study.planning.durations import seconds_per_seed
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import describe
 from crossnorm.study.storage.needed_runs import needed_runs, study_verdict
 from crossnorm.study.storage.results_table import collect, kept_table, read_runs
-from crossnorm.study.storage.run_folder import Row, RunFolder, StoredRun
+from crossnorm.study.storage.run_folder import Row
 from crossnorm.study.storage.study_folder import note_results_seen
 from crossnorm.study.storage.study_record import Record, read_folder, run_at
 from crossnorm.training.loop.outcome import RunStatus
@@ -77,7 +74,7 @@ def load(folder: Path | str) -> Result:
     if (folder / "metrics.jsonl").is_file():
         return _one_run(folder)
     result = read_result(folder, looking=True)
-    if not result.table.complete and result.verdict.n_pairs:  # of a complete study it is known
+    if unfinished_cells(result.table) and result.verdict.n_pairs:  # of a finished study it is known
         note_results_seen(folder)
     return result
 
@@ -100,7 +97,7 @@ def result_of(
     kept_only = not (folder / "runs").exists() and stored_lines(kept)
     stored = read_runs(folder, plan, plan.runs)
     table = kept_table(kept, plan) if kept_only else collect(plan, {run: stored[run] for run in runs})
-    lost = () if kept_only else (*_lost(folder, table, stored), *(_unplanned(folder, plan) if whole else ()))
+    lost = find_lost(folder, plan, table, {} if kept_only else stored, whole=whole)
     results = {run: found.result for run, found in stored.items()}
     unsealed = record.id is None and any(results.values())
     cautions = (*([lost_runs(lost)] if lost else []), *([_UNSEALED] if unsealed else []))
@@ -111,35 +108,6 @@ def result_of(
         folder=folder,
         lost=lost,
     )
-
-
-def _lost(folder: Path, table: Table, stored: Mapping[Run, StoredRun]) -> tuple[str, ...]:
-    """The finished runs that are missing now, with the reason."""
-    if table.complete:
-        return ()
-    before = finished_in(folder / "table.csv")
-    missing = {
-        Run(table.arms[a].name, table.seeds[s]) for a, s in zip(*np.nonzero(table.status == "missing"), strict=True)
-    }
-    gone = "its outcome is missing, but table.csv has it"
-    reasons = {
-        run: found.problem or (gone if found.result is None and (run.arm, str(run.seed)) in before else None)
-        for run, found in stored.items()
-        if run in missing
-    }
-    return tuple(f"{run.arm}, seed {run.seed} ({reason})" for run, reason in reasons.items() if reason)
-
-
-def _unplanned(folder: Path, plan: Plan) -> tuple[str, ...]:
-    """The finished runs of the study that its study.yaml does not plan: it is an older one."""
-    seeds = {str(seed) for seed in plan.seeds}
-    places = [(arm.name, RunFolder(folder, Run(arm.name, 0)).path.parent) for arm in plan.arms]
-    names = [(arm, path.name) for arm, place in places if place.is_dir() for path in sorted(place.iterdir())]
-    others = [
-        Run(arm, int(name)) for arm, name in names if name not in seeds and re.fullmatch("0|[1-9][0-9]{0,18}", name)
-    ]
-    found = [run for run in others if plan.numbers and RunFolder(folder, run, plan).finished]
-    return tuple(f"{run.arm}, seed {run.seed} (study.yaml, an older one, does not plan it)" for run in found)
 
 
 def _facts(

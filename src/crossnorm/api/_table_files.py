@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from crossnorm.errors import BadInput
@@ -13,6 +14,8 @@ from crossnorm.stats import Table, table_from_records
 from crossnorm.stats.runs.csv_cells import csv_rows
 from crossnorm.stats.runs.tracker_exports import rows_of_export
 from crossnorm.study.monitoring.trackers import is_event_log, read_event_log
+from crossnorm.study.storage.study_folder import note_results_seen
+from crossnorm.study.storage.study_record import read_folder
 
 __all__ = ["read_tables", "refuse_studies"]
 
@@ -23,7 +26,7 @@ def read_tables(files: Sequence[Path], baseline: str | None = None) -> Table:
     """The table of runs in one or several files, whose rows are joined.
 
     A file is CSV, or JSON lines if its name ends in .jsonl. A folder, or a file of that name, is taken for the event
-    files of TensorBoard (`read_event_log`).
+    files of TensorBoard (`read_event_log`). Studies in whose runs they lie count as seen.
 
     Args:
         files: At least one; two of them cannot give different values to one cell.
@@ -38,7 +41,20 @@ def read_tables(files: Sequence[Path], baseline: str | None = None) -> Table:
         for number, row in enumerate(_rows(file), start=1):
             rows.append(row)
             places.append(f"{file}: row {number}")
-    return table_from_records(rows, baseline=baseline, places=places)
+    table = table_from_records(rows, baseline=baseline, places=places)
+    for file in files:
+        _note_look(file)
+    return table
+
+
+def _note_look(file: Path) -> None:
+    """Record that results were seen of the studies to whose runs a file, or what a folder holds, belongs."""
+    paths = {path.resolve() for path in (file, *(path.parent for path in file.rglob("*") if is_event_log(path)))}
+    runs = {each for path in paths for each in (path, *path.parents) if each.name == "runs"}
+    for study in (each.parent for each in runs):
+        with suppress(BadInput):  # another file named study.yaml
+            if read_folder(study) is not None:
+                note_results_seen(study)
 
 
 def refuse_studies(files: Sequence[Path]) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import crossnorm as library
+from crossnorm.api._execute import execute
 from crossnorm.errors import BadInput
+from crossnorm.study.executors.execution import Execution
+from crossnorm.study.monitoring.progress_bar import Progress
 from crossnorm.study.storage.mirror import Mirror, mirrored
 from crossnorm.study.storage.needed_runs import unfinished_runs
 from crossnorm.study.storage.run_folder import RunFolder
@@ -117,6 +121,17 @@ def test_a_whole_file_system_is_no_mirror(tmp_path, monkeypatch, url):
         Mirror(url, tmp_path / "s")
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["dir::file://{0}/s", "simplecache::file://{0}/far", "file://localhost{0}/far", "local://far", "dir::{0}/far"],
+)
+def test_a_chained_url_or_a_host_is_no_mirror(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="mirror: expected the URL of one folder, as"):
+        Mirror(url.format(tmp_path), tmp_path / "s")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("place", ["s", ".", "s/runs", "s/../s/far"])
 def test_a_mirror_does_not_overlap_the_study(tmp_path, place):
     with pytest.raises(BadInput, match="overlap"):
@@ -140,9 +155,68 @@ def test_a_mirror_that_was_extended_is_not_set_back(tmp_path):
     mirror_of(tmp_path / "out", tmp_path / "far")
     there = contents(tmp_path / "far")
     (tmp_path / "out" / "study.yaml").write_bytes(older)
-    with pytest.raises(BadInput, match="a later state of the study"), mirrored(f"{tmp_path}/far", tmp_path / "out"):
+    refused_and_left_alone(tmp_path, "another state of the study: it was extended there", there)
+
+
+def refused_and_left_alone(place, words, there):
+    here = contents(place / "out")
+    with pytest.raises(BadInput, match=words), mirrored(f"{place}/far", place / "out"):
         pytest.fail("the block must not begin")
+    assert (contents(place / "out"), contents(place / "far")) == (here, there)
+
+
+@pytest.mark.parametrize("seeds", [3, 4])
+def test_two_copies_that_were_extended_apart_are_not_joined(tmp_path, seeds):
+    """One before its results were seen, or by other seeds: the mirror of the other is no state before it."""
+    (tmp_path / "out").mkdir()
+    open_folder(tmp_path / "out", small_plan(), "digest")
+    shutil.copytree(tmp_path / "out", tmp_path / "copy")
+    open_folder(tmp_path / "copy", small_plan(seeds=seeds), "digest")
+    note_results_seen(tmp_path / "out")
+    _, record = open_folder(tmp_path / "out", small_plan(seeds=3), "digest")
+    assert record.results_seen
+    mirror_of(tmp_path / "out", tmp_path / "far", runs=0)
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "copy").rename(tmp_path / "out")
+    refused_and_left_alone(tmp_path, "another state of the study", contents(tmp_path / "far"))
+
+
+def test_an_extension_that_did_not_know_of_a_look_does_not_use_the_mirror(tmp_path):
+    (tmp_path / "out").mkdir()
+    open_folder(tmp_path / "out", small_plan(), "digest")
+    mirror = mirror_of(tmp_path / "out", tmp_path / "far", runs=0)
+    open_folder(tmp_path / "out", small_plan(seeds=3), "digest")
+    assert mirror.fetch_study() == []
+    note_results_seen(tmp_path / "far")
+    refused_and_left_alone(tmp_path, "results that have been seen", contents(tmp_path / "far"))
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_runs_of_the_mirror_are_not_replaced_by_those_of_other_code(tmp_path, begun):
+    """By an older copy, say, in which no run has finished, or in an empty folder."""
+    whole_study(tmp_path / "out")
+    mirror_of(tmp_path / "out", tmp_path / "far")
+    if begun:
+        (tmp_path / "copy").mkdir()
+        shutil.copy(tmp_path / "out" / "study.yaml", tmp_path / "copy")
+    here = contents(tmp_path / "copy").get("study.yaml")
+    there = contents(tmp_path / "far")
+    workload = SimpleNamespace(plan=small_plan(), digest="other code", code={})
+    execution = Execution(workers=1, device="cpu", mirror=f"{tmp_path}/far")
+    with pytest.raises(BadInput, match="far: the code of the function changed .* Restore the code, or"):
+        execute(workload, tmp_path / "copy", execution, Progress(shown=False))
     assert contents(tmp_path / "far") == there
+    assert contents(tmp_path / "copy").get("study.yaml") == here
+
+
+def test_a_mirror_without_finished_runs_takes_other_code(tmp_path):
+    whole_study(tmp_path / "out")
+    mirror = mirror_of(tmp_path / "out", tmp_path / "far", runs=0)
+    mirror.refuse_changed_code(small_plan(), "other code", {})
+    mirror.finished(small_plan().runs[0])
+    mirror.refuse_changed_code(small_plan(), "digest", {})
+    with pytest.raises(BadInput, match="the function changed"):
+        mirror.refuse_changed_code(small_plan(), "other code", {})
 
 
 def test_a_folder_of_other_files_is_no_mirror(tmp_path):
@@ -200,6 +274,22 @@ def test_links_in_the_folder_are_not_copied_to_the_mirror(tmp_path):
         (tmp_path / "out" / name).symlink_to(tmp_path / "secret")
     mirror_of(tmp_path / "out", tmp_path / "far")
     assert not {"report.html", ".watched"} & {path.name for path in (tmp_path / "far").iterdir()}
+
+
+def test_a_link_in_place_of_a_model_is_neither_copied_nor_written_through(tmp_path):
+    whole_study(tmp_path / "out")
+    mirror, run = mirror_of(tmp_path / "out", tmp_path / "far"), small_plan().runs[0]
+    outside, model = tmp_path / "outside", Path("runs/baseline/0/model")
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    (tmp_path / "out" / model).symlink_to(outside)
+    mirror.finished(run)
+    assert not (tmp_path / "far" / model).exists()
+    (tmp_path / "far" / model).mkdir()
+    (tmp_path / "far" / model / "weights").touch()
+    with pytest.raises(BadInput, match="model: a symbolic link"):
+        mirror.fetch_runs(read_folder(tmp_path / "out")[0])
+    assert [path.name for path in outside.iterdir()] == ["file"]
 
 
 def test_a_look_is_remembered_by_the_mirror(tmp_path):

@@ -316,3 +316,15 @@ def test_a_named_pipe_in_place_of_a_file_is_named(tmp_path):
     os.mkfifo(folder.path / "result.json")
     assert folder.read().problem == "result.json cannot be read: not a regular file"
     assert folder.read().unreadable
+
+
+@pytest.mark.parametrize("place", ["model.safetensors", "model", "model/weights"])
+def test_what_a_link_points_to_is_no_kept_model(tmp_path, place):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("mine")
+    folder = RunFolder(tmp_path, RUN, SimpleNamespace(numbers={RUN.arm: "number"}))
+    (folder.path / place).parent.mkdir(parents=True)
+    (folder.path / place).symlink_to(tmp_path / "outside" / ("" if place == "model" else "file"))
+    folder.finish(Outcome(RunStatus.COMPLETE), {})
+    assert "model" not in folder.read().result
+    assert "is a symbolic link" in folder.model_problem()

@@ -57,6 +57,30 @@ def test_an_extension_after_looking_says_so(tmp_path, trace):
     assert opened(tmp_path, seeds=4).results_seen
 
 
+@pytest.mark.parametrize("trace", [None, ".watched", "verdict.json"])
+def test_crashed_runs_that_are_trained_again_after_an_answer_are_an_extension(tmp_path, trace):
+    opened(tmp_path)
+    finished(tmp_path, "baseline")
+    finished(tmp_path, "convex-1", RunStatus.CRASHED)
+    if trace is not None:
+        (tmp_path / trace).write_text("{}")
+    record = opened(tmp_path)
+    again = {"arms": [], "seeds": [], "trained_again": ["convex-1, seed 0"], "results_seen": True}
+    assert record.extensions == (() if trace is None else (again,))
+    assert record.results_seen == (trace is not None)
+    assert opened(tmp_path) == read_folder(tmp_path)[1] == record
+    finished(tmp_path, "convex-1")
+    assert opened(tmp_path) == record
+
+
+def test_crashed_code_that_is_mended_after_an_answer_is_an_extension_too(tmp_path):
+    own = plan(variants=["mine:doubled"])
+    open_folder(tmp_path, own, "digest", {"mine:doubled": "old"})
+    finished(tmp_path, "mine:doubled-1", RunStatus.CRASHED)
+    (tmp_path / "verdict.json").touch()
+    assert open_folder(tmp_path, own, "digest", {"mine:doubled": "new"})[1].results_seen
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -37,7 +37,7 @@ def warnings_of(plan: Plan, *, results_seen: bool) -> list[str]:
 
     Args:
         plan: The plan of the study.
-        results_seen: Whether seeds or arms were added after results had been seen.
+        results_seen: Whether seeds or arms were added, or crashed runs trained again, after results had been seen.
     """
     warnings = []
     if len(plan.seeds) < _LEAST and plan.spec.stop == "fixed":
@@ -46,8 +46,8 @@ def warnings_of(plan: Plan, *, results_seen: bool) -> list[str]:
     if results_seen and plan.spec.stop == "fixed":
         level, family = 1 - plan.spec.confidence, family_size(planned_table(plan))
         warnings.append(
-            "Results were seen before this extension, so its intervals are sequential and wider: a verdict may become "
-            f"undecided. They are finite from {first_bounded(level)} pairs on for the trend, from "
+            "Results were seen before runs were added or trained again, so the intervals are sequential and wider: a "
+            f"verdict may become undecided. They are finite from {first_bounded(level)} pairs on for the trend, from "
             f"{first_bounded(level / family)} for the {family} arms and contrasts."
         )
     return warnings

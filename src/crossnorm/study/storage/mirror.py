@@ -5,6 +5,7 @@ The seals and checksums of the files detect a damaged copy. The mirror of anothe
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -15,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from crossnorm.errors import BadInput, is_plain
-from crossnorm.io import atomic_path
+from crossnorm.io import atomic_path, refuse_link
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_folder import RESULTS_SEEN, TELLTALE, note_results_seen
-from crossnorm.study.storage.study_record import read_folder, same_study
+from crossnorm.study.storage.study_folder import RESULTS_SEEN, TELLTALE, note_results_seen, refuse_changed_code
+from crossnorm.study.storage.study_record import Record, read_folder, same_study
 
 __all__ = ["Mirror", "mirrored"]
 
 _INTERVAL = 60.0
 """Seconds between two copies of an unfinished run."""
+_HOSTED = re.compile(r"(file|local)://(?!/|[A-Za-z]:)")
+"""A file URL with a host, which fsspec takes for a folder in the working directory."""
 _STUDY = "study.yaml"
 _SEEN = (RESULTS_SEEN, "verdict.json")
 _RESULTS = (*_SEEN, "table.csv", "curves.png", "trend.png", "report.html")
@@ -42,8 +45,8 @@ class Mirror:
         folder: The study's folder.
 
     Raises:
-        BadInput: The URL cannot be opened, its client is not installed, or it names a whole file system, the study's
-            own folder, or one that contains it or lies in it.
+        BadInput: The URL cannot be opened, its client is not installed, it is chained (``::``) or names a host's files,
+            or it names a whole file system, the study's own folder, or one that contains it or lies in it.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -51,6 +54,8 @@ class Mirror:
 
         if not url.split("://")[-1].strip("/ ") or not is_plain(url):
             raise BadInput("mirror", "the URL of a folder, such as s3://bucket/study", url or "an empty text")
+        if "::" in url or _HOSTED.match(url):  # the place of its files would not be the one that is checked
+            raise BadInput("mirror", "the URL of one folder, as s3://bucket/study or file:///mnt/disk/study", url)
         try:
             self._files, root = url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
@@ -71,7 +76,7 @@ class Mirror:
             The copied files.
 
         Raises:
-            BadInput: The mirror cannot be read, or holds another study or other files.
+            BadInput: The mirror cannot be read, or holds another study, other extensions or other files.
         """
         with tempfile.TemporaryDirectory() as scratch, self._reading():
             there = Path(scratch) / _STUDY
@@ -92,19 +97,57 @@ class Mirror:
             elif not same_study(ours, theirs):
                 hint = "Give another URL, or continue that study in an empty output folder."
                 raise BadInput.because("mirror", f"{self._url} holds another study than {self._folder}", hint)
-            elif len(theirs[1].extensions) > len(ours[1].extensions):
-                hint = "Continue from the mirror, in an empty output folder."
-                raise BadInput.because("mirror", f"{self._url} holds a later state of the study: it was extended", hint)
+            seen = self._seen(len(theirs[0].runs))
+            if ours is not None:
+                self._refuse_other_extensions(ours[1], theirs[1], seen)
             copied = [self._folder / name for name in (_STUDY, *_SEEN) if self._get(name, self._folder / name)]
-            if self._seen(len(theirs[0].runs)):
+            if seen:
                 note_results_seen(self._folder)
                 copied.append(self._folder / RESULTS_SEEN)
             return copied
+
+    def _refuse_other_extensions(self, ours: Record, theirs: Record, seen: bool) -> None:
+        """Check that the folder continues what the mirror holds: the same extensions, perhaps with later ones.
+
+        Results of the mirror may have been seen when the folder was extended elsewhere, which it does not know.
+        """
+        later = ours.extensions[len(theirs.extensions) :]
+        if theirs.extensions != ours.extensions[: len(theirs.extensions)]:
+            how = "another state of the study: it was extended there and not here, or otherwise"
+        elif seen and not all(extension["results_seen"] for extension in later):
+            how = f"results that have been seen, and {self._folder} was extended without them"
+        else:
+            return
+        hint = "Continue from the mirror, in an empty output folder."
+        raise BadInput.because("mirror", f"{self._url} holds {how}", hint)
 
     def _seen(self, runs: int) -> bool:
         """Whether the results of the mirrored study, of so many runs, have been seen; see `open_folder`."""
         names = [str(path)[len(self._root) :].lstrip("/") for path in self._find()]
         return any(name in TELLTALE for name in names) or sum(name.endswith("/result.json") for name in names) >= runs
+
+    def refuse_changed_code(self, plan: Plan, digest: str, code: Mapping[str, str]) -> None:
+        """Check that no run in the mirror has finished with other data or code; call it before the study is opened.
+
+        Args:
+            plan: The compiled study.
+            digest: As in `open_folder`.
+            code: As in `open_folder`.
+
+        Raises:
+            BadInput: One has: it would be trained again, and replaced.
+        """
+        with tempfile.TemporaryDirectory() as scratch, self._reading():
+            copy = Path(scratch)
+            self._get(_STUDY, copy / _STUDY)
+            theirs = read_folder(copy)
+            changed = {} if theirs is None else theirs[1].changed(plan, digest, code)
+            if theirs is None or not changed:
+                return
+            for own in (RunFolder(copy, run) for run in theirs[0].runs):
+                for path in (own.curve, own.path / "result.json"):
+                    self._get(path.relative_to(copy).as_posix(), path)
+            refuse_changed_code(copy, theirs[0], changed, f"mirror: {self._url}")
 
     def fetch_runs(self, plan: Plan) -> int:
         """Copy the results and the files of the plan's runs that the folder lacks; returns their number.
@@ -132,6 +175,7 @@ class Mirror:
 
     def _fetch_run(self, own: RunFolder, there: Mapping[str, list[str]]) -> int:
         own.refuse_links()
+        refuse_link(own.path / _MODEL)
         name = own.path.relative_to(self._folder).as_posix()
         files = [each for each in _RUN_FILES if each in there.get(name, ())]
         model = [f"{_MODEL}/{each}" for each in there.get(f"{name}/{_MODEL}", ()) if each not in ("", ".", "..")]
@@ -151,7 +195,7 @@ class Mirror:
     def finished(self, run: Run) -> None:
         """Copy the run's curve and outcome, and remove its copied checkpoint unless the run keeps it."""
         own = RunFolder(self._folder, run)
-        if (own.path / _MODEL).is_dir():
+        if (own.path / _MODEL).is_dir() and not (own.path / _MODEL).is_symlink():
             self._copy(own.path / _MODEL, tuple(path.name for path in (own.path / _MODEL).iterdir()))
         self._copy(own.path, _RUN_FILES)
         self._copy(self._folder, (RESULTS_SEEN,))

@@ -180,7 +180,7 @@ class RunFolder:
             return None
         expected, found = (stored.result or {}).get("model"), _model_digest(self.path)
         if found is None:
-            return "the run's model is missing"
+            return "the run's model is missing, or is a symbolic link"
         return None if found == expected else "the model is not the one that the run wrote"
 
     def load_checkpoint(self, note: Callable[[str], None], load: Callable[[State], None]) -> State | None:
@@ -279,11 +279,15 @@ class RunFolder:
 
 
 def _model_digest(run: Path) -> str | None:
-    """SHA-256 of the kept model, a file or all files of a folder; None without one."""
+    """SHA-256 of the kept model, a file or all files of a folder; None without one. What a link points to is none."""
     place = next((run / name for name in _MODELS if (run / name).exists()), None)
-    if place is None:
+    if place is None or place.is_symlink():
         return None
-    return file_sha256(place) if place.is_file() else file_sha256(*sorted(p for p in place.rglob("*") if p.is_file()))
+    if place.is_file():
+        return file_sha256(place)
+    paths = sorted(place.rglob("*"))
+    linked = any(path.is_symlink() for path in paths)
+    return None if linked else file_sha256(*(path for path in paths if path.is_file()))
 
 
 def _content(path: Path) -> bytes | None:

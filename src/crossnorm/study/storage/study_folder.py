@@ -23,7 +23,7 @@ from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_record import Record, numbered, read_folder, write_record
 
-__all__ = ["RESULTS_SEEN", "TELLTALE", "note_results_seen", "open_folder"]
+__all__ = ["RESULTS_SEEN", "TELLTALE", "note_results_seen", "open_folder", "refuse_changed_code"]
 
 RESULTS_SEEN = ".watched"
 TELLTALE = (RESULTS_SEEN, "verdict.json", "table.csv", "report.html", "curves.png", "trend.png")
@@ -70,6 +70,36 @@ def open_folder(
     return numbered(plan, record), record
 
 
+def refuse_changed_code(
+    folder: Path, before: Plan, changed: Mapping[str, Sequence[str]], where: str | None = None
+) -> list[Run]:
+    """Refuse changed data or code, unless no run of a folder has finished with it.
+
+    Args:
+        folder: The study's folder.
+        before: Its plan.
+        changed: What has changed, with the names of arms; see `Record.changed`.
+        where: What to call the folder in the error; default: its path.
+
+    Returns:
+        The runs that it concerns: they start from the beginning.
+
+    Raises:
+        BadInput: The data changed, or code with which a run has finished.
+    """
+    known = {arm.name for arm in before.arms}
+    concerned = []
+    for what, arms in changed.items():
+        runs = [Run(arm, seed) for arm in arms if arm in known for seed in before.seeds]
+        if what == "the data" or any(RunFolder(folder, run, before).finished for run in runs):
+            restored = "data" if what == "the data" else "data or code" if "data" in what else "code"
+            hint = f"Restore the {restored}, or give another output folder."
+            hint = hint if where is None else f"{hint[:-1]} and another mirror."
+            raise BadInput.because(where or str(folder), f"{what} changed since the study started", hint)
+        concerned += runs
+    return concerned
+
+
 def note_results_seen(folder: Path) -> None:
     """Record that interim results have been seen, so that a later extension uses sequential intervals."""
     with suppress(OSError):  # a read-only folder cannot be extended either
@@ -86,7 +116,9 @@ def _continued(
 ) -> Record:
     before, record = old
     _refuse_differences(folder, before, plan)
-    _refuse_changed_code(folder, before, record.changed(plan, digest, code))
+    crashed = _crashed(folder, before)
+    for run in refuse_changed_code(folder, before, record.changed(plan, digest, code)):
+        RunFolder(folder, run, before).forget()
     names = {arm.name for arm in before.arms}
     arms = [arm.name for arm in plan.arms if arm.name not in names]
     variants = {arm.variant.name for arm in before.arms if arm.variant is not None}
@@ -95,26 +127,19 @@ def _continued(
         note(f"Whether the code of {', '.join(unknown)} changed is not known: an older crossnorm started {folder}.")
     record = replace(record, digest=digest, code={**record.code, **code})
     seeds = [seed for seed in plan.seeds if seed not in before.seeds]
-    if not arms and not seeds:
-        return record
-    seen = any((folder / name).exists() for name in TELLTALE) or all(
-        RunFolder(folder, run, before).finished for run in before.runs
-    )
-    extension = {"arms": arms, "seeds": seeds, "results_seen": seen}
+    seen = any((folder / name).exists() for name in TELLTALE)
+    if not arms and not seeds and not (crashed and seen and not record.results_seen):
+        return record  # crashed runs that are trained again after an answer are more runs after a look
+    seen = seen or all(RunFolder(folder, run, before).finished for run in before.runs)
+    again = {"trained_again": crashed} if crashed else {}
+    extension = {"arms": arms, "seeds": seeds, **again, "results_seen": seen}
     return replace(record, extensions=(*record.extensions, extension))
 
 
-def _refuse_changed_code(folder: Path, before: Plan, changed: Mapping[str, Sequence[str]]) -> None:
-    """Refuse changed data or code, unless no run has finished with it: then its runs start from the beginning."""
-    known = {arm.name for arm in before.arms}
-    for what, arms in changed.items():
-        runs = [RunFolder(folder, Run(arm, seed), before) for arm in arms if arm in known for seed in before.seeds]
-        if what == "the data" or any(run.finished for run in runs):
-            restored = "data" if what == "the data" else "data or code" if "data" in what else "code"
-            hint = f"Restore the {restored}, or give another output folder."
-            raise BadInput.because(str(folder), f"{what} changed since the study started", hint)
-        for run in runs:
-            run.forget()
+def _crashed(folder: Path, plan: Plan) -> list[str]:
+    """The runs of a plan that have crashed; every command that continues the study trains them again."""
+    results = ((run, RunFolder(folder, run, plan).read().result) for run in plan.runs)
+    return [f"{run.arm}, seed {run.seed}" for run, result in results if result and not result["status"].is_final]
 
 
 def _refuse_differences(folder: Path, before: Plan, plan: Plan) -> None:

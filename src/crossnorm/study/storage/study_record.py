@@ -1,7 +1,7 @@
 """The file study.yaml: the compiled study, and its record.
 
     data_digest, code   SHA-256 of what the study is trained on and with
-    extensions          arms and seeds that were added later
+    extensions          arms and seeds that were added later, and crashed runs that were trained again after an answer
     environment         where the study started
     id, checksum        the number that its runs carry; SHA-256 of the rest of the file
 
@@ -41,7 +41,8 @@ class Record:
         environment: Versions, hardware and code revision when the study started.
         code: SHA-256 of the code of the function and of every variant of the user's own, by name; studies of versions
             before 0.3 have none.
-        extensions: In order, each ``{"arms": […], "seeds": […], "results_seen": bool}``.
+        extensions: In order, each ``{"arms": […], "seeds": […], "results_seen": bool}``, with ``"trained_again"`` if
+            runs had crashed.
         id: A number drawn when the study started, which its runs carry; None in studies of versions before 0.3.
     """
 
@@ -53,7 +54,7 @@ class Record:
 
     @property
     def results_seen(self) -> bool:
-        """Whether arms or seeds were added after results had been seen."""
+        """Whether arms or seeds were added, or crashed runs trained again, after results had been seen."""
         return any(extension["results_seen"] for extension in self.extensions)
 
     def changed(self, plan: Plan, digest: str, code: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
