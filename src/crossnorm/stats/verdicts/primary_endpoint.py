@@ -13,10 +13,11 @@ from crossnorm.metric import DIRECTIONS, Metric
 from crossnorm.stats.inference.comparison import Outcome, Rule, compare_arms, judge, lacks_values
 from crossnorm.stats.inference.divergence import Divergence, divergence
 from crossnorm.stats.inference.intervals import MIN_PAIRS, Interval
+from crossnorm.stats.inference.repeated_seeds import repeated_seeds
 from crossnorm.stats.inference.sequential import first_bounded
 from crossnorm.stats.inference.trend import DoseGrid, seed_slopes
 from crossnorm.stats.runs.run_table import Floats, Table
-from crossnorm.stats.verdicts.number_text import number
+from crossnorm.stats.verdicts.number_text import listed, number
 from crossnorm.stats.verdicts.verdict import Answer
 from crossnorm.stats.verdicts.verdict_text import Claim, answer_sentence, metric_words, no_answer_sentence
 
@@ -74,6 +75,8 @@ def primary_answer(
         return Answer(contrast=None, estimate=None, low=None, high=None, p_value=None, verdict=None, sentence=sentence)
     interval = rule.interval(question.differences(values), alone=True)
     interval = replace(interval, identical=interval.identical and question.identical(values))
+    if repeated_seeds(table, metric, (*question.arms, *question.references)):
+        interval = interval.unbounded
     subject, reference = _names(table, question)
     claim = _claim(table, metric, rule, question, interval)
     claim = replace(claim, scope=scope, notes=(*claim.notes, *([remark] if remark else [])))
@@ -112,9 +115,11 @@ def _claim(table: Table, metric: Metric, rule: Rule, question: _Question, interv
     subject, reference = _names(table, question)
     grid = question.grid
     pairs = _divergences(table, question, rule)
-    significant = any(pair.excess and pair.p_value <= rule.level / len(pairs) for pair in pairs)
+    repeated = "" if interval.identical else _repeated(table, metric, question)
+    significant = not repeated and any(pair.excess and pair.p_value <= rule.level / len(pairs) for pair in pairs)
     values = table.final(str(metric))
-    obstacle = _obstacle(pairs, subject, reference) or _without_value(table, values, question, subject, reference)
+    obstacle = repeated or _obstacle(pairs, subject, reference)
+    obstacle = obstacle or _without_value(table, values, question, subject, reference)
     notes = (_disagreement(table, metric, question), _left_out(table), _unfinished(table))
     return Claim(
         subject=subject,
@@ -129,7 +134,7 @@ def _claim(table: Table, metric: Metric, rule: Rule, question: _Question, interv
         finite_from=max(MIN_PAIRS, first_bounded(rule.level, prior=rule.prior)),
         obstacle=obstacle,
         diverges=significant,
-        exceptions=_exceptions(table, values, rule, question),
+        exceptions=_exceptions(table, metric, rule, question),
         notes=tuple(note for note in notes if note),
     )
 
@@ -169,6 +174,15 @@ def _divergences(table: Table, question: _Question, rule: Rule) -> list[Divergen
     ]
 
 
+def _repeated(table: Table, metric: Metric, question: _Question) -> str:
+    """Why the interval cannot decide: runs of different seeds are the same to the bit; else empty."""
+    seeds = repeated_seeds(table, metric, (*question.arms, *question.references))
+    if not seeds:
+        return ""
+    named = f"seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}"
+    return f"the runs of {named} are identical to the bit to those of another seed, so the pairs are not independent"
+
+
 def _obstacle(pairs: list[Divergence], subject: str, reference: str) -> str:
     """Why the interval cannot decide: the subject diverged more often than its reference; else empty."""
     if not any(pair.excess for pair in pairs):
@@ -195,12 +209,12 @@ def _without_value(table: Table, values: Floats, question: _Question, subject: s
     )
 
 
-def _exceptions(table: Table, values: Floats, rule: Rule, question: _Question) -> str:
+def _exceptions(table: Table, metric: Metric, rule: Rule, question: _Question) -> str:
     """A clause for doses that differ from their reference individually while the trend is flat."""
     if question.grid is None:
         return ""
     found = [
-        (table.arms[arm].name, compare_arms(table, values, arm, other, rule).verdict)
+        (table.arms[arm].name, compare_arms(table, metric, arm, other, rule).verdict)
         for arm, other in zip(question.arms, question.references, strict=True)
     ]
     clauses = [f"{name} is {verdict}" for name, verdict in found if verdict in ("better", "worse")]
