@@ -71,7 +71,8 @@ def primary_answer(
     if question is None:
         n = int((~np.isnan(values[1:] - values[0])).any(axis=0).sum())
         notes = (remark,) if remark else ()
-        sentence = no_answer_sentence(metric, list(verdicts), n, notes=notes, scope=scope)
+        dosed = any(arm.alpha for arm in table.arms[1:])
+        sentence = no_answer_sentence(metric, list(verdicts), n, dosed=dosed, notes=notes, scope=scope)
         return Answer(contrast=None, estimate=None, low=None, high=None, p_value=None, verdict=None, sentence=sentence)
     interval = rule.interval(question.differences(values), alone=True)
     interval = replace(interval, identical=interval.identical and question.identical(values))
