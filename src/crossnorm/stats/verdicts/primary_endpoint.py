@@ -15,13 +15,13 @@ from crossnorm.stats.inference.divergence import Divergence, divergence
 from crossnorm.stats.inference.intervals import MIN_PAIRS, Interval
 from crossnorm.stats.inference.repeated_seeds import repeated_seeds
 from crossnorm.stats.inference.sequential import first_bounded
-from crossnorm.stats.inference.trend import DoseGrid, seed_slopes
+from crossnorm.stats.inference.trend import DoseGrid, dose_grids, seed_slopes
 from crossnorm.stats.runs.run_table import Floats, Table
 from crossnorm.stats.verdicts.number_text import listed, number
 from crossnorm.stats.verdicts.verdict import Answer
 from crossnorm.stats.verdicts.verdict_text import Claim, answer_sentence, metric_words, no_answer_sentence
 
-__all__ = ["primary_answer"]
+__all__ = ["declared_contrast", "primary_answer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +78,10 @@ def primary_answer(
     interval = replace(interval, identical=interval.identical and question.identical(values))
     if repeated_seeds(table, metric, (*question.arms, *question.references)):
         interval = interval.unbounded
-    subject, reference = _names(table, question)
     claim = _claim(table, metric, rule, question, interval)
     claim = replace(claim, scope=scope, notes=(*claim.notes, *([remark] if remark else [])))
     return Answer(
-        contrast=f"{subject} - {reference}",
+        contrast=_contrast(table, question),
         estimate=interval.mean,
         low=interval.low,
         high=interval.high,
@@ -91,6 +90,16 @@ def primary_answer(
         sentence=answer_sentence(claim),
         unit=claim.unit,
     )
+
+
+def declared_contrast(table: Table) -> str | None:
+    """What the primary answer compares, such as "convex - attenuated"; None if there is no single question."""
+    question = _question(table, dose_grids(table))
+    return None if question is None else _contrast(table, question)
+
+
+def _contrast(table: Table, question: _Question) -> str:
+    return " - ".join(_names(table, question))
 
 
 def _question(table: Table, grids: tuple[DoseGrid, ...]) -> _Question | None:
