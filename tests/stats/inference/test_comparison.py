@@ -12,7 +12,7 @@ from tests.stats.stats_tables import LOSS, dosed, table_of
 
 def compare(values, status=None, **rule):
     table = table_of(values, status=status)
-    return compare_arms(table, LOSS, 1, 0, Rule(**({"direction": "lower"} | rule)))
+    return compare_arms(table, LOSS, table.final("test_loss"), 1, 0, Rule(**({"direction": "lower"} | rule)))
 
 
 @pytest.mark.parametrize("seed", range(12))

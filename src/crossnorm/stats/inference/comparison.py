@@ -106,13 +106,12 @@ def resolve_margin(margin: float | str | None, baseline: Floats) -> float | None
     return size / 100 * abs(float(values.mean())) if values.size else None
 
 
-def compare_arms(table: Table, metric: Metric, arm: int, reference: int, rule: Rule) -> Comparison:
-    """Compare two arms by their final values, over the seeds in which both have one.
+def compare_arms(table: Table, metric: Metric, values: Floats, arm: int, reference: int, rule: Rule) -> Comparison:
+    """Compare two arms by their final values (arms, seeds) of the metric, over the seeds in which both have one.
 
     An arm that diverges more often than its reference, or that has more complete runs without a value, cannot be
     "better" or "same". If seeds repeat the runs of others, there is no interval.
     """
-    values = table.final(str(metric))
     differences = values[arm] - values[reference]
     interval = rule.interval(differences[~np.isnan(differences)])
     diverged = divergence(table.status[arm], table.status[reference], rule.kind)

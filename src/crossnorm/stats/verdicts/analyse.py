@@ -67,9 +67,9 @@ def estimate(
     )
     arms = range(1, len(table.arms))
     grids = dose_grids(table)
-    trends = tuple(_trend(table, metric, grid, rule) for grid in grids)
+    trends = tuple(_trend(table, metric, values, grid, rule) for grid in grids)
     correlation, ratio = final_pairing(values)
-    rows = tuple(_arm(table, metric, i, rule) for i in arms)
+    rows = tuple(_arm(table, metric, values, i, rule) for i in arms)
     return Verdict(
         study=study,
         metric=str(metric),
@@ -83,7 +83,7 @@ def estimate(
             table, metric, rule, grids, [row.verdict for row in rows], scope=scope or "", remark=remark or ""
         ),
         arms=(_baseline(table, values), *rows),
-        contrasts=tuple(_contrast(table, metric, *pair, rule) for pair in table.contrasts),
+        contrasts=tuple(_contrast(table, metric, values, *pair, rule) for pair in table.contrasts),
         trend=trends[0] if trends else Trend(),
         trends=trends[1:],
         pairing=Pairing(correlation=correlation, variance_ratio=ratio),
@@ -98,8 +98,8 @@ def _baseline(table: Table, values: Floats) -> ArmResult:
     return _row(table, 0, n=int(known.size), mean=float(known.mean()) if known.size else None)
 
 
-def _arm(table: Table, metric: Metric, arm: int, rule: Rule) -> ArmResult:
-    found, values = compare_arms(table, metric, arm, 0, rule), table.final(str(metric))
+def _arm(table: Table, metric: Metric, values: Floats, arm: int, rule: Rule) -> ArmResult:
+    found = compare_arms(table, metric, values, arm, 0, rule)
     paired = values[arm][~np.isnan(values[arm] - values[0])]
     row = _row(table, arm, n=found.interval.n, mean=float(paired.mean()) if paired.size else None)
     return replace(
@@ -146,8 +146,8 @@ def _pairs_needed(found: Comparison, rule: Rule) -> tuple[int, int, int] | None:
     )
 
 
-def _contrast(table: Table, metric: Metric, arm: int, against: int, rule: Rule) -> Contrast:
-    found = compare_arms(table, metric, arm, against, rule)
+def _contrast(table: Table, metric: Metric, values: Floats, arm: int, against: int, rule: Rule) -> Contrast:
+    found = compare_arms(table, metric, values, arm, against, rule)
     return Contrast(
         arm=table.arms[arm].name,
         against=table.arms[against].name,
@@ -162,8 +162,8 @@ def _contrast(table: Table, metric: Metric, arm: int, against: int, rule: Rule) 
     )
 
 
-def _trend(table: Table, metric: Metric, grid: DoseGrid, rule: Rule) -> Trend:
-    found = rule.interval(seed_slopes(table.final(str(metric)), grid, (0,) * len(grid.arms)), alone=True)
+def _trend(table: Table, metric: Metric, values: Floats, grid: DoseGrid, rule: Rule) -> Trend:
+    found = rule.interval(seed_slopes(values, grid, (0,) * len(grid.arms)), alone=True)
     if repeated_seeds(table, metric, (0, *grid.arms)):
         found = found.unbounded
     return Trend(

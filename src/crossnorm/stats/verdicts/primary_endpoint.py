@@ -144,7 +144,7 @@ def _claim(table: Table, metric: Metric, rule: Rule, question: _Question, interv
         finite_from=max(MIN_PAIRS, first_bounded(rule.level, prior=rule.prior)),
         obstacle=obstacle,
         diverges=significant,
-        exceptions=_exceptions(table, metric, rule, question),
+        exceptions=_exceptions(table, metric, values, rule, question),
         notes=tuple(note for note in notes if note),
     )
 
@@ -219,12 +219,12 @@ def _without_value(table: Table, values: Floats, question: _Question, subject: s
     )
 
 
-def _exceptions(table: Table, metric: Metric, rule: Rule, question: _Question) -> str:
+def _exceptions(table: Table, metric: Metric, values: Floats, rule: Rule, question: _Question) -> str:
     """A clause for doses that differ from their reference individually while the trend is flat."""
     if question.grid is None:
         return ""
     found = [
-        (table.arms[arm].name, compare_arms(table, metric, arm, other, rule).verdict)
+        (table.arms[arm].name, compare_arms(table, metric, values, arm, other, rule).verdict)
         for arm, other in zip(question.arms, question.references, strict=True)
     ]
     clauses = [f"{name} is {verdict}" for name, verdict in found if verdict in ("better", "worse")]
