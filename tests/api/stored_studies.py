@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 
-from crossnorm.study.spec.plan import Plan, make_plan
+from crossnorm.study.spec.plan import Plan, Run, make_plan
 from crossnorm.study.spec.schema import parse_spec
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_folder import open_folder
@@ -20,6 +22,18 @@ SPEC = {
     "margin": 0.05,
     "metric": "test_loss",
 }
+
+
+OF_A_FUNCTION = {
+    "task": None,
+    "function": "mine:train",
+    "alphas": [0],
+    "epochs": None,
+    "variants": [],
+    "metric": "loss",
+    "margin": None,
+}
+"""Changes of `SPEC` for a study of a function, to which arms are added."""
 
 
 def begun(folder: Path, **changes: object) -> Plan:
@@ -40,6 +54,19 @@ def trained(folder: Path, plan: Plan, runs: int, *, evaluations: int = 4, **resu
             RunFolder(folder, run, plan).append(row | {"test_loss": loss, "test_accuracy": 1 - loss / 4})
         if evaluations == 4:
             RunFolder(folder, run, plan).finish(Outcome(RunStatus.COMPLETE), {"step": 39, "seconds": 4.5} | result)
+
+
+def logged(folder: Path, plan: Plan, values: Callable[[Run, int], dict[str, float]], *, steps: int = 3) -> None:
+    """Give every run of a function's study that has no outcome one, and a curve as `run.log` writes it."""
+    for run in plan.runs:
+        own = RunFolder(folder, run, plan)
+        if own.finished:
+            continue
+        own.rewind()
+        for step in range(1, steps + 1):
+            found = {name: value if math.isfinite(value) else None for name, value in values(run, step).items()}
+            own.append({"step": step, "seconds": 0.5 * step} | found)
+        own.finish(Outcome(RunStatus.COMPLETE), {"step": steps, "seconds": 0.5 * steps})
 
 
 def status(folder: Path, plan: Plan, *, age: float = 0.0, done: int = 26) -> None:

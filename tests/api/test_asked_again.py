@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from crossnorm.api import ask_again, compare, load
 from crossnorm.cli import app
-from tests.api.stored_studies import begun, trained
+from crossnorm.study.spec.plan import Run
+from tests.api.stored_studies import OF_A_FUNCTION, begun, logged, trained
 
 REMARK = "This question was chosen after the runs; the study declares test loss, lower is better, margin 0.05."
 
@@ -104,3 +106,42 @@ def test_what_cannot_be_asked(folder: Path, options: list[str], message: str) ->
     assert (done.exit_code, done.stdout) == (2, "")
     assert message in " ".join(done.stderr.split())
     assert sorted(folder.rglob("*")) == before
+
+
+def _fails_late(run: Run, step: int) -> dict[str, float]:
+    """Loss as in the baseline; accuracy and perplexity are good at first, and not finite from step 2 on."""
+    dosed, noise = run.arm != "baseline", 0.01 * ((7 * run.seed + step) % 5)
+    failed = dosed and step > 1
+    accuracy = np.nan if failed else 0.5 + 0.4 * dosed + noise
+    perplexity = np.inf if failed else 9 - 5 * dosed + noise
+    return {"loss": 1 + noise + 0.001 * dosed * run.seed, "accuracy": accuracy, "perplexity": perplexity}
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [
+        ("accuracy", "higher"),
+        ("perplexity", "lower"),
+        ("perplexity_auc", "lower"),
+        ("accuracy_auc", "higher"),
+        ("accuracy_steps_to_0.8", "higher"),
+    ],
+)
+def test_a_metric_that_is_not_finite_at_the_end_is_a_divergence(tmp_path: Path, metric: str, direction: str) -> None:
+    folder = tmp_path / "of-a-function"
+    plan = begun(folder, **OF_A_FUNCTION, arms=[{"name": "w-1", "dose": 1}])
+    logged(folder, plan, _fails_late)
+    found = ask_again(folder, metric=metric, direction=direction)[0].verdict
+    rows = [
+        {"arm": run.arm, "seed": run.seed, "step": step, "dose": float(run.arm != "baseline")} | _fails_late(run, step)
+        for run in plan.runs
+        for step in (1, 2, 3)
+    ]
+    expected = compare(rows, metric=metric, direction=direction).verdict
+    assert "5 runs of w diverged against 0 of baseline" in found.answer.sentence
+    assert (found.answer.verdict, found.n_pairs) == (expected.answer.verdict, expected.n_pairs)
+    assert [row.diverged for row in found.arms] == [0, 5]
+    assert [row.diverged for row in load(folder).verdict.arms] == [0, 0]
+    load(folder).save(folder)
+    told = {"metric": metric, "direction": direction}
+    assert compare(folder / "table.csv", **told).verdict.answer.verdict == expected.answer.verdict

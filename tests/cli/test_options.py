@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crossnorm.api import read_result
+from crossnorm.cli.options import allowed_modules
 from crossnorm.cli.study_options import StudyOptions
 from crossnorm.errors import BadInput
 from crossnorm.study.spec.plan import make_plan
@@ -208,3 +209,13 @@ def test_outputs_that_cannot_be_written_are_said_before_the_work(tmp_path):
     refused(called("picture", "--out", "taken", cwd=tmp_path), "taken: expected a folder that can be written")
     refused(called("audit", "--out", "taken", cwd=tmp_path), "taken: expected a folder that can be written")
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_study_that_is_called_like_a_function_imports_nothing(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "demo:study.yaml"
+    assert allowed_modules(place.name, []) == ["demo"]
+    place.touch() if kind == "file" else place.mkdir()
+    assert allowed_modules(place.name, []) == []
+    assert allowed_modules(place.name, ["mine"]) == ["mine"]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crossnorm.api._lost_runs import unfinished_cells
+from crossnorm.api._result import refuse_other_study
 from crossnorm.api._stored_result import default_folder, read_result
 from crossnorm.api._study import Study
 from crossnorm.io import make_folder, write_json
@@ -39,9 +40,10 @@ def audit(
 
     Raises:
         BadInput: The folder holds no study, none of its runs is complete, its data or function have changed, or `out`
-            cannot be written.
+            cannot be written or is the folder of another study.
     """
     target = Path(out if out is not None else folder or default_folder("audit"))
+    refuse_other_study(target, None if folder is None else Path(folder))
     if folder is None or read_folder(Path(folder)) is not None:
         make_folder(target)
     if folder is None:

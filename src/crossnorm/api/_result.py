@@ -20,7 +20,7 @@ from crossnorm.stats.runs.csv_cells import csv_text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Result", "stored_lines"]
+__all__ = ["Result", "refuse_other_study", "stored_lines"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +31,7 @@ class Result:
         table: The runs.
         verdict: Estimates, intervals and the answer, as in verdict.json.
         facts: What the report says besides the numbers: plan, environment, failures.
-        folder: The study's folder; None for a table of runs.
+        folder: The study's folder; None for a table of runs, a single run and a question that was not declared.
         lost: The finished runs of the study that do not count, with the reason: their files are damaged, belong to
             another run, or are gone.
     """
@@ -87,10 +87,11 @@ class Result:
 
         Raises:
             RunsLost: Finished runs are lost, or another command has added some meanwhile; nothing was written.
-            BadInput: A style that leaves no room, a folder that cannot be written, or one whose table.csv
-                would be overwritten by a table without runs.
+            BadInput: A style that leaves no room, a folder that cannot be written, that of a study whose declared
+                answer this is not, or one whose table.csv would be overwritten by a table without runs.
         """
         directory = Path(directory)
+        refuse_other_study(directory, self.folder)
         self._check_loses_nothing(directory / "table.csv")
         if self.lost and not partial:
             raise RunsLost(self._lost_message(directory))
@@ -186,3 +187,18 @@ def _csv(table: Table) -> str:
 def _cell(value: object) -> object:
     """Every digit of a number; text that no spreadsheet takes for a formula."""
     return repr(value) if isinstance(value, float) else csv_text(value) if isinstance(value, str) else value
+
+
+def refuse_other_study(directory: Path, own: Path | None) -> None:
+    """Check that results are not written into the folder of a study that they are not the answer of.
+
+    Args:
+        directory: Where results will be written.
+        own: The folder of the study that they are the declared answer of; None: of none.
+
+    Raises:
+        BadInput: It is the folder of another study.
+    """
+    if (directory / "study.yaml").exists() and not (own is not None and own.exists() and own.samefile(directory)):
+        reason = "the folder of a study, which keeps the declared answer of this study alone"
+        raise BadInput.because(str(directory), reason, "Give another output folder.")

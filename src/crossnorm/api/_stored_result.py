@@ -86,7 +86,8 @@ def _one_run(own: Path) -> Result:
         raise BadInput.because(str(own), f"a run of no study: {plan_file} does not plan it")
     study, plan, record, run = found
     arm = replace(plan.arm(run.arm), control=None)
-    return result_of(study, replace(plan, arms=(arm,), seeds=(run.seed,)), record, [run], looking=True, whole=False)
+    alone = replace(plan, arms=(arm,), seeds=(run.seed,))
+    return replace(result_of(study, alone, record, [run], looking=True, whole=False), folder=None)
 
 
 def result_of(

@@ -77,9 +77,13 @@ def expected_words(text: str | None) -> list[str]:
 
 
 def allowed_modules(study: str, imports: Sequence[str]) -> list[str]:
-    """The modules that the command line allows to import: those of --import, and that of a function it names."""
+    """The modules that the command line allows to import: those of --import, and that of a function it names.
+
+    A study file or folder that is called like a function names none.
+    """
     module, colon, function = study.partition(":")
     named = colon and all(part.isidentifier() for part in [*module.split("."), *function.split(".")])
+    named = named and not Path(study).exists()
     return [*imports, *([module] if named and module not in imports else [])]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from crossnorm.cli.options import AsJson, Expect, expected_words, import_modules
 from crossnorm.cli.show_result import show
 from crossnorm.cli.study_options import StudyName, StudyOptions, with_study_options
 from crossnorm.errors import BadInput
+from crossnorm.io import read_json, regular_file, write_atomically
 
 __all__: list[str] = []
 
@@ -98,6 +100,7 @@ def new(
     from crossnorm.study.spec.study_template import study_template
 
     schema = file.parent / SCHEMA_FILE
+    _check_schema(schema)
     text = f"# yaml-language-server: $schema={SCHEMA_FILE}\n{study_template(source)}"
     try:
         with file.open("x", encoding="utf-8") as target:
@@ -122,6 +125,7 @@ def schema(out: Annotated[Path | None, typer.Option(help="File to write; default
     if out is None:
         typer.echo(_schema_text(), nl=False)
         return
+    _check_schema(out)
     try:
         _write_schema(out)
     except OSError as error:
@@ -129,7 +133,21 @@ def schema(out: Annotated[Path | None, typer.Option(help="File to write; default
 
 
 def _write_schema(file: Path) -> None:
-    file.write_text(_schema_text(), encoding="utf-8")
+    write_atomically(file, _schema_text())
+
+
+def _check_schema(file: Path) -> None:
+    """Check that what is replaced is a schema of this command: no other file, and nothing behind a link.
+
+    Raises:
+        BadInput: It is another file, something else than a regular file, or cannot be read.
+    """
+    if not os.path.lexists(file):
+        return
+    found = None if file.is_symlink() else read_json(regular_file(file))
+    if not isinstance(found, dict) or found.get("title") != json.loads(_schema_text())["title"]:
+        kind = "a symbolic link" if file.is_symlink() else "a file that is no schema of study files"
+        raise BadInput.because(str(file), f"{kind}; it was not changed", "Remove it, or write to another folder.")
 
 
 def _schema_text() -> str:

@@ -40,8 +40,9 @@ from crossnorm.stats.runs.endpoints import with_endpoint
 from crossnorm.stats.runs.from_records import absent, table_from_records
 from crossnorm.stats.runs.run_table import MOST_ARMS, ArmInfo, Table, is_circular
 from crossnorm.stats.verdicts.analyse import estimate
-from crossnorm.stats.verdicts.caveats import caveats, listed
-from crossnorm.stats.verdicts.number_text import NONE, brief, dose_words, number
+from crossnorm.stats.verdicts.caveats import caveats
+from crossnorm.stats.verdicts.number_text import NONE, brief, dose_words, listed, number
+from crossnorm.stats.verdicts.primary_endpoint import declared_contrast
 from crossnorm.stats.verdicts.robustness import Robustness, robustness_checks
 from crossnorm.stats.verdicts.verdict import Answer, ArmResult, Contrast, Pairing, Trend, Verdict
 from crossnorm.stats.verdicts.verdict_text import metric_words
@@ -72,6 +73,7 @@ __all__ = [
     "bands",
     "brief",
     "caveats",
+    "declared_contrast",
     "detectable_difference",
     "dose_words",
     "estimate",

@@ -7,12 +7,12 @@ from crossnorm.errors import BadInput
 from crossnorm.stats import ArmInfo
 from crossnorm.stats.inference.comparison import Rule, compare_arms, resolve_margin
 from crossnorm.stats.inference.family import family_size
-from tests.stats.stats_tables import dosed, table_of
+from tests.stats.stats_tables import LOSS, dosed, table_of
 
 
 def compare(values, status=None, **rule):
     table = table_of(values, status=status)
-    return compare_arms(table, table.final("test_loss"), 1, 0, Rule(**({"direction": "lower"} | rule)))
+    return compare_arms(table, LOSS, table.final("test_loss"), 1, 0, Rule(**({"direction": "lower"} | rule)))
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -44,6 +44,12 @@ def test_steps_to_target():
     np.testing.assert_array_equal(steps_to_target(table, "test_loss", 5, "higher"), [[0, 0, np.nan, np.nan]])
 
 
+def test_values_that_are_not_finite_reach_no_target():
+    table = table_of([[[1, np.inf, 2, 6, 7], [9, -np.inf, 9, 8, 2]]], steps=STEPS)
+    np.testing.assert_array_equal(steps_to_target(table, "test_loss", 5, "higher"), [[7, 0]])
+    np.testing.assert_array_equal(steps_to_target(table, "test_loss", 3, "lower"), [[0, 11]])
+
+
 def test_summaries_are_metrics_like_any_other():
     table = with_summaries(curves(), Metric.parse("test_loss_steps_to_0.5"))
     assert set(table.metrics) == {"test_loss", "test_loss_auc", "test_loss_steps_to_0.5"}

@@ -91,7 +91,7 @@ def test_arms_that_end_at_different_steps():
 
 
 def test_steps_to_a_target_that_differ_by_an_evaluation():
-    losses = np.array([[[9.0, 3, 1, 1]] * 5, [[9.0, 3, 1.2, 1]] * 5])
+    losses = np.array([[[9.0, 3, 1, 1]] * 5, [[9.0, 3, 1.2, 1]] * 5]) - WOBBLE[:, None]
     table = table_of(losses, steps=(1, 2, 3, 4))
     (note,) = notes(table, "test_loss_steps_to_1.1")
     assert note.startswith("All runs reach the target (test loss 1.1) within one evaluation of each other; ")

@@ -187,7 +187,7 @@ def test_a_significant_excess_of_diverged_runs_is_worse():
     status = np.full((2, 6), "complete", dtype="U9")
     status[1] = "diverged"
     found = estimate(
-        table_of(np.ones((2, 6)), status=status), study="s", metric=Metric("test_loss", direction="lower")
+        table_of([np.arange(6)] * 2, status=status), study="s", metric=Metric("test_loss", direction="lower")
     ).answer
     assert found.verdict == "worse"
     assert found.sentence.startswith("arm1 against the baseline: worse, because 6 runs of arm1 diverged against 0 ")

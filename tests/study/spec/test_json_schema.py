@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib.resources import files
 
 import pytest
@@ -110,6 +111,30 @@ def test_the_commands(tmp_path, monkeypatch):
     assert (tmp_path / "mine.yaml").read_text().startswith("# yaml-language-server: $schema=study.schema.json\n")
     done = run("schema", "--out", "none/x.json")
     assert (done.exit_code, done.stderr) == (2, "crossnorm: none/x.json: cannot write: No such file or directory.\n")
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "file", "named pipe", "folder"])
+def test_the_schema_replaces_nothing_but_a_schema(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place, other = tmp_path / "study.schema.json", tmp_path / "precious.json"
+    text = json.dumps(SCHEMA) if kind == "link" else '{"title": "mine"}'
+    make = {"named pipe": lambda: os.mkfifo(place), "folder": place.mkdir, "file": lambda: place.write_text(text)}
+    make.get(kind, lambda: place.symlink_to(other))()
+    if kind == "link":
+        other.write_text(text)
+    before = sorted(path.lstat() for path in tmp_path.iterdir())
+    for arguments in (["new", "mine.yaml"], ["schema", "--out", place.name]):
+        done = run(*arguments)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr.startswith("crossnorm: study.schema.json: ")
+    assert sorted(path.lstat() for path in tmp_path.iterdir()) == before
+
+
+def test_an_older_schema_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.schema.json").write_text(json.dumps(SCHEMA | {"properties": {}}))
+    assert run("new", "mine.yaml").exit_code == 0
+    assert json.loads((tmp_path / "study.schema.json").read_text()) == SCHEMA
 
 
 @pytest.mark.parametrize("source", ["quick", "stored", "file.yaml"])

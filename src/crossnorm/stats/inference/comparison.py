@@ -12,9 +12,10 @@ from typing import Literal
 import numpy as np
 
 from crossnorm.errors import BadInput
-from crossnorm.metric import Direction
+from crossnorm.metric import Direction, Metric
 from crossnorm.stats.inference.divergence import Divergence, divergence
 from crossnorm.stats.inference.intervals import Interval, Kind, interval_of_mean
+from crossnorm.stats.inference.repeated_seeds import repeated_seeds
 from crossnorm.stats.runs.run_table import Floats, Table
 
 __all__ = ["Comparison", "Outcome", "Rule", "compare_arms", "judge", "resolve_margin"]
@@ -105,17 +106,20 @@ def resolve_margin(margin: float | str | None, baseline: Floats) -> float | None
     return size / 100 * abs(float(values.mean())) if values.size else None
 
 
-def compare_arms(table: Table, values: Floats, arm: int, reference: int, rule: Rule) -> Comparison:
-    """Compare two arms by their final values (arms, seeds), over the seeds in which both have one.
+def compare_arms(table: Table, metric: Metric, values: Floats, arm: int, reference: int, rule: Rule) -> Comparison:
+    """Compare two arms by their final values (arms, seeds) of the metric, over the seeds in which both have one.
 
     An arm that diverges more often than its reference, or that has more complete runs without a value, cannot be
-    "better" or "same".
+    "better" or "same". If seeds repeat the runs of others, there is no interval.
     """
     differences = values[arm] - values[reference]
     interval = rule.interval(differences[~np.isnan(differences)])
     diverged = divergence(table.status[arm], table.status[reference], rule.kind)
     verdict: Outcome
-    if diverged.excess:
+    if repeated_seeds(table, metric, (arm, reference)):
+        interval = interval.unbounded
+        verdict = judge(interval, rule)
+    elif diverged.excess:
         verdict = "worse" if diverged.p_value <= rule.level / rule.comparisons else "undecided"
     elif lacks_values(table, values, arm) > lacks_values(table, values, reference):
         verdict = "undecided"

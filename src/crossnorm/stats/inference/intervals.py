@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -41,6 +41,11 @@ class Interval:
     high: float | None = None
     p_value: float | None = None
     identical: bool = False
+
+    @property
+    def unbounded(self) -> Interval:
+        """The mean alone, where nothing can be said about its error; identical pairs stay what they are."""
+        return self if self.identical else replace(self, sd=None, low=None, high=None, p_value=None)
 
 
 def moments(differences: Floats) -> tuple[Floats, Floats]:

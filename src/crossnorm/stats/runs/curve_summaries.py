@@ -46,11 +46,13 @@ def area_under_curve(table: Table, metric: str) -> Floats:
 def steps_to_target(table: Table, metric: str, target: float, direction: Direction) -> Floats:
     """Step of the first evaluation at which each complete run has reached the target; nan if it never does.
 
+    A value that is not finite reaches nothing.
+
     Returns:
         (arms, seeds)
     """
     curves = table.curves(metric)
-    reached = curves <= target if direction == "lower" else curves >= target
+    reached = np.isfinite(curves) & (curves <= target if direction == "lower" else curves >= target)
     usable = reached.any(axis=-1) & (table.status == "complete")
     if not table.steps:
         return np.full(table.status.shape, np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -18,14 +19,22 @@ def name_trends(arms: Sequence[ArmInfo], unnamed: Collection[str]) -> tuple[ArmI
 
     An arm whose name ends in its dose gets the part before it ("wide-128" with dose 128: "wide"). All others share one
     variant, their names joined; those that serve as controls share another. The baseline, the first arm, has none.
+    Arms that would share a name and a dose differ in something else: arms of that name have no variant, hence no trend,
+    and neither have their controls.
     """
     serving = {arm.control for arm in arms} - {None}
     asked = [arm for arm in arms[1:] if arm.name in unnamed and arm.alpha]
+    variants: dict[str, str | None]
     variants = {arm.name: stem for arm in asked if (stem := _stem(arm.name, arm.alpha or 0.0)) is not None}
     for control in (False, True):
         alike = [arm for arm in asked if arm.name not in variants and (arm.name in serving) == control]
         joined = _joined([arm.name for arm in sorted(alike, key=lambda arm: arm.alpha or 0.0)])
         variants |= {arm.name: joined for arm in alike}
+    places = Counter((variants[arm.name], arm.site, arm.alpha) for arm in asked)
+    several = {name for (name, _, _), count in places.items() if count > 1}
+    untrended = {arm.name for arm in asked if variants[arm.name] in several}
+    untrended |= {arm.control for arm in asked if arm.name in untrended and arm.control in variants}
+    variants |= dict.fromkeys(untrended)
     return tuple(replace(arm, variant=variants.get(arm.name, arm.variant)) for arm in arms)
 
 

@@ -17,6 +17,8 @@ __all__ = ["with_endpoint"]
 def with_endpoint(table: Table, text: str, direction: str | None = None) -> tuple[Table, Metric]:
     """The table with a column for the endpoint, and the endpoint.
 
+    Runs whose column ends with a value that is not finite have diverged, whatever became of their other columns.
+
     Args:
         table: The runs.
         text: A column; else ``COLUMN_auc``, the mean of its curve over the steps, or ``COLUMN_steps_to_TARGET``, the
@@ -30,11 +32,11 @@ def with_endpoint(table: Table, text: str, direction: str | None = None) -> tupl
     """
     parsed = Metric.parse(text)
     if text in table.metrics and text not in table.summaries and not _stored_summary(table, text, parsed):
-        return table, Metric(text, direction=_side(text, direction))
+        return table.judged_by(text), Metric(text, direction=_side(text, direction))
     if parsed.summary == "last" or parsed.base not in table.metrics:
         raise unknown_name("metric", text, table.metrics)
     side = _side(parsed.base, direction)
-    summed = with_summaries(table, parsed, side=side)
+    summed = with_summaries(table.judged_by(parsed.base), parsed, side=side)
     found = summed.summaries[str(parsed)]
     if found.target is not None:
         _check_target(summed, found, side)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -115,13 +115,22 @@ class Table:
 
     def final(self, metric: str) -> Floats:
         """Last recorded value of each complete run, (arms, seeds); nan for other runs and infinite values."""
+        value = self._last(metric)
+        return np.where((self.status == "complete") & np.isfinite(value), value, np.nan)
+
+    def judged_by(self, metric: str) -> Table:
+        """The table in which complete runs whose last recorded value of the metric is infinite have diverged."""
+        diverged = (self.status == "complete") & np.isinf(self._last(metric))
+        return replace(self, status=np.where(diverged, "diverged", self.status)) if diverged.any() else self
+
+    def _last(self, metric: str) -> Floats:
+        """Last recorded value of each run, (arms, seeds); nan without one."""
         curves = self.curves(metric)
         if not self.steps:
             return np.full(self.status.shape, np.nan)
         recorded = ~np.isnan(curves)
         last = len(self.steps) - 1 - np.argmax(recorded[..., ::-1], axis=-1)
-        value = np.take_along_axis(curves, last[..., None], axis=-1)[..., 0]
-        return np.where((self.status == "complete") & np.isfinite(value), value, np.nan)
+        return np.asarray(np.take_along_axis(curves, last[..., None], axis=-1)[..., 0])
 
     def index(self, name: str) -> int:
         """Position of an arm.

@@ -12,6 +12,7 @@ from crossnorm.stats.design.power import pairs_needed
 from crossnorm.stats.inference.comparison import Comparison, Rule, compare_arms, resolve_margin
 from crossnorm.stats.inference.family import family_size
 from crossnorm.stats.inference.intervals import MIN_PAIRS, Kind
+from crossnorm.stats.inference.repeated_seeds import repeated_seeds
 from crossnorm.stats.inference.trend import DoseGrid, dose_grids, seed_slopes
 from crossnorm.stats.runs.curve_summaries import final_pairing
 from crossnorm.stats.runs.run_table import Floats, Table
@@ -66,9 +67,9 @@ def estimate(
     )
     arms = range(1, len(table.arms))
     grids = dose_grids(table)
-    trends = tuple(_trend(values, grid, rule, grid.unit(table.dose_name)) for grid in grids)
+    trends = tuple(_trend(table, metric, values, grid, rule) for grid in grids)
     correlation, ratio = final_pairing(values)
-    rows = tuple(_arm(table, values, i, rule) for i in arms)
+    rows = tuple(_arm(table, metric, values, i, rule) for i in arms)
     return Verdict(
         study=study,
         metric=str(metric),
@@ -82,7 +83,7 @@ def estimate(
             table, metric, rule, grids, [row.verdict for row in rows], scope=scope or "", remark=remark or ""
         ),
         arms=(_baseline(table, values), *rows),
-        contrasts=tuple(_contrast(table, values, *pair, rule) for pair in table.contrasts),
+        contrasts=tuple(_contrast(table, metric, values, *pair, rule) for pair in table.contrasts),
         trend=trends[0] if trends else Trend(),
         trends=trends[1:],
         pairing=Pairing(correlation=correlation, variance_ratio=ratio),
@@ -97,8 +98,8 @@ def _baseline(table: Table, values: Floats) -> ArmResult:
     return _row(table, 0, n=int(known.size), mean=float(known.mean()) if known.size else None)
 
 
-def _arm(table: Table, values: Floats, arm: int, rule: Rule) -> ArmResult:
-    found = compare_arms(table, values, arm, 0, rule)
+def _arm(table: Table, metric: Metric, values: Floats, arm: int, rule: Rule) -> ArmResult:
+    found = compare_arms(table, metric, values, arm, 0, rule)
     paired = values[arm][~np.isnan(values[arm] - values[0])]
     row = _row(table, arm, n=found.interval.n, mean=float(paired.mean()) if paired.size else None)
     return replace(
@@ -145,8 +146,8 @@ def _pairs_needed(found: Comparison, rule: Rule) -> tuple[int, int, int] | None:
     )
 
 
-def _contrast(table: Table, values: Floats, arm: int, against: int, rule: Rule) -> Contrast:
-    found = compare_arms(table, values, arm, against, rule)
+def _contrast(table: Table, metric: Metric, values: Floats, arm: int, against: int, rule: Rule) -> Contrast:
+    found = compare_arms(table, metric, values, arm, against, rule)
     return Contrast(
         arm=table.arms[arm].name,
         against=table.arms[against].name,
@@ -161,8 +162,10 @@ def _contrast(table: Table, values: Floats, arm: int, against: int, rule: Rule) 
     )
 
 
-def _trend(values: Floats, grid: DoseGrid, rule: Rule, unit: str) -> Trend:
+def _trend(table: Table, metric: Metric, values: Floats, grid: DoseGrid, rule: Rule) -> Trend:
     found = rule.interval(seed_slopes(values, grid, (0,) * len(grid.arms)), alone=True)
+    if repeated_seeds(table, metric, (0, *grid.arms)):
+        found = found.unbounded
     return Trend(
         variant=grid.variant,
         slope=found.mean,
@@ -170,5 +173,5 @@ def _trend(values: Floats, grid: DoseGrid, rule: Rule, unit: str) -> Trend:
         high=found.high,
         p_value=found.p_value,
         n=found.n,
-        unit=unit,
+        unit=grid.unit(table.dose_name),
     )

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from crossnorm.metric import DIRECTIONS
 from crossnorm.stats.inference.comparison import Outcome
 from crossnorm.stats.inference.intervals import MIN_PAIRS
+from crossnorm.stats.inference.repeated_seeds import repeated_seeds
 from crossnorm.stats.inference.sequential import first_bounded
 from crossnorm.stats.runs.run_table import Floats, Table
-from crossnorm.stats.verdicts.number_text import number
+from crossnorm.stats.verdicts.number_text import listed, number
 from crossnorm.stats.verdicts.verdict import Verdict
 
-__all__ = ["caveats", "listed"]
+__all__ = ["caveats"]
 
 _CHANCE = {"test_loss": 0.03, "test_accuracy": 0.1}  # relative distance that counts as chance
-_MOST_NAMED = 4
 
 
 def caveats(table: Table, verdict: Verdict, *, classes: int | None = None) -> tuple[str, ...]:
@@ -32,6 +31,7 @@ def caveats(table: Table, verdict: Verdict, *, classes: int | None = None) -> tu
     column = verdict.endpoint.base if verdict.endpoint.base in table.metrics else verdict.metric
     curves = np.where((table.status == "complete")[..., None], table.curves(column), np.nan)
     found = (
+        _repeated(table, verdict),
         _at_chance(table, verdict, column, classes),
         _identical(table, curves),
         _lengths(table, verdict, curves),
@@ -40,6 +40,21 @@ def caveats(table: Table, verdict: Verdict, *, classes: int | None = None) -> tu
         _infinite(verdict),
     )
     return tuple(note for note in found if note)
+
+
+def _repeated(table: Table, verdict: Verdict) -> str:
+    """Seeds whose runs are those of other seeds, in an arm and its reference."""
+    pairs = [*((arm, 0) for arm in range(1, len(table.arms))), *table.contrasts]
+    found = {pair: repeated_seeds(table, verdict.endpoint, pair) for pair in pairs}
+    seeds = [str(seed) for seed in table.seeds if any(seed in repeated for repeated in found.values())]
+    if not seeds:
+        return ""
+    compared = {arm for pair, repeated in found.items() if repeated for arm in pair}
+    names = listed([table.arms[arm].name for arm in sorted(compared)])
+    return (
+        f"Runs of seed{'s' if len(seeds) > 1 else ''} {listed(seeds)} ({names}) are identical to the bit to those of "
+        "another seed: they are no independent pairs. Does the training ignore its seed, or were rows copied?"
+    )
 
 
 def _at_chance(table: Table, verdict: Verdict, column: str, classes: int | None) -> str:
@@ -122,11 +137,10 @@ def _infinite(verdict: Verdict) -> str:
         return ""
     level = 1 - verdict.confidence
     lows = [*(row.low for row in verdict.arms[1:]), *(row.low for row in verdict.contrasts)]
-    needed = []
-    if verdict.answer.estimate is not None and verdict.answer.low is None:
-        needed.append(f"the interval of the answer is finite from {max(MIN_PAIRS, first_bounded(level))} pairs")
-    if None in lows:
-        pairs = max(MIN_PAIRS, first_bounded(level / len(lows)))
+    needed, pairs = [], max(MIN_PAIRS, first_bounded(level))
+    if verdict.answer.estimate is not None and verdict.answer.low is None and verdict.n_pairs < pairs:
+        needed.append(f"the interval of the answer is finite from {pairs} pairs")
+    if None in lows and verdict.n_pairs < (pairs := max(MIN_PAIRS, first_bounded(level / len(lows)))):
         needed.append(f"those of the table from {pairs} pairs")
     if not needed:
         return ""
@@ -134,9 +148,3 @@ def _infinite(verdict: Verdict) -> str:
         "Results were or may be seen before all pairs are there, so the intervals are sequential, and "
         f"{verdict.n_pairs} pairs are too few for some: {', '.join(needed)}."
     )
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    shown = ", ".join(names[:_MOST_NAMED])
-    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"

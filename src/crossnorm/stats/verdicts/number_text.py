@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-__all__ = ["NONE", "brief", "dose_words", "number"]
+__all__ = ["NONE", "brief", "dose_words", "listed", "number"]
 
 NONE = "–"
 """Stands for a value that does not exist."""
 
+_MOST_NAMED = 4
 _LARGEST, _MOST_PLACES = 1e7, 6  # beyond these, powers of ten are shorter
 
 
@@ -48,6 +50,12 @@ def brief(value: float, digits: int = 6) -> str:
 def dose_words(name: str, dose: float) -> str:
     """``α = 0.5``, or ``dose 0.5``."""
     return f"{name} = {brief(dose)}" if name == "α" else f"{name} {brief(dose)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(names[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
 
 
 def _true_minus(text: str) -> str:

@@ -13,14 +13,15 @@ from crossnorm.metric import DIRECTIONS, Metric
 from crossnorm.stats.inference.comparison import Outcome, Rule, compare_arms, judge, lacks_values
 from crossnorm.stats.inference.divergence import Divergence, divergence
 from crossnorm.stats.inference.intervals import MIN_PAIRS, Interval
+from crossnorm.stats.inference.repeated_seeds import repeated_seeds
 from crossnorm.stats.inference.sequential import first_bounded
-from crossnorm.stats.inference.trend import DoseGrid, seed_slopes
+from crossnorm.stats.inference.trend import DoseGrid, dose_grids, seed_slopes
 from crossnorm.stats.runs.run_table import Floats, Table
-from crossnorm.stats.verdicts.number_text import number
+from crossnorm.stats.verdicts.number_text import listed, number
 from crossnorm.stats.verdicts.verdict import Answer
 from crossnorm.stats.verdicts.verdict_text import Claim, answer_sentence, metric_words, no_answer_sentence
 
-__all__ = ["primary_answer"]
+__all__ = ["declared_contrast", "primary_answer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +71,17 @@ def primary_answer(
     if question is None:
         n = int((~np.isnan(values[1:] - values[0])).any(axis=0).sum())
         notes = (remark,) if remark else ()
-        sentence = no_answer_sentence(metric, list(verdicts), n, notes=notes, scope=scope)
+        dosed = any(arm.alpha for arm in table.arms[1:])
+        sentence = no_answer_sentence(metric, list(verdicts), n, dosed=dosed, notes=notes, scope=scope)
         return Answer(contrast=None, estimate=None, low=None, high=None, p_value=None, verdict=None, sentence=sentence)
     interval = rule.interval(question.differences(values), alone=True)
     interval = replace(interval, identical=interval.identical and question.identical(values))
-    subject, reference = _names(table, question)
+    if repeated_seeds(table, metric, (*question.arms, *question.references)):
+        interval = interval.unbounded
     claim = _claim(table, metric, rule, question, interval)
     claim = replace(claim, scope=scope, notes=(*claim.notes, *([remark] if remark else [])))
     return Answer(
-        contrast=f"{subject} - {reference}",
+        contrast=_contrast(table, question),
         estimate=interval.mean,
         low=interval.low,
         high=interval.high,
@@ -87,6 +90,16 @@ def primary_answer(
         sentence=answer_sentence(claim),
         unit=claim.unit,
     )
+
+
+def declared_contrast(table: Table) -> str | None:
+    """What the primary answer compares, such as "convex - attenuated"; None if there is no single question."""
+    question = _question(table, dose_grids(table))
+    return None if question is None else _contrast(table, question)
+
+
+def _contrast(table: Table, question: _Question) -> str:
+    return " - ".join(_names(table, question))
 
 
 def _question(table: Table, grids: tuple[DoseGrid, ...]) -> _Question | None:
@@ -112,9 +125,11 @@ def _claim(table: Table, metric: Metric, rule: Rule, question: _Question, interv
     subject, reference = _names(table, question)
     grid = question.grid
     pairs = _divergences(table, question, rule)
-    significant = any(pair.excess and pair.p_value <= rule.level / len(pairs) for pair in pairs)
+    repeated = "" if interval.identical else _repeated(table, metric, question)
+    significant = not repeated and any(pair.excess and pair.p_value <= rule.level / len(pairs) for pair in pairs)
     values = table.final(str(metric))
-    obstacle = _obstacle(pairs, subject, reference) or _without_value(table, values, question, subject, reference)
+    obstacle = repeated or _obstacle(pairs, subject, reference)
+    obstacle = obstacle or _without_value(table, values, question, subject, reference)
     notes = (_disagreement(table, metric, question), _left_out(table), _unfinished(table))
     return Claim(
         subject=subject,
@@ -129,7 +144,7 @@ def _claim(table: Table, metric: Metric, rule: Rule, question: _Question, interv
         finite_from=max(MIN_PAIRS, first_bounded(rule.level, prior=rule.prior)),
         obstacle=obstacle,
         diverges=significant,
-        exceptions=_exceptions(table, values, rule, question),
+        exceptions=_exceptions(table, metric, values, rule, question),
         notes=tuple(note for note in notes if note),
     )
 
@@ -169,6 +184,15 @@ def _divergences(table: Table, question: _Question, rule: Rule) -> list[Divergen
     ]
 
 
+def _repeated(table: Table, metric: Metric, question: _Question) -> str:
+    """Why the interval cannot decide: runs of different seeds are the same to the bit; else empty."""
+    seeds = repeated_seeds(table, metric, (*question.arms, *question.references))
+    if not seeds:
+        return ""
+    named = f"seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}"
+    return f"the runs of {named} are identical to the bit to those of another seed, so the pairs are not independent"
+
+
 def _obstacle(pairs: list[Divergence], subject: str, reference: str) -> str:
     """Why the interval cannot decide: the subject diverged more often than its reference; else empty."""
     if not any(pair.excess for pair in pairs):
@@ -195,12 +219,12 @@ def _without_value(table: Table, values: Floats, question: _Question, subject: s
     )
 
 
-def _exceptions(table: Table, values: Floats, rule: Rule, question: _Question) -> str:
+def _exceptions(table: Table, metric: Metric, values: Floats, rule: Rule, question: _Question) -> str:
     """A clause for doses that differ from their reference individually while the trend is flat."""
     if question.grid is None:
         return ""
     found = [
-        (table.arms[arm].name, compare_arms(table, values, arm, other, rule).verdict)
+        (table.arms[arm].name, compare_arms(table, metric, values, arm, other, rule).verdict)
         for arm, other in zip(question.arms, question.references, strict=True)
     ]
     clauses = [f"{name} is {verdict}" for name, verdict in found if verdict in ("better", "worse")]

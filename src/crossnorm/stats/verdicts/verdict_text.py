@@ -60,17 +60,33 @@ def answer_sentence(claim: Claim) -> str:
 
 
 def no_answer_sentence(
-    metric: Metric, verdicts: list[Outcome | None], n: int, *, notes: tuple[str, ...] = (), scope: str = ""
+    metric: Metric,
+    verdicts: list[Outcome | None],
+    n: int,
+    *,
+    dosed: bool = False,
+    notes: tuple[str, ...] = (),
+    scope: str = "",
 ) -> str:
-    """The sentences for tables without a single declared comparison: several free-form arms, or none."""
+    """The sentences for tables without a single declared comparison: several free-form arms, or none.
+
+    Args:
+        metric: The metric.
+        verdicts: Of the arms other than the baseline.
+        n: Number of pairs.
+        dosed: Whether arms have doses that make no trend.
+        notes: Further sentences, without their full stops.
+        scope: Model, task and recipe; empty for a table of runs.
+    """
     if not verdicts:
         nothing = f"There is nothing to compare: the table holds one arm alone ({metric_words(metric)})"
         return _sentences(nothing, *notes)
     counts = ", ".join(
         f"{verdicts.count(word)} {word}" for word in ("better", "worse", "same", "undecided") if word in verdicts
     )
+    why = "arms that share a dose differ in something else" if dosed else "no dose was varied"
     return _sentences(
-        "No single comparison was declared and no dose was varied, so there is no trend",
+        f"No single comparison was declared and {why}, so there is no trend",
         f"Of {len(verdicts)} arms against the baseline in {metric_words(metric)}: {counts}",
         *notes,
         _scope(scope, n),

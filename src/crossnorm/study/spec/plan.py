@@ -12,7 +12,7 @@ from typing import cast
 from crossnorm.study.spec.arms import Arm, arms_of
 from crossnorm.study.spec.schema import StudySpec
 
-__all__ = ["Arm", "Cohort", "Plan", "Run", "cut", "make_plan"]
+__all__ = ["Arm", "Cohort", "Plan", "Run", "continued", "cut", "make_plan"]
 
 # Runs of a cohort: more would need too much memory for their models and optimizers.
 _MOST_MEMBERS, _MOST_PRETRAINED = 16, 4
@@ -86,6 +86,18 @@ def make_plan(spec: StudySpec) -> Plan:
         BadInput: An unknown recipe, field, variant or control, two arms of one name, or nothing to compare.
     """
     return Plan(spec=spec, arms=arms_of(spec), seeds=_seeds(spec))
+
+
+def continued(before: Plan, now: Plan) -> Plan:
+    """The plan of a study that continues another, in its order: what is new comes last.
+
+    The declared question is that of the first variant or arm, so an order of its own would ask another one.
+    """
+    fields = ("variants", "arms")
+    old, new = ({name: getattr(plan.spec, name) for name in fields} for plan in (before, now))
+    kept = {name: [entry for entry in old[name] if entry in new[name]] for name in fields}
+    ordered = {name: [*kept[name], *(entry for entry in new[name] if entry not in kept[name])] for name in fields}
+    return now if ordered == new else make_plan(now.spec.model_copy(update=ordered))
 
 
 def _seeds(spec: StudySpec) -> tuple[int, ...]:

@@ -7,14 +7,15 @@ batch, without the arms whose comparisons the sequential test has decided.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from crossnorm.errors import BadInput
 from crossnorm.metric import Metric
-from crossnorm.stats import Table, Verdict, estimate, settled
+from crossnorm.stats import Table, Verdict, declared_contrast, estimate, settled
 from crossnorm.study.spec.plan import Plan, Run
 from crossnorm.study.spec.summary import scope_of
-from crossnorm.study.storage.results_table import collect, read_runs
+from crossnorm.study.storage.results_table import collect, planned_table, read_runs
 from crossnorm.study.storage.run_folder import RunFolder
 from crossnorm.study.storage.study_record import Record
 
@@ -93,4 +94,18 @@ def study_verdict(plan: Plan, record: Record, table: Table, *, interim: bool = F
         confidence=spec.confidence,
         interval="sequential" if sequential else "bonferroni-t",
         scope=scope_of(plan),
+        remark=_chosen_later(plan, record, table),
     )
+
+
+def _chosen_later(plan: Plan, record: Record, table: Table) -> str | None:
+    """A remark if arms that were added after results had been seen changed the question of the answer."""
+    later = {arm for extension in record.extensions if extension["results_seen"] for arm in extension["arms"]}
+    first = replace(plan, arms=tuple(arm for arm in plan.arms if arm.name not in later))
+    now = declared_contrast(table)
+    if len(first.arms) in (1, len(plan.arms)) or now is None:
+        return None
+    declared = declared_contrast(planned_table(first))
+    if now == declared:
+        return None
+    return f"This question was chosen after results had been seen; the study began with {declared or 'no single one'}"

@@ -27,6 +27,9 @@ def read_runs(folder: Path, plan: Plan, runs: Sequence[Run]) -> dict[Run, Stored
 def collect(plan: Plan, runs: Mapping[Run, StoredRun]) -> Table:
     """Stored curves and outcomes, per metric an array of arms × seeds × evaluations.
 
+    What a function logged and is not finite, null in its curve, is infinite here. Null in the curve of a task means
+    "not measured": a run whose metric is not finite has diverged there.
+
     Args:
         plan: The study's arms and seeds.
         runs: The runs that the study needs (`needed_runs`), as stored. Other runs of their seeds have the status
@@ -35,6 +38,7 @@ def collect(plan: Plan, runs: Mapping[Run, StoredRun]) -> Table:
     curves = {run: stored.rows for run, stored in runs.items()}
     seeds = tuple(seed for seed in plan.seeds if any(run.seed == seed for run in runs))
     steps = sorted({row["step"] for rows in curves.values() for row in rows})
+    logged = plan.spec.function is not None
     names = {key for rows in curves.values() for row in rows for key, value in row.items() if _is_metric(key, value)}
     shape = (len(plan.arms), len(seeds), len(steps))
     metric = plan.spec.endpoint
@@ -47,9 +51,9 @@ def collect(plan: Plan, runs: Mapping[Run, StoredRun]) -> Table:
         result = runs[run].result
         status[a, s] = "missing" if result is None else result["status"].value
         for row in rows:
-            for name, array in metrics.items():
-                if row.get(name) is not None:
-                    array[a, s, step_index[row["step"]]] = row[name]
+            for name in metrics.keys() & row.keys():
+                value = np.inf if logged and row[name] is None else row[name]
+                metrics[name][a, s, step_index[row["step"]]] = np.nan if value is None else value
     table = Table(
         arms=arm_infos(plan),
         seeds=seeds,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from crossnorm.errors import BadInput
 from crossnorm.io import open_to_append
-from crossnorm.study.spec.plan import Plan, Run
+from crossnorm.study.spec.plan import Plan, Run, continued
 from crossnorm.study.storage.config_diff import spec_differences
 from crossnorm.study.storage.environment import describe_environment
 from crossnorm.study.storage.run_folder import RunFolder
@@ -62,6 +62,7 @@ def open_folder(
             raise BadInput(str(folder), "an empty folder or the folder of a study", found, hint)
         record = Record(digest=digest, environment=describe_environment(), code=code or {}, id=_new_id())
     else:
+        plan = continued(old[0], plan)
         record = _continued(folder, old, plan, digest, code or {}, note)
         if record.id is None:
             record = replace(record, id=_new_id())

@@ -27,7 +27,19 @@ from crossnorm.study.spec.yaml_reader import read_yaml
 from crossnorm.study.storage.config_diff import spec_differences
 from crossnorm.study.storage.run_folder import RunFolder
 
-__all__ = ["Record", "check_kept_model", "numbered", "read_folder", "run_at", "same_study", "write_record"]
+__all__ = [
+    "WORD_VECTORS",
+    "Record",
+    "check_kept_model",
+    "numbered",
+    "read_folder",
+    "run_at",
+    "same_study",
+    "write_record",
+]
+
+WORD_VECTORS = "model.word_vectors"
+"""The field whose file has a digest beside those of the code; an arm's has a name in front."""
 
 _HEADER = "# A crossnorm study, resolved. `crossnorm plot` on the same study and folder continues or extends it.\n"
 
@@ -39,8 +51,8 @@ class Record:
     Attributes:
         digest: SHA-256 of the task's arrays, or of the function's own code.
         environment: Versions, hardware and code revision when the study started.
-        code: SHA-256 of the code of the function and of every variant of the user's own, by name; studies of versions
-            before 0.3 have none.
+        code: SHA-256 of the code of the function and of every variant of the user's own, by name, and of files of word
+            vectors, by field; studies of versions before 0.3 have none.
         extensions: In order, each ``{"arms": […], "seeds": […], "results_seen": bool}``, with ``"trained_again"`` if
             runs had crashed.
         id: A number drawn when the study started, which its runs carry; None in studies of versions before 0.3.
@@ -70,7 +82,9 @@ class Record:
             return {f"the {plan.spec.digested}": every}
         found = {}
         for name in (name for name, now in code.items() if self.code.get(name, now) != now):
-            if name == function:
+            if name.endswith(WORD_VECTORS):
+                found[f"the data of {name}"] = every
+            elif name == function:
                 found[f"code of its module that the function {name} uses"] = every
             else:
                 arms = tuple(arm.name for arm in plan.arms if arm.variant is not None and arm.variant.name == name)

@@ -10,10 +10,11 @@ from pathlib import Path
 from crossnorm.data import Task
 from crossnorm.data.arrays import joint_digest
 from crossnorm.errors import BadInput
+from crossnorm.io import file_sha256
 from crossnorm.study.spec.plan import Arm, Plan, make_plan
 from crossnorm.study.spec.schema import StudySpec
 from crossnorm.study.storage.run_folder import RunFolder
-from crossnorm.study.storage.study_record import read_folder
+from crossnorm.study.storage.study_record import WORD_VECTORS, read_folder
 from crossnorm.study.workload.code_digest import code_digests, function_digest
 from crossnorm.study.workload.function_loading import Train, load_function, pickled_function
 from crossnorm.study.workload.job import Job, make_job
@@ -29,7 +30,8 @@ class Workload:
     Attributes:
         plan: The plan, every setting written out.
         digest: SHA-256 of the task's data, of the function's own code, or of both where a function names a task.
-        code: SHA-256 of the code of the function and of every variant of the user's own, by name.
+        code: SHA-256 of the code of the function and of every variant of the user's own, by name, and of files of word
+            vectors.
         task: The task; None where a function trains.
         imports: Modules that the user allows to be imported.
         function: The pickled training function, if the study was made with a function object.
@@ -74,7 +76,8 @@ def open_workload(
     if spec.function is None:
         task = load_study_task(spec, loading)
         plan = resolve(spec, task, imports)
-        return Workload(plan=plan, digest=task.digest, code=code_digests(plan), task=task, imports=tuple(imports))
+        code = code_digests(plan) | _word_vectors(plan)
+        return Workload(plan=plan, digest=task.digest, code=code, task=task, imports=tuple(imports))
     train = function or load_function(spec.function, imports)
     _check_argument(spec.function, train)
     digest = function_digest(train)
@@ -91,6 +94,13 @@ def open_workload(
         imports=tuple(imports),
         function=pickled,
     )
+
+
+def _word_vectors(plan: Plan) -> dict[str, str]:
+    """SHA-256 of the files of word vectors, by the field that names them."""
+    fields = {WORD_VECTORS: plan.spec.model} | {f"arms.{arm.name}.{WORD_VECTORS}": arm.model for arm in plan.arms}
+    files = {field: Path(model["word_vectors"]) for field, model in fields.items() if model.get("word_vectors")}
+    return {field: file_sha256(file.expanduser()) for field, file in files.items()}
 
 
 def _check_argument(name: str, train: Train) -> None:
