@@ -161,6 +161,7 @@ def test_what_is_set_for_a_function_are_its_settings(folder):
         ("rate=1", "tiny.yaml: recipe field"),
         ("optimizer=mouon", "tiny.yaml: recipe.optimizer: .* Did you mean 'muon'"),
         ("lr", "--set: expected FIELD=VALUE"),
+        ("lr=" + "[" * 90_000, "--set: the value of lr is nested too deeply"),
         ("name=paper", "--set: the recipe's name cannot be changed with --set. Use --recipe."),
     ],
 )

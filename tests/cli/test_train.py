@@ -86,6 +86,14 @@ def test_eval_equals_a_loop_over_examples(trained):
     assert found["loss"] == pytest.approx(rows(folder)[-1]["test_loss"], abs=0.02)  # there in the recipe's precision
 
 
+def test_the_evaluation_of_a_kept_model_is_a_look_at_its_study(trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained[0], folder)
+    (folder / ".watched").unlink()
+    assert here("eval", folder, "--task", "digits", "--out", tmp_path / "out").exit_code == 0
+    assert (folder / ".watched").exists()
+
+
 def test_eval_of_a_language_model_counts_tokens(tmp_path):
     """An untrained model, against a loop over windows and tokens."""
     text = tmp_path / "text.txt"

@@ -191,10 +191,12 @@ def evaluate_checkpoint(
             is not in `imports`.
     """
     path = kept_model(Path(checkpoint))
-    check_kept_model(path)
+    study = check_kept_model(path)
     model, encoder = load_kept(path, imports)
     folder = path.parent if out is None else Path(out)
     make_folder(folder)
+    if study is not None:
+        note_results_seen(study)
     found = assess(model, load_task(task, data=data, encoder=encoder), pick_device(device))
     if found.confusion is not None:
         save(confusion_figure(found.confusion, found.classes), folder / "confusion.png")

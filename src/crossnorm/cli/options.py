@@ -114,6 +114,8 @@ def settings_of(
             value = json.loads(text)
         except ValueError:
             value = text
+        except RecursionError:
+            raise BadInput.because("--set", f"the value of {key} is nested too deeply") from None
         keyword = key.removeprefix("model.")
         if key != keyword and keyword in options:
             raise BadInput.because("--set", f"{key} cannot be changed with --set", f"Use {options[keyword]}.")

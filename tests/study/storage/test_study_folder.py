@@ -43,7 +43,9 @@ def test_added_seeds_and_arms_are_recorded(tmp_path):
     assert opened(tmp_path, seeds=5, alphas=[0, 0.5, 1]) == record
 
 
-@pytest.mark.parametrize("trace", [".watched", "verdict.json", "table.csv", "report.html", "curves.png", "all runs"])
+@pytest.mark.parametrize(
+    "trace", [".watched", "verdict.json", "table.csv", "report.html", "curves.png", "all runs", "link"]
+)
 def test_an_extension_after_looking_says_so(tmp_path, trace):
     opened(tmp_path)
     if trace == "all runs":
@@ -51,6 +53,8 @@ def test_an_extension_after_looking_says_so(tmp_path, trace):
         for run in found.runs:
             assert not opened(tmp_path).results_seen
             RunFolder(tmp_path, run, found).finish(Outcome(RunStatus.COMPLETE), {})
+    elif trace == "link":
+        (tmp_path / ".watched").symlink_to("nowhere")
     else:
         (tmp_path / trace).write_text("{}")
     assert opened(tmp_path, seeds=4).results_seen

@@ -9,6 +9,7 @@ One process writes at a time (`study_lock`).
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -117,7 +118,8 @@ def _continued(
 ) -> Record:
     before, record = old
     _refuse_differences(folder, before, plan)
-    crashed = _crashed(folder, before)
+    seen = any(os.path.lexists(folder / name) for name in TELLTALE)  # a link counts, wherever it points
+    crashed = _crashed(folder, before) if seen and not record.results_seen else []
     for run in refuse_changed_code(folder, before, record.changed(plan, digest, code)):
         RunFolder(folder, run, before).forget()
     names = {arm.name for arm in before.arms}
@@ -128,8 +130,7 @@ def _continued(
         note(f"Whether the code of {', '.join(unknown)} changed is not known: an older crossnorm started {folder}.")
     record = replace(record, digest=digest, code={**record.code, **code})
     seeds = [seed for seed in plan.seeds if seed not in before.seeds]
-    seen = any((folder / name).exists() for name in TELLTALE)
-    if not arms and not seeds and not (crashed and seen and not record.results_seen):
+    if not arms and not seeds and not crashed:
         return record  # crashed runs that are trained again after an answer are more runs after a look
     seen = seen or all(RunFolder(folder, run, before).finished for run in before.runs)
     again = {"trained_again": crashed} if crashed else {}

@@ -140,22 +140,26 @@ def run_at(path: Path) -> tuple[Path, Plan, Record, Run] | None:
     return None if run is None else (study, plan, record, run)
 
 
-def check_kept_model(path: Path) -> None:
+def check_kept_model(path: Path) -> Path | None:
     """Check that a model in the folder of a run is the one that the run wrote; other models are not checked.
 
     Args:
         path: The model, a file or folder.
+
+    Returns:
+        The folder of the run's study; None for other models.
 
     Raises:
         BadInput: It is not, or the files of the run do not match their seals.
     """
     found = run_at(path.parent)
     if found is None:
-        return
+        return None
     study, plan, _, run = found
     problem = RunFolder(study, run, plan).model_problem()
     if problem is not None:
         raise BadInput.because(str(path), problem, "Train the run again, or restore its files.")
+    return study
 
 
 def same_study(one: tuple[Plan, Record], other: tuple[Plan, Record]) -> bool:
