@@ -7,6 +7,7 @@ import torch
 
 import crossnorm
 from crossnorm.functional import Variant, Visibility, mix
+from crossnorm.functional.weights import Explicit
 from tests import oracle
 from tests.functional.attention_cases import (
     FUNCTIONS,
@@ -188,5 +189,5 @@ def test_a_mask_may_have_more_leading_axes_than_the_values(name):
     weights, value = torch.rand(2, 3, 7, 7, generator=draws), torch.randn(1, 3, 7, 5, generator=draws)
     keys = torch.tensor([[True] * 7, [True] * 4 + [False] * 3]).unsqueeze(1)
     mixing = Variant(name=name).mixing
-    apart = [mix(weights[i : i + 1], value, Visibility(keys=keys[i : i + 1]), mixing, 0.5) for i in (0, 1)]
-    assert torch.equal(mix(weights, value, Visibility(keys=keys), mixing, 0.5), torch.cat(apart))
+    apart = [mix(Explicit(weights[i : i + 1]), value, Visibility(keys=keys[i : i + 1]), mixing, 0.5) for i in (0, 1)]
+    assert torch.equal(mix(Explicit(weights), value, Visibility(keys=keys), mixing, 0.5), torch.cat(apart))

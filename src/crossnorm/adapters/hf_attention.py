@@ -29,7 +29,7 @@ from transformers.masking_utils import eager_mask, sdpa_mask
 from crossnorm.adapters.base import Adapter, uses
 from crossnorm.adapters.hf_config import configured
 from crossnorm.errors import BadInput
-from crossnorm.functional import Mixing, attend_with_weights
+from crossnorm.functional import Mixing, attend, attend_with_weights
 from crossnorm.models.site_alpha import ATTRIBUTE, site_alphas
 from crossnorm.models.variant_sites import Site
 
@@ -58,8 +58,9 @@ def _mixed(
     scaling: float | None = None,
     is_causal: bool | None = None,
     position_bias: Tensor | None = None,
+    with_weights: bool = False,
     **others: Any,
-) -> tuple[Tensor, Tensor]:
+) -> _Output:
     """Attention with mixed values, with the signature of the interface.
 
     Args:
@@ -74,10 +75,11 @@ def _mixed(
         scaling: Factor of the scores; None: e^-½.
         is_causal: Query i sees tokens 0 … i, if there is no mask and more than one query.
         position_bias: Added to the scores; hides no token.
+        with_weights: Whether to return the weights, which are then written out.
         others: Settings that do not affect the weights; see `_UNKNOWN`.
 
     Returns:
-        (b, q, h, d) and the weights (b, h, q, k).
+        (b, q, h, d) and the weights (b, h, q, k) or None.
     """
     for name in _UNKNOWN:
         if others.get(name) is not None:
@@ -88,18 +90,20 @@ def _mixed(
         mask, is_causal = _biased(position_bias, mask, is_causal), False
     if mask is not None and mask.is_floating_point() and _shifts_windows(type(module)):
         mask = mask.masked_fill(mask < _BESIDE_WINDOW, torch.finfo(mask.dtype).min)
-    mixed, weights = attend_with_weights(
-        query,
-        key,
-        value,
-        attn_mask=mask,
-        is_causal=is_causal,
-        dropout_p=dropout,
-        scale=scaling,
-        enable_gqa=key.shape[1] != query.shape[1],
-        mixing=mixing,
-        alpha=alpha,
-    )
+    settings: dict[str, Any] = {
+        "attn_mask": mask,
+        "is_causal": is_causal,
+        "dropout_p": dropout,
+        "scale": scaling,
+        "enable_gqa": key.shape[1] != query.shape[1],
+        "mixing": mixing,
+        "alpha": alpha,
+    }
+    weights = None
+    if with_weights:
+        mixed, weights = attend_with_weights(query, key, value, **settings)
+    else:
+        mixed = attend(query, key, value, **settings)
     return mixed.transpose(1, 2).contiguous(), weights
 
 
@@ -127,9 +131,8 @@ def _converted(implementation: str) -> Callable[..., _Output]:
             original = _original(type(module), implementation)
             return original(module, query, key, value, attention_mask, **settings)
         if implementation == "eager":  # a mask of None hides nothing there, and the weights are returned
-            settings["is_causal"] = False
-        mixed, weights = _mixed(module, query, key, value, attention_mask, site.mixing, site.value(), **settings)
-        return mixed, weights if implementation == "eager" else None
+            settings |= {"is_causal": False, "with_weights": True}
+        return _mixed(module, query, key, value, attention_mask, site.mixing, site.value(), **settings)
 
     return attention
 
@@ -142,7 +145,7 @@ def _from_config(
     if isinstance(alpha, float) and alpha == 0:
         return _original(type(module), "sdpa")(module, query, key, value, attention_mask, **settings)
     alpha = alpha.to(query.device) if isinstance(alpha, Tensor) else alpha
-    return _mixed(module, query, key, value, attention_mask, mixing, alpha, **settings)[0], None
+    return _mixed(module, query, key, value, attention_mask, mixing, alpha, **settings)
 
 
 def _original(cls: type, implementation: str) -> Callable[..., _Output]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from crossnorm.adapters.base import Adapter, check_forward, swap
 from crossnorm.errors import BadInput
-from crossnorm.functional import attend_with_weights
+from crossnorm.functional import attend, attend_with_weights
 from crossnorm.models.site_alpha import ATTRIBUTE, SiteAlpha, site_alphas
 from crossnorm.models.variant_sites import Site
 
@@ -60,9 +60,9 @@ class _MixedAttention(nn.MultiheadAttention):
         batched = query.dim() == 3
         query, key, value = (_batch_first(self, x, batched) for x in (query, key, value))
         key_padding_mask = key_padding_mask if batched or key_padding_mask is None else key_padding_mask.unsqueeze(0)
-        mixed, weights = _mixed(self, query, key, value, attn_mask, key_padding_mask)
+        mixed, weights = _mixed(self, query, key, value, attn_mask, key_padding_mask, need_weights)
         mixed = mixed.squeeze(0) if not batched else mixed if self.batch_first else mixed.transpose(0, 1)
-        if not need_weights:
+        if weights is None:
             return mixed, None
         weights = weights.mean(1) if average_attn_weights else weights
         return mixed, weights if batched else weights.squeeze(0)
@@ -80,23 +80,26 @@ def _mixed(
     value: Tensor,
     attn_mask: Tensor | None,
     key_padding_mask: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """Output (b, q, w) and weights (b, h, q, k) of inputs (b, n, w)."""
+    need_weights: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Output (b, q, w) and, if needed, weights (b, h, q, k) of inputs (b, n, w)."""
     site = getattr(module, ATTRIBUTE)
     query, key, value = _projected(module, query, key, value)
     added = key.shape[1]
     key, value = _extended(module, key, value)
     added = key.shape[1] - added
     query, key, value = (x.unflatten(-1, (module.num_heads, -1)).transpose(1, 2) for x in (query, key, value))  # type: ignore[no-untyped-call]
-    mixed, weights = attend_with_weights(
-        query,
-        key,
-        value,
-        attn_mask=_merged(attn_mask, key_padding_mask, module.num_heads, added, query.dtype),
-        dropout_p=module.dropout if module.training else 0.0,
-        mixing=site.mixing,
-        alpha=site.value(),
-    )
+    settings: dict[str, Any] = {
+        "attn_mask": _merged(attn_mask, key_padding_mask, module.num_heads, added, query.dtype),
+        "dropout_p": module.dropout if module.training else 0.0,
+        "mixing": site.mixing,
+        "alpha": site.value(),
+    }
+    weights = None
+    if need_weights:
+        mixed, weights = attend_with_weights(query, key, value, **settings)
+    else:
+        mixed = attend(query, key, value, **settings)
     return module.out_proj(mixed.transpose(1, 2).flatten(2)), weights
 
 

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossnorm.errors import BadInput
-from crossnorm.functional.dropout import drop
-from crossnorm.functional.masks import Visibility, read_mask
+from crossnorm.functional.masks import read_mask
 from crossnorm.functional.mixing import mix
 from crossnorm.functional.variant import Mixing, Variant, as_variant
 from crossnorm.functional.variant_registry import Alpha
+from crossnorm.functional.weights import Weights, explicit_weights, fused_weights, is_fused
 
 __all__ = ["attend", "attend_with_weights", "attention"]
 
@@ -38,8 +38,10 @@ def attention(
     tokens. The arguments up to `enable_gqa` are those of ``torch.nn.functional.scaled_dot_product_attention``.
 
     At α = 0 this calls torch's function: the bits are the same, and so is the result of a query that sees no token.
-    At any other α the attention weights are materialized and dropout is applied to them before the values are mixed.
-    A query that sees no token gets zeros. Hidden tokens take no part: changing their contents changes no bit. If the
+    At any other α the attention weights are an operator (see `crossnorm.functional.weights`): short sequences and
+    dropout take an explicit matrix, longer ones torch's fused kernels, with memory that grows with the number of
+    tokens instead of its square. Dropout is applied to the weights before the values are mixed. A query that sees no
+    token gets zeros. Hidden tokens take no part: changing their contents changes no bit. If the
     mask differs by query, as a causal mask does, S is taken over the tokens that each query sees, so nothing leaks.
 
     Args:
@@ -102,7 +104,7 @@ def attend(
     alpha: Alpha = 1.0,
     draws: str = "torch",
 ) -> Tensor:
-    """`attention` with its weights materialized at every α, as all arms of a study compute it.
+    """`attention` as all arms of a study compute it, in the same form at every α.
 
     It draws the same random numbers for every mixing, and ``mixing=None`` equals α = 0 to the bit.
 
@@ -124,18 +126,19 @@ def attend(
     Returns:
         (…, q, d).
     """
-    return attend_with_weights(
+    return _attended(
         query,
         key,
         value,
-        attn_mask=attn_mask,
-        is_causal=is_causal,
-        dropout_p=dropout_p,
-        scale=scale,
-        enable_gqa=enable_gqa,
-        mixing=mixing,
-        alpha=alpha,
-        draws=draws,
+        attn_mask,
+        is_causal,
+        dropout_p,
+        scale,
+        enable_gqa,
+        mixing,
+        alpha,
+        draws,
+        fused=True,
     )[0]
 
 
@@ -153,35 +156,56 @@ def attend_with_weights(
     alpha: Alpha = 1.0,
     draws: str = "torch",
 ) -> tuple[Tensor, Tensor]:
-    """As `attend`; also returns the attention weights A (…, q, k), after dropout."""
+    """As `attend` with an explicit matrix; also returns this matrix A (…, q, k), after dropout."""
+    output, weights = _attended(
+        query,
+        key,
+        value,
+        attn_mask,
+        is_causal,
+        dropout_p,
+        scale,
+        enable_gqa,
+        mixing,
+        alpha,
+        draws,
+        fused=False,
+    )
+    return output, weights.dense()
+
+
+def _attended(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None,
+    is_causal: bool,
+    dropout_p: float,
+    scale: float | None,
+    enable_gqa: bool,
+    mixing: Mixing | None,
+    alpha: Alpha,
+    draws: str,
+    *,
+    fused: bool,
+) -> tuple[Tensor, Weights]:
     _check_channels(query, key, value)
     if not 0 <= dropout_p <= 1:
         raise BadInput("dropout_p", "a probability", dropout_p)
     if enable_gqa:
         key, value = _repeat_heads("key", query, key), _repeat_heads("value", query, value)
     leading = _check_leading(query, key, value)
-    visible, bias = read_mask(attn_mask, is_causal, (*leading, query.shape[-2], key.shape[-2]), query.device)
-    weights = _weights(query, key, visible, bias, scale)
-    if dropout_p:
-        weights = drop(weights, dropout_p) if draws == "words" else F.dropout(weights, dropout_p)
-    seen = visible.to_any()
+    visible, bias = read_mask(attn_mask, is_causal, (*leading, query.shape[-2], key.shape[-2]))
+    seen = visible.to_any(value.device)
     if seen is not None:  # 0 · NaN is NaN, so the contents of hidden tokens must not reach the product
         value = value.masked_fill(~seen.unsqueeze(-1), 0.0)
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    weights: Weights
+    if fused and is_fused(query, key, bias, dropout_p):
+        weights = fused_weights(query, key, visible, bias, scale, leading)
+    else:
+        weights = explicit_weights(query, key, visible, bias, scale, dropout_p=dropout_p, draws=draws)
     return mix(weights, value, visible, mixing, alpha), weights
-
-
-def _weights(query: Tensor, key: Tensor, visible: Visibility, bias: Tensor | None, scale: float | None) -> Tensor:
-    """A = softmax(scale · Q Kᵀ + bias) over the visible tokens; the weights of a query that sees none are 0."""
-    # Contiguous before scaling: scaling a strided tensor is slow, and the product would copy it anyway.
-    packed = query.contiguous() * (query.shape[-1] ** -0.5 if scale is None else scale)
-    scores = packed @ key.transpose(-2, -1)
-    if bias is not None:
-        scores = scores + bias.to(scores.dtype)
-    mask = visible.mask()
-    if mask is None:
-        return scores.softmax(-1)
-    # finfo.min instead of −inf: a row without a visible token gets no NaN, in the gradient either.
-    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(~mask, 0.0)
 
 
 def _repeat_heads(name: str, query: Tensor, tensor: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from crossnorm.functional.normalizers import (
     softmax_over_batch,
     softmax_over_tokens,
 )
+from crossnorm.functional.weights import Weights
 
 __all__ = ["FORMS", "Form"]
 
@@ -28,31 +29,30 @@ class Form:
 
     Attributes:
         values: (X, visibility, gain) ↦ F (…, k, d), used if every query sees the same tokens. None: F is not a function
-            of X alone, and `products` is always used.
-        products: (A, V, X, visibility, gain) ↦ A·V and A·F (…, q, d), used if the mask differs by query. A and V have
-            the same type.
+            of X alone, and `product` is always used.
+        product: (A, X, visibility, gain) ↦ A·F (…, q, d), used if the mask differs by query.
+        constant: N ↦ the part of F that all tokens share, for a gain of 1.
     """
 
     values: Callable[[Tensor, Visibility, float], Tensor] | None
-    products: Callable[[Tensor, Tensor, Tensor, Visibility, float], tuple[Tensor, Tensor]]
+    product: Callable[[Weights, Tensor, Visibility, float], Tensor]
+    constant: Callable[[Tensor | int], Tensor | float] | None = None
 
 
 def _softmax(x: Tensor, visible: Visibility, gain: float) -> Tensor:
     return _times(softmax_over_tokens(x, visible), gain)
 
 
-def _softmax_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
-    plain, part = seen_softmax(weights, value, x, visible)
-    return plain, _times(part, gain)
+def _softmax_seen(weights: Weights, x: Tensor, visible: Visibility, gain: float) -> Tensor:
+    return _times(seen_softmax(weights, x, visible), gain)
 
 
 def _matched(x: Tensor, visible: Visibility, gain: float) -> Tensor:
-    return softmax_over_tokens(x, visible) * (visible.count(x.shape[-2]) * gain)
+    return softmax_over_tokens(x, visible) * (visible.count(x.shape[-2], x.device) * gain)
 
 
-def _matched_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
-    plain, part = seen_softmax(weights, value, x, visible)
-    return plain, part * (visible.count(x.shape[-2]) * gain)
+def _matched_seen(weights: Weights, x: Tensor, visible: Visibility, gain: float) -> Tensor:
+    return seen_softmax(weights, x, visible) * (visible.count(x.shape[-2], x.device) * gain)
 
 
 def _centred(x: Tensor, visible: Visibility, gain: float) -> Tensor:
@@ -60,23 +60,20 @@ def _centred(x: Tensor, visible: Visibility, gain: float) -> Tensor:
     return _matched(at_least_float32(x), visible, gain).sub_(1).to(x.dtype)
 
 
-def _centred_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
-    plain, part = _matched_seen(weights, value, x, visible, gain)
-    return plain, part - weights.sum(-1, keepdim=True, dtype=part.dtype)
+def _centred_seen(weights: Weights, x: Tensor, visible: Visibility, gain: float) -> Tensor:
+    return _matched_seen(weights, x, visible, gain) - weights.added()
 
 
 def _signed(x: Tensor, visible: Visibility, gain: float) -> Tensor:
     return _times(min_max_over_tokens(x, visible).to(x.dtype), gain)
 
 
-def _signed_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
-    plain, part = seen_min_max(weights, value, x, visible)
-    return plain, _times(part, gain)
+def _signed_seen(weights: Weights, x: Tensor, visible: Visibility, gain: float) -> Tensor:
+    return _times(seen_min_max(weights, x, visible), gain)
 
 
-def _laser(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
-    plain, part = log_sum_exp(weights, value, x, visible)
-    return plain, _times(part, gain)
+def _laser(weights: Weights, x: Tensor, visible: Visibility, gain: float) -> Tensor:
+    return _times(log_sum_exp(weights, x, visible), gain)
 
 
 def _batch(x: Tensor, visible: Visibility, gain: float) -> Tensor:
@@ -85,9 +82,17 @@ def _batch(x: Tensor, visible: Visibility, gain: float) -> Tensor:
     return _times(softmax_over_batch(x, visible), gain)
 
 
-def _batch_seen(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility, gain: float) -> tuple[Tensor, Tensor]:
+def _batch_seen(weights: Weights, x: Tensor, visible: Visibility, gain: float) -> Tensor:
     # The sum runs over examples, not over tokens, so no token leaks and F is the same for every query.
-    return weights @ value, weights @ _batch(x, visible, gain).to(weights.dtype)
+    return weights.times(_batch(x, visible, gain).to(weights.dtype))
+
+
+def _share(count: Tensor | int) -> Tensor | float:
+    return 1 / count if isinstance(count, int) else 1 / count.clamp(min=1)
+
+
+def _one(count: Tensor | int) -> Tensor | float:
+    return 1.0
 
 
 def _times(x: Tensor, gain: float) -> Tensor:
@@ -95,11 +100,11 @@ def _times(x: Tensor, gain: float) -> Tensor:
 
 
 FORMS: dict[str, Form] = {
-    "softmax": Form(values=_softmax, products=_softmax_seen),
-    "matched": Form(values=_matched, products=_matched_seen),
-    "centred": Form(values=_centred, products=_centred_seen),
-    "signed": Form(values=_signed, products=_signed_seen),
-    "laser": Form(values=None, products=_laser),
-    "batch": Form(values=_batch, products=_batch_seen),
+    "softmax": Form(values=_softmax, product=_softmax_seen, constant=_share),
+    "matched": Form(values=_matched, product=_matched_seen, constant=_one),
+    "centred": Form(values=_centred, product=_centred_seen),
+    "signed": Form(values=_signed, product=_signed_seen),
+    "laser": Form(values=None, product=_laser),
+    "batch": Form(values=_batch, product=_batch_seen),
 }
 """Every form by its name in `variant_registry`."""

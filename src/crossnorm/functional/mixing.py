@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from crossnorm.functional.masks import Visibility
-from crossnorm.functional.mixed_terms import FORMS
+from crossnorm.functional.mixed_terms import FORMS, Form
 from crossnorm.functional.user_variants import mix_by_function
 from crossnorm.functional.variant import Mixing, finite
 from crossnorm.functional.variant_registry import Alpha
+from crossnorm.functional.weights import Weights, autocast_dtype
 
 __all__ = ["mix", "mixed_share", "observed"]
 
 
-def mix(weights: Tensor, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: Alpha) -> Tensor:
+def mix(weights: Weights, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: Alpha) -> Tensor:
     """The output A·V′ (…, q, d) for attention weights A (…, q, k) and values V (…, k, d).
 
     Args:
@@ -32,7 +33,7 @@ def mix(weights: Tensor, value: Tensor, visible: Visibility, mixing: Mixing | No
     return _mix(weights, value, visible, mixing, alpha)
 
 
-Observer = Callable[[Tensor, Tensor, Visibility, Mixing | None, Alpha], None]
+Observer = Callable[[Weights, Tensor, Visibility, Mixing | None, Alpha], None]
 """Called with the arguments of `mix`."""
 
 _OBSERVERS: list[Observer] = []
@@ -49,7 +50,7 @@ def observed(observe: Observer) -> Iterator[None]:
 
 
 def mixed_share(
-    weights: Tensor, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: Alpha
+    weights: Weights, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: Alpha
 ) -> float | None:
     """Share of the mixed-in term in the output: ‖α A F‖ / (‖keep A V‖ + ‖α A F‖), 0 to 1; None for a user's function.
 
@@ -60,40 +61,64 @@ def mixed_share(
     entry = mixing.entry
     if entry is None:
         return None
-    plain = (weights @ value).float() * entry.keep(alpha)
+    plain = weights.times(value).float() * entry.keep(alpha)
     total = _mix(weights, value, visible, mixing, alpha).float()
     kept, mixed = float(plain.norm()), float((total - plain).norm())
     return mixed / (kept + mixed) if entry.form is not None and kept + mixed > 0 else 0.0
 
 
-def _mix(weights: Tensor, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: Alpha) -> Tensor:
+def _mix(weights: Weights, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: Alpha) -> Tensor:
     if mixing is None:
-        return weights @ value
+        return weights.times(value)
     if not isinstance(alpha, Tensor):
         alpha = finite("alpha", alpha)
         if alpha == 0:
-            return weights @ value
+            return weights.times(value)
     entry = mixing.entry
     if entry is None:
         return mix_by_function(weights, value, visible, mixing.name, alpha)
     keep = entry.keep(alpha)
     value = value.contiguous()  # once, instead of slowly in each of the following passes
     if entry.form is None:
-        return weights @ (value * keep).to(weights.dtype)
+        return weights.times((value * keep).to(weights.dtype))
     form = FORMS[entry.form]
     scaled = value if mixing.temperature == 1 else value * mixing.temperature
-    if visible.pairs is None and form.values is not None:
-        return weights @ _sum(value, keep, form.values(scaled, visible, mixing.gain), alpha).to(weights.dtype)
-    weights = _as_autocast(weights)
-    plain, part = form.products(weights, value.to(weights.dtype), scaled, visible, mixing.gain)
-    return _sum(plain, keep, part, alpha).to(value.dtype)
+    if not visible.by_query and form.values is not None:
+        if form.constant is not None and weights.sums is not None and _is_half(weights):
+            return _times_in_half(weights, value, scaled, visible, mixing.gain, keep, alpha, form)
+        mixed = _sum(value, keep, form.values(scaled, visible, mixing.gain), alpha)
+        return weights.times(mixed.to(weights.dtype))
+    weights = weights.to(autocast_dtype(weights))  # so that every arm computes A·V as the baseline does
+    part = form.product(weights, scaled, visible, mixing.gain)
+    if not isinstance(keep, Tensor) and keep == 0:  # one product with A instead of two
+        return (part * alpha).to(weights.dtype)
+    return _sum(weights.times(value), keep, part, alpha).to(weights.dtype)
 
 
-def _as_autocast(weights: Tensor) -> Tensor:
-    """A in the type that autocast would multiply it in, so that every arm computes A·V as the baseline does."""
-    device = weights.device.type
-    autocast = torch.is_autocast_enabled(device) and weights.dtype != torch.float64
-    return weights.to(torch.get_autocast_dtype(device)) if autocast else weights
+def _is_half(weights: Weights) -> bool:
+    return autocast_dtype(weights) in (torch.bfloat16, torch.float16)
+
+
+def _times_in_half(
+    weights: Weights,
+    value: Tensor,
+    scaled: Tensor,
+    visible: Visibility,
+    gain: float,
+    keep: Alpha,
+    alpha: Alpha,
+    form: Form,
+) -> Tensor:
+    """A·V′ without the constant part of F, which is added afterwards.
+
+    Added to V in half precision, a constant below half a unit of V's last place would be lost for all tokens alike.
+    """
+    assert form.values is not None
+    assert form.constant is not None
+    constant = form.constant(visible.count(value.shape[-2], value.device)) * gain
+    mixed = _sum(value.float(), keep, form.values(scaled.float(), visible, gain) - constant, alpha)
+    product = weights.times(mixed.to(autocast_dtype(weights)))
+    return (product + alpha * constant * weights.row_sums()).to(product.dtype)
 
 
 def _sum(plain: Tensor, keep: Alpha, part: Tensor, alpha: Alpha) -> Tensor:

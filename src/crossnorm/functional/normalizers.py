@@ -1,18 +1,27 @@
 """Normalizers of values X (…, k, d), k tokens of d channels.
 
 The `…_over_…` functions apply where every query sees the same tokens; they return normalized values of X's shape. The
-other functions apply where the mask differs by query. They also take the attention weights A (…, q, k) and V, and
-return A·V and the product of A with X normalized, for each query, over the tokens that this query sees.
+other functions apply where the mask differs by query. They also take the attention weights A (…, q, k) and return the
+product of A with X normalized, for each query, over the tokens that this query sees; a token that a query does not see
+does not enter its sums.
+
+Exponentials by levels. exp(X) of widely spread values exceeds every floating type, and a maximum over all tokens would
+make the sums of early queries vanish. So the values of a channel are divided into levels, intervals of a fixed width
+around shifts c, and the sums are taken of exp(X - c), level by level. What counts for a query are the highest level of
+a token that it sees and the level below. Ordinary values need one level. Where values may not be read (see
+`crossnorm.functional.masks.may_read`) the number of levels is fixed.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from crossnorm.functional.masks import Visibility
-from crossnorm.functional.matmul import products
+from crossnorm.functional.masks import Visibility, may_read
+from crossnorm.functional.weights import Weights
 
 __all__ = [
     "at_least_float32",
@@ -24,15 +33,18 @@ __all__ = [
     "softmax_over_tokens",
 ]
 
-# For |x| ≤ LIMIT, exp(x), its sums and their quotients have full relative precision without subtracting a maximum.
-_LIMIT = {torch.float32: 40.0, torch.float64: 300.0}
-# Number of elements of the largest temporary, (…, rows, k, d), in `_exact_sums`.
-_CHUNK = 1 << 22
+
+# Half the width of a level: exp(±half) times any number of tokens is within the range of the type.
+_HALF = {torch.float32: 60.0, torch.float64: 500.0}
+# Sums of exp(X - c) below this lose too much precision as 1 + the sums of exp(X - c) - 1.
+_IMPRECISE = math.exp(-2)
+# Values of channels that lie beyond this are shifted, which costs their last bits in bfloat16.
+_DISTANT = 16.0
 
 
 def at_least_float32(x: Tensor) -> Tensor:
     """The tensor, converted to float32 if its type is a half-precision one."""
-    return x if x.dtype in _LIMIT else x.float()
+    return x if x.dtype in _HALF else x.float()
 
 
 def softmax_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
@@ -45,7 +57,7 @@ def softmax_over_batch(x: Tensor, visible: Visibility) -> Tensor:
 
     The result of one example depends on the other examples of the batch.
     """
-    return _masked_softmax(x, visible.to_any(), dim=0)
+    return _masked_softmax(x, visible.to_any(x.device), dim=0)
 
 
 def _masked_softmax(x: Tensor, keys: Tensor | None, dim: int) -> Tensor:
@@ -65,8 +77,8 @@ def min_max_over_tokens(x: Tensor, visible: Visibility) -> Tensor:
     # hi = lo, or so nearly that 2 / span would overflow, or no visible token.
     flat = ~(span > 4 * torch.finfo(x.dtype).tiny)
     scale = (2 / span.masked_fill(flat, 1.0)).masked_fill(flat, 0.0)
-    lowest = torch.where(flat, 0.0, -1.0).to(x.dtype)
-    return torch.addcmul(lowest, x - low.masked_fill(flat, 0.0), scale)
+    lowest = torch.where(flat, 0.0, -1.0).to(x.dtype) - low.masked_fill(flat, 0.0) * scale
+    return torch.addcmul(lowest, x, scale)
 
 
 def _extremes(x: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -86,127 +98,175 @@ def _extremes(x: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
     return picked[..., :1, None], picked[..., 1:, None]
 
 
-def seen_min_max(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
-    """A·V and Σ_j A_ij (2 (X_jd - lo_i) / (hi_i - lo_i) - 1), lo_i and hi_i over the tokens i sees and all channels."""
-    assert visible.pairs is not None
+def seen_min_max(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
+    """Σ_j A_ij (2 (X_jd - lo_i) / (hi_i - lo_i) - 1), lo_i and hi_i over the tokens that i sees and all channels."""
     with torch.autocast(x.device.type, enabled=False):
-        x = _from_first_seen(at_least_float32(x), visible)
-        plain, above = products(weights, value, x, causal=visible.causal)
-        low, high = _seen_range(x, visible)
+        x = _seen(at_least_float32(x), visible)
+        first = _first_seen(x, visible).amin(-1, keepdim=True)
+        # The result does not depend on a shift; a shift of distant values avoids cancellation.
+        x = x - torch.where(first.abs() > _DISTANT, first, 0.0)
+        above = weights.times(x)
+        lows, highs = (x.gather(-1, at).squeeze(-1) for at in (x.argmin(-1, keepdim=True), x.argmax(-1, keepdim=True)))
+        low, high = visible.extreme(lows, largest=False), visible.extreme(highs, largest=True)
         flat = ~(high > low)
         low, span = low.masked_fill(flat, 0.0), (high - low).masked_fill(flat, 1.0)
-        total = weights.sum(-1, keepdim=True, dtype=x.dtype)
-        return plain, (2 * (above - low * total) / span - total).masked_fill(flat, 0.0)
+        total = weights.row_sums()
+        return (2 * (above - low * total) / span - total).masked_fill(flat, 0.0)
 
 
-def _seen_range(x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
-    """Minimum and maximum (…, q, 1) over the tokens each query sees and all channels; +∞ and -∞ if it sees none."""
-    assert visible.pairs is not None
-    low, high = (x.gather(-1, at) for at in (x.argmin(-1, keepdim=True), x.argmax(-1, keepdim=True)))
-    if visible.causal:  # each query sees one token more than the last: a running minimum needs no (q, k) temporary
-        queries = visible.pairs.shape[-2]
-        return _by_query(low.cummin(-2).values, queries), _by_query(high.cummax(-2).values, queries)
-    hidden = ~visible.pairs
-    low = low.mT.masked_fill(hidden, torch.inf).amin(-1, keepdim=True)
-    return low, high.mT.masked_fill(hidden, -torch.inf).amax(-1, keepdim=True)
+def seen_softmax(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
+    """Σ_j A_ij S_i(X)_jd = (A · e^X)_id / (M · e^X)_id, M the boolean mask; 0 for a query that sees no token.
 
-
-def _from_first_seen(x: Tensor, visible: Visibility) -> Tensor:
-    """X minus one number per head, the minimum of the first token that any query sees, to avoid cancellation.
-
-    Min-max normalization is invariant to the shift. Under a causal mask every query sees that token, so nothing leaks.
+    The type is float32 or wider.
     """
-    seen = visible.to_any()
-    if seen is None:
-        return x - x.detach()[..., :1, :].amin(-1, keepdim=True)
-    first = seen.int().argmax(-1)[..., None, None].expand(*x.shape[:-2], 1, x.shape[-1])
-    return _seen(x - x.detach().gather(-2, first).amin(-1, keepdim=True), visible)
-
-
-def seen_softmax(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
-    """A·V and Σ_j A_ij S_i(X)_jd = (A · e^X)_id / (M · e^X)_id, M the boolean mask; 0 for a query that sees no token.
-
-    The type is float32 or wider. Three cases, by the largest |X|:
-
-    1. It is small: exp(X) needs no shift, and each sum is one matrix product.
-    2. It is within the range of float64: the same in float64.
-    3. Beyond: each query subtracts the maximum over the tokens that it sees. This is done in blocks of queries, which
-       are recomputed in the backward pass.
-
-    In all three, a token that a query does not see does not enter its sums.
-    """
-    mask = visible.mask()
-    assert mask is not None
     with torch.autocast(x.device.type, enabled=False):
         x = _seen(at_least_float32(x), visible)
-        dtype = _plain_dtype(x)
-        if dtype is None:
-            plain, (above, below, _) = weights @ value, _exact_sums(weights.to(x.dtype), x, mask)
-        else:
-            exp_x = x.to(dtype).exp()
-            # X's gradients through A·exp(X) and through M·exp(X) nearly cancel, hence wide_gradient.
-            plain, above = products(weights, value, exp_x, causal=visible.causal, wide_gradient=True)
-            if visible.causal:  # every query sees a token, so no sum is 0
-                return plain, above / _by_query(exp_x.cumsum(-2), mask.shape[-2])
-            below = mask.to(dtype) @ exp_x
-        return plain, above / below.masked_fill(below == 0, 1.0)
+        # Under a causal mask every query sees the first token: what lies far below it counts for none.
+        levels = _Levels.of(weights, x, visible, below=visible.causal is None)
+
+        def exact(level: int) -> tuple[Tensor, Tensor]:
+            term = levels.term(x, level)
+            return weights.times(term), visible.sums(term)
+
+        def sums(level: int) -> tuple[Tensor, Tensor]:
+            if not levels.centred or level != 0:
+                return exact(level)
+            term = levels.centred_term(x)
+            count = visible.count(x.shape[-2], x.device)
+            below = visible.sums(term) + count
+            imprecise = below < _IMPRECISE * count
+            above = weights.times(term) + weights.added()
+            if not levels.may_be_imprecise(imprecise):
+                return above, below
+            precise_above, precise_below = exact(level)
+            return torch.where(imprecise, precise_above, above), torch.where(imprecise, precise_below, below)
+
+        above, below = sums(levels.numbers[0])
+        if visible.causal is None:  # else every query sees a token
+            below = below.masked_fill(below == 0, 1.0)
+        result = above / below
+        for level in levels.numbers[1:]:
+            (lower_above, lower_below), (above, below) = (above, below), sums(level)
+            reached = below > 0
+            total = levels.joined(below, lower_below).masked_fill(~reached, 1.0)
+            result = torch.where(reached, levels.joined(above, lower_above) / total, result)
+        return result
 
 
-def _by_query(running: Tensor, queries: int) -> Tensor:
-    """The values (…, q, c), for the queries of a causal mask, of a running quantity over the tokens (…, k, c).
-
-    Query i sees tokens 0 … i; queries beyond the last token see all tokens.
-    """
-    tokens = running.shape[-2]
-    if queries <= tokens:
-        return running[..., :queries, :]
-    return torch.cat([running, running[..., -1:, :].expand(*running.shape[:-2], queries - tokens, -1)], dim=-2)
-
-
-def log_sum_exp(weights: Tensor, value: Tensor, x: Tensor, visible: Visibility) -> tuple[Tensor, Tensor]:
-    """A·V and log Σ_j A_ij exp(X_jd), 0 where all weights are 0. The same three cases as in `seen_softmax`."""
+def log_sum_exp(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
+    """Log Σ_j A_ij exp(X_jd), 0 where all weights are 0."""
     with torch.autocast(x.device.type, enabled=False):
         x = _seen(at_least_float32(x), visible)
-        dtype = _plain_dtype(x)
-        shift: Tensor | float = 0.0
-        if dtype is None:
-            plain, weights = weights @ value, weights.to(x.dtype)
-            above, _, shift = _exact_sums(weights, x, weights != 0)
-        else:
-            plain, above = products(weights, value, x.to(dtype).exp(), causal=visible.causal)
-        empty = above == 0
-        return plain, (above.masked_fill(empty, 1.0).log() + shift).masked_fill(empty, 0.0)
+        levels = _Levels.of(weights, x, visible, below=True)
+
+        def sums(level: int) -> Tensor:
+            if not levels.centred or level != 0:
+                return weights.times(levels.term(x, level))
+            total = weights.times(levels.centred_term(x)) + weights.row_sums()
+            imprecise = total < _IMPRECISE
+            if not levels.may_be_imprecise(imprecise):
+                return total
+            return torch.where(imprecise, weights.times(levels.term(x, level)), total)
+
+        lower, result = None, torch.zeros_like(x[..., :1, :])
+        for level in levels.numbers:
+            total = sums(level)
+            reached = total > 0
+            joined = total if lower is None else levels.joined(total, lower)
+            logs = joined.masked_fill(~reached, 1.0).log() + levels.shift(level)
+            result, lower = torch.where(reached, logs, result), total
+        return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Levels:
+    """The levels at which sums of exponentials are taken.
+
+    Attributes:
+        anchor: The shift of level 0, (…, 1, d).
+        half: Half the width of a level.
+        numbers: The levels, in ascending order.
+        centred: Whether level 0 sums exp(X - c) - 1 and adds 1, which keeps its precision in bfloat16.
+        by_pairs: Whether the mask is neither causal nor the same for all queries.
+    """
+
+    anchor: Tensor
+    half: float
+    numbers: range
+    centred: bool
+    by_pairs: bool
+
+    @staticmethod
+    def of(weights: Weights, x: Tensor, visible: Visibility, *, below: bool) -> _Levels:
+        """The levels of values X.
+
+        Args:
+            weights: A.
+            x: In float32 or wider.
+            visible: Which tokens each query sees.
+            below: Whether values far below the anchor count.
+        """
+        known, width = x.detach(), 2 * _HALF[x.dtype]
+        first = _first_seen(known, visible)
+        anchor = torch.where((first < -1) | (first > _DISTANT), first, 0.0)
+        low, high = (-width, width) if below else (0.0, width)
+        if may_read(x):
+            low, high = torch.stack(torch.aminmax(known - anchor)).tolist() if x.numel() else (0.0, 0.0)
+            low = low if below else 0.0
+        numbers = range(*(math.floor(end / width + 0.5) + i for i, end in enumerate((low, high))))
+        return _Levels(
+            anchor=anchor,
+            half=width / 2,
+            numbers=numbers,
+            centred=weights.rounds and 0 in numbers,
+            by_pairs=visible.pairs is not None,
+        )
+
+    def shift(self, level: int) -> Tensor:
+        """The shift c of a level."""
+        return self.anchor + 2 * self.half * level
+
+    def term(self, x: Tensor, level: int) -> Tensor:
+        """exp(X - c) for the values of the level, 0 for others."""
+        above = x - self.shift(level)
+        if len(self.numbers) == 1:
+            return above.exp()
+        others = self._others(above)
+        return above.masked_fill(others, 0.0).exp().masked_fill(others, 0.0)
+
+    def centred_term(self, x: Tensor) -> Tensor:
+        """exp(X - c) - 1 for the values of level 0, -1 for others."""
+        above = x - self.anchor
+        if len(self.numbers) == 1:
+            return above.expm1()
+        others = self._others(above)
+        return above.masked_fill(others, 0.0).expm1().masked_fill(others, -1.0)
+
+    def _others(self, above: Tensor) -> Tensor:
+        return ~((above >= -self.half) & (above < self.half))
+
+    def may_be_imprecise(self, imprecise: Tensor) -> bool:
+        """Whether sums so small that adding 1 lost their precision have to be expected."""
+        return bool(imprecise.any()) if may_read(imprecise) else self.by_pairs
+
+    def joined(self, sums: Tensor, lower: Tensor) -> Tensor:
+        """Sums of a level together with those of the level below, in two factors that are within range."""
+        return sums + (lower * math.exp(-self.half)) * math.exp(-self.half)
+
+
+def _first_seen(x: Tensor, visible: Visibility) -> Tensor:
+    """The values (…, 1, d), without gradient, of the first token that any query sees.
+
+    Under a causal mask, with or without padding, every query sees that token, so that what depends on it leaks nothing.
+    """
+    if visible.pairs is None:
+        return x.detach()[..., :1, :]
+    first = visible.pairs.any(-2).int().argmax(-1)[..., None, None]
+    leading = torch.broadcast_shapes(first.shape[:-2], x.shape[:-2])  # type: ignore[no-untyped-call]
+    return x.detach().expand(*leading, *x.shape[-2:]).gather(-2, first.expand(*leading, 1, x.shape[-1]))
 
 
 def _seen(x: Tensor, visible: Visibility) -> Tensor:
     """X, set to 0 at tokens that no query sees."""
-    seen = visible.to_any()
+    seen = visible.to_any(x.device)
     return x if seen is None else x.masked_fill(~seen.unsqueeze(-1), 0.0)
-
-
-def _plain_dtype(x: Tensor) -> torch.dtype | None:
-    """The type in which exp(X) needs no shift: X's own, else float64 if the device has it, else None."""
-    bound = float(x.detach().abs().amax()) if x.numel() else 0.0
-    if bound <= _LIMIT[x.dtype]:
-        return x.dtype
-    return torch.float64 if bound <= _LIMIT[torch.float64] and x.device.type != "mps" else None
-
-
-def _exact_sums(weights: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Σ_j A_ij exp(X_jd - c_id), Σ_{l visible to i} exp(X_ld - c_id) and the shift c, all (…, q, d)."""
-    mask = mask.expand(*mask.shape[:-2], *weights.shape[-2:])
-    rows = max(1, _CHUNK // x.numel())
-    blocks = [
-        checkpoint(_exact_rows, w, x, m, use_reentrant=False, preserve_rng_state=False)
-        for w, m in zip(torch.split(weights, rows, -2), torch.split(mask, rows, -2), strict=True)
-    ]
-    above, below, shift = (torch.cat(parts, -2) for parts in zip(*blocks, strict=True))
-    return above, below, shift
-
-
-def _exact_rows(weights: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    spread = x.unsqueeze(-3).masked_fill(~mask.unsqueeze(-1), -torch.inf)  # (…, rows, k, d)
-    shift = spread.detach().amax(-2)
-    shift = shift.masked_fill(shift == -torch.inf, 0.0)
-    terms = (spread - shift.unsqueeze(-2)).exp()
-    return (weights.unsqueeze(-1) * terms).sum(-2), terms.sum(-2), shift

@@ -13,6 +13,7 @@ from crossnorm.functional.masks import read_mask
 from crossnorm.functional.mixing import mix
 from crossnorm.functional.variant import Mixing, Variant, as_variant
 from crossnorm.functional.variant_registry import Alpha
+from crossnorm.functional.weights import Explicit
 
 __all__ = ["pool", "sequence_pool"]
 
@@ -66,14 +67,14 @@ def pool(
     """
     _check_shapes(tokens, scores, mask)
     attn_mask = None if mask is None else mask.unsqueeze(-2)
-    visible, _ = read_mask(attn_mask, False, (len(tokens), 1, tokens.shape[-2]), tokens.device)
+    visible, _ = read_mask(attn_mask, False, (len(tokens), 1, tokens.shape[-2]))
     if visible.keys is None:
         weights = scores.softmax(-1)
     else:
         hidden = ~visible.keys
         weights = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(hidden, 0.0)
         tokens = tokens.masked_fill(hidden.unsqueeze(-1), 0.0)
-    return mix(weights.unsqueeze(-2), tokens, visible, mixing, alpha).squeeze(-2)
+    return mix(Explicit(weights.unsqueeze(-2)), tokens, visible, mixing, alpha).squeeze(-2)
 
 
 def _check_shapes(tokens: Tensor, scores: Tensor, mask: Tensor | None) -> None:

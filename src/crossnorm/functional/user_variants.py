@@ -12,6 +12,7 @@ from torch import Tensor
 from crossnorm.errors import BadInput
 from crossnorm.functional.masks import Visibility
 from crossnorm.functional.variant_registry import Alpha
+from crossnorm.functional.weights import Weights
 
 __all__ = ["check_allowed", "mix_by_function", "per_query", "user_function"]
 
@@ -66,19 +67,21 @@ def user_function(name: str) -> Callable[..., Any]:
     return cast("Callable[..., Any]", function)
 
 
-def mix_by_function(weights: Tensor, value: Tensor, visible: Visibility, name: str, alpha: Alpha) -> Tensor:
+def mix_by_function(weights: Weights, value: Tensor, visible: Visibility, name: str, alpha: Alpha) -> Tensor:
     """The output (…, q, d) for the variant ``module:function``; other arguments as in `mix`."""
     function = user_function(name)
-    if visible.pairs is None:
+    if not visible.by_query:
         keys = None if visible.keys is None else visible.keys.expand(value.shape[:-1])
         mixed = _call(function, name, value, alpha, keys, value.shape)
-        return weights @ mixed.to(weights.dtype)
+        return weights.times(mixed.to(weights.dtype))
     if not getattr(function, "__crossnorm_per_query__", False):
         hint = "A sum over all tokens would leak the future. See crossnorm.per_query."
         raise BadInput.because(f"variant {name!r}", "it does not support masks that differ by query", hint)
-    pairs = visible.pairs.expand(*value.shape[:-2], *weights.shape[-2:])
+    matrix, mask = weights.dense(), visible.mask(value.device)
+    assert mask is not None
+    pairs = mask.expand(*value.shape[:-2], *matrix.shape[-2:])
     mixed = _call(function, name, value, alpha, pairs, (*pairs.shape, value.shape[-1]))
-    return torch.einsum("...qk,...qkd->...qd", weights, mixed.to(weights.dtype))
+    return torch.einsum("...qk,...qkd->...qd", matrix, mixed.to(matrix.dtype))
 
 
 def _call(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from crossnorm.functional import Variant, Visibility, mixed_share, observed
+from crossnorm.functional.weights import Explicit
 from crossnorm.training.loop.site_diagnostics import linear_fit, site_diagnostics
 from tests.training.training_cases import convex, member
 
@@ -40,7 +41,9 @@ def test_share_is_that_of_the_norms():
     value = draws.standard_normal((3, 7, 5))
     softmax = np.exp(value) / np.exp(value).sum(1, keepdims=True)
     kept, mixed = (0.4 * np.linalg.norm(weights @ value), 0.6 * np.linalg.norm(weights @ softmax))
-    share = mixed_share(torch.from_numpy(weights), torch.from_numpy(value), Visibility(), convex(0.6).mixing, 0.6)
+    share = mixed_share(
+        Explicit(torch.from_numpy(weights)), torch.from_numpy(value), Visibility(), convex(0.6).mixing, 0.6
+    )
     assert share == pytest.approx(mixed / (kept + mixed), rel=1e-6)
 
 

@@ -13,6 +13,7 @@ from crossnorm.errors import BadInput
 from crossnorm.functional import Variant, Visibility, observed
 from crossnorm.functional.masks import EVERYTHING
 from crossnorm.functional.user_variants import mix_by_function, user_function
+from crossnorm.functional.weights import Explicit, Weights
 from crossnorm.rng import addressed
 from crossnorm.training.loop.losses import logits_of
 
@@ -33,7 +34,7 @@ def value_shapes(model: nn.Module, task: Task) -> Shapes:
     """The shapes of the values in a model that sees two examples; empty for a model of another library."""
     found: dict[str, tuple[int, ...]] = {}
 
-    def note(weights: Tensor, value: Tensor, *about: object) -> None:
+    def note(weights: Weights, value: Tensor, *about: object) -> None:
         found["attention" if value.ndim == 4 else "pool"] = tuple(value.shape)
 
     with addressed(0, "trial"), torch.no_grad(), observed(note):
@@ -93,11 +94,10 @@ def _visibility(kind: str, tokens: int) -> tuple[Visibility, int]:
     """The mask that tasks of a kind have, and the number of tokens that count."""
     if kind == "text" and tokens > 2:
         return Visibility(keys=torch.arange(tokens) < tokens - 2), tokens - 2
-    pairs = torch.ones(tokens, tokens, dtype=torch.bool).tril()
-    return Visibility(pairs=pairs, causal=True) if kind == "language" else EVERYTHING, tokens
+    return Visibility(causal=(tokens, tokens)) if kind == "language" else EVERYTHING, tokens
 
 
 def _mixed(name: str, value: Tensor, alpha: float, visible: Visibility) -> Tensor:
     """The function's values; under a mask that differs by query those that each token gets for itself."""
     weights = torch.eye(value.shape[-2]).expand(*value.shape[:-1], value.shape[-2])
-    return mix_by_function(weights, value.clone(), visible, name, alpha)
+    return mix_by_function(Explicit(weights), value.clone(), visible, name, alpha)

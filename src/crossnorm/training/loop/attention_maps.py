@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from crossnorm.errors import BadInput
 from crossnorm.functional import Mixing, Visibility, mix, observed
+from crossnorm.functional.weights import Explicit, Weights
 from crossnorm.models.variant_sites import own_sites
 
 __all__ = ["Heads", "attention_maps"]
@@ -54,9 +55,9 @@ def attention_maps(model: nn.Module, forward: Callable[[], object], layer: int) 
         raise BadInput("layer", f"the index of an attention layer, 0 to {len(attention) - 1}", layer)
     wanted, calls, found = attention[layer], iter(range(len(sites))), []
 
-    def observe(weights: Tensor, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: object) -> None:
+    def observe(weights: Weights, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: object) -> None:
         if next(calls) == wanted:
-            found.append((weights.double().cpu(), value.double().cpu(), visible))
+            found.append((weights.dense().double().cpu(), value.double().cpu(), visible))
 
     with observed(observe):
         forward()
@@ -64,8 +65,9 @@ def attention_maps(model: nn.Module, forward: Callable[[], object], layer: int) 
     visible = Visibility(
         keys=None if visible.keys is None else visible.keys.cpu(),
         pairs=None if visible.pairs is None else visible.pairs.cpu(),
+        causal=visible.causal,
     )
-    crossed = mix(weights, value, visible, _CONVEX, 1.0)
+    crossed = mix(Explicit(weights), value, visible, _CONVEX, 1.0)
     parts = (weights, value, value.softmax(-2), weights @ value, crossed)
     weights, value, mixed, plain, crossed = (part[0] for part in parts)
     return Heads(weights=weights, value=value, mixed=mixed, plain=plain, crossed=crossed)

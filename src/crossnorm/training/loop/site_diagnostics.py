@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from crossnorm.functional import Mixing, Visibility, mixed_share, observed
 from crossnorm.functional.normalizers import softmax_over_tokens
+from crossnorm.functional.weights import Weights
 from crossnorm.models.site_alpha import site_alphas
 from crossnorm.models.variant_sites import own_sites
 
@@ -34,7 +35,7 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
     names = iter(site_names(model).values())
 
     def observe(
-        weights: Tensor, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: float | Tensor
+        weights: Weights, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: float | Tensor
     ) -> None:
         site = next(names, None)
         if site is None:
@@ -46,7 +47,7 @@ def site_diagnostics(model: nn.Module, forward: Callable[[], object]) -> dict[st
         temperature = 1.0 if mixing is None else mixing.temperature
         wide = value.float()  # in half precision, rounding would dominate the nonlinear part
         found[f"r2_{site}"] = linear_fit(
-            wide, softmax_over_tokens(wide * temperature, Visibility(keys=visible.to_any()))
+            wide, softmax_over_tokens(wide * temperature, Visibility(keys=visible.to_any(value.device)))
         )
 
     with observed(observe):
