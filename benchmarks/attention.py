@@ -1,13 +1,17 @@
 """Measure attention with every variant against plain attention: time and memory of a forward and backward pass.
 
     python benchmarks/attention.py [--tokens 256 1024 4096 16384] [--types float32 bfloat16]
-        [--masks none padding causal] [--repeats 5] [--device cpu] [--out results/attention]
+        [--masks none padding causal llama decoding] [--repeats 5] [--device cpu] [--out results/attention]
 
 One thread; batch 1, heads of 64 channels: 8 of them up to 4096 tokens, 2 beyond. Values are drawn from N(0, 1), α = ½;
 `name@1` is α = 1, which needs one product with A instead of two. Each case runs in a process of its own, in which
 torch's ``scaled_dot_product_attention`` and the variants take turns; ratios are taken within a round. Memory is the
-peak beyond the inputs of one pass in a fresh process. Results are appended to attention.jsonl as they are measured; a
-second call goes on where the first was stopped.
+peak beyond the inputs of one pass in a fresh process.
+
+`llama` is a training step of a Llama of 4 layers (width 576, 9 heads of queries, 3 of keys), converted with `matched`,
+against the unconverted model. `decoding` is one token that the same model adds to a cache of so many tokens.
+
+Results are appended to attention.jsonl as they are measured; a second call goes on where the first was stopped.
 """
 
 from __future__ import annotations
@@ -27,13 +31,17 @@ JOBS = {
     "none": (*MAPS, "laser", "laser@1"),
     "padding": (*MAPS, "laser", "laser@1"),
     "causal": (*MAPS, "laser", "convex@1", "matched@1", "centred@1", "signed@1", "laser@1"),
+    "llama": ("matched@0", "matched"),
+    "decoding": ("matched@0", "matched"),
 }
 PLAIN = "plain"
 
 
 def bound(mask: str, job: str, tokens: int) -> tuple[float, float] | None:
     """The largest acceptable ratios of time and memory; None if none was set."""
-    if tokens < 1024:
+    if mask == "llama":
+        return None if "@" in job else {2048: (1.6, 1.3), 4096: (1.8, 1.3)}.get(tokens)
+    if tokens < 1024 or mask == "decoding":
         return None
     if mask == "causal":
         return (1.4, 4.0) if "@1" in job else (2.5, 4.0)
@@ -46,7 +54,9 @@ def heads(tokens: int) -> int:
 
 
 def prepared(mask: str, tokens: int, kind: str, device: str) -> Callable[[str], Callable[[], object]]:
-    """For each job the pass to be measured, forward and backward."""
+    """For each job what is to be measured: a pass, forward and backward, of an attention or a model, or one token."""
+    if mask in ("llama", "decoding"):
+        return prepared_model(mask, tokens, kind, device)
     import torch
     import torch.nn.functional as F
 
@@ -68,6 +78,42 @@ def prepared(mask: str, tokens: int, kind: str, device: str) -> Callable[[str], 
         return attend(query, key, value, **settings, mixing=variant.mixing, alpha=variant.alpha)
 
     return lambda job: lambda: torch.autograd.grad(forward(job), (query, key, value), inputs[3])
+
+
+def prepared_model(mask: str, tokens: int, kind: str, device: str) -> Callable[[str], Callable[[], object]]:
+    """A training step of a Llama, or one token that it adds to a cache, for each job."""
+    import torch
+    from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+
+    from crossnorm import Variant, convert
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=8192, hidden_size=576, intermediate_size=1536, num_hidden_layers=4, num_attention_heads=9,
+        num_key_value_heads=3, max_position_embeddings=tokens + 1,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config).to(device, getattr(torch, kind))
+    handle = convert(model, Variant(name="matched", alpha=0.0))
+    ids = torch.randint(config.vocab_size, (1, tokens), device=device)
+
+    def step() -> None:
+        model(input_ids=ids, labels=ids).loss.backward()
+        model.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def token() -> None:
+        model(input_ids=ids[:, :1], cache=cache)
+        cache.crop(-1)
+
+    def pass_of(job: str) -> Callable[[], object]:
+        name, _, dose = job.partition("@")
+        handle.alpha = 0.0 if name == PLAIN else float(dose or 0.5)
+        return step if mask == "llama" else token
+
+    if mask == "decoding":
+        with torch.no_grad():
+            cache = model(input_ids=ids, cache=DynamicCache(config=config)).cache
+    return pass_of
 
 
 def time_here(mask: str, tokens: int, kind: str, device: str, repeats: int) -> dict[str, Any]:
@@ -133,7 +179,8 @@ def lines(row: dict[str, Any]) -> list[str]:
     plain = row["memory"][PLAIN]["extra"]
     out = [f"{head}: plain {row['seconds']['median']:.4g} s, {plain:.0f} MiB"]
     for job, ratio in row["ratios"].items():
-        space, limit = row["memory"][job]["extra"] / plain, bound(row["mask"], job, row["tokens"])
+        space = row["memory"][job]["extra"] / plain if plain else float("nan")
+        limit = bound(row["mask"], job, row["tokens"])
         missed = limit is not None and (ratio["median"] > limit[0] or space > limit[1])
         spread = f"{ratio['median']:.2f} [{ratio['low']:.2f} to {ratio['high']:.2f}]"
         out.append(f"    {job:11} time {spread}  memory {space:.2f}{'  !' if missed else ''}")
@@ -144,7 +191,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tokens", type=int, nargs="+", default=[256, 1024, 4096, 16384])
     parser.add_argument("--types", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--masks", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--masks", nargs="+", choices=JOBS, default=list(JOBS), help="What is measured.")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("attention"))

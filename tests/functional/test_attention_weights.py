@@ -159,6 +159,36 @@ def test_values_as_wide_as_unread_levels(fused, monkeypatch, unread, kind, name)
         assert kind == "per-query" or (gradient[..., 4:, :] == 0).all()
 
 
+@pytest.mark.parametrize("kind", ["causal", "per-query"])
+@pytest.mark.parametrize("spread", [3e3, 1e6, 1e30])
+@every_variant
+def test_values_that_would_need_many_levels(kind, spread, name):
+    """As in a training that diverges: exact, and in one step."""
+    q, k, v = tensors(SELF, torch.float32)
+    v = v * spread
+    keywords = masked(kind, SELF, torch.float32)
+    leaf = v.clone().requires_grad_()
+    got = attend_at(q, k, leaf, **keywords, variant=own(name, 1.0))
+    want = oracle.attention(q, k, v, **keywords, variant=name, alpha=1.0)
+    torch.testing.assert_close(got.double(), want, rtol=0, atol=1e-4 * max(1.0, want.abs().max().item()))
+    (gradient,) = torch.autograd.grad(got.sum(), leaf)
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("unread", [False, True])
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+@pytest.mark.parametrize("kind", ["none", "causal", "per-query"])
+@pytest.mark.parametrize("name", [name for name in oracle.NAMES if name != "batch"])
+def test_values_that_are_not_finite_stay_visible(monkeypatch, unread, number, kind, name):
+    """A training that diverges ends as one that diverged, not with an exception."""
+    if unread:
+        monkeypatch.setattr("crossnorm.functional.normalizers.may_read", lambda tensor: False)
+    q, k, v = tensors(SELF, torch.float32)
+    v[:, :, 0] = number
+    out = attend_at(q, k, v, **masked(kind, SELF, torch.float32), variant=own(name, 0.5))
+    assert not out.isfinite().all()
+
+
 @pytest.mark.parametrize("offset", [-30.0, -6.0, 6.0, 30.0])
 @pytest.mark.parametrize("kind", ["causal", "per-query"])
 @pytest.mark.parametrize("name", ["matched", "laser"])

@@ -171,7 +171,8 @@ def attend_with_weights(
         draws,
         fused=False,
     )
-    return output, weights.dense()
+    matrix = weights.dense()
+    return output, matrix.flatten(-4, -3) if matrix.ndim > query.ndim else matrix
 
 
 def _attended(
@@ -192,8 +193,13 @@ def _attended(
     _check_channels(query, key, value)
     if not 0 <= dropout_p <= 1:
         raise BadInput("dropout_p", "a probability", dropout_p)
-    if enable_gqa:
-        key, value = _repeat_heads("key", query, key), _repeat_heads("value", query, value)
+    heads, groups = query.shape[-3:-2], _groups(query, key, value) if enable_gqa else 1
+    if groups > 1 and mixing is not None and mixing.entry is None:  # a function of the user gets a value for each head
+        key, value, groups = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3), 1
+    if groups > 1:  # the queries of a group are one more axis, along which key and value are broadcast
+        query, key, value = query.unflatten(-3, (-1, groups)), key.unsqueeze(-3), value.unsqueeze(-3)  # type: ignore[no-untyped-call]
+        alpha = _grouped(alpha, heads, groups) if isinstance(alpha, Tensor) else alpha
+        attn_mask = _grouped(attn_mask, heads, groups) if attn_mask is not None else None
     leading = _check_leading(query, key, value)
     visible, bias = read_mask(attn_mask, is_causal, (*leading, query.shape[-2], key.shape[-2]))
     seen = visible.to_any(value.device)
@@ -202,17 +208,29 @@ def _attended(
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     weights: Weights
     if fused and is_fused(query, key, bias, dropout_p):
-        weights = fused_weights(query, key, visible, bias, scale, leading)
+        weights = fused_weights(query, key, visible, bias, scale, leading, groups)
     else:
         weights = explicit_weights(query, key, visible, bias, scale, dropout_p=dropout_p, draws=draws)
-    return mix(weights, value, visible, mixing, alpha), weights
+    output = mix(weights, value, visible, mixing, alpha)
+    return output.flatten(-4, -3) if groups > 1 else output, weights
 
 
-def _repeat_heads(name: str, query: Tensor, tensor: Tensor) -> Tensor:
-    if tensor.ndim < 3 or query.ndim < 3 or query.shape[-3] % tensor.shape[-3]:
-        expected = "a head axis -3 that divides the query's"
-        raise BadInput(name, expected, f"shapes {tuple(query.shape)} and {tuple(tensor.shape)}")
-    return tensor.repeat_interleave(query.shape[-3] // tensor.shape[-3], -3)
+def _groups(query: Tensor, key: Tensor, value: Tensor) -> int:
+    """The number of query heads that share a head of keys and values."""
+    for name, tensor in (("key", key), ("value", value)):
+        if tensor.ndim < 3 or query.ndim < 3 or query.shape[-3] % tensor.shape[-3]:
+            expected = "a head axis -3 that divides the query's"
+            raise BadInput(name, expected, f"shapes {tuple(query.shape)} and {tuple(tensor.shape)}")
+    if key.shape[-3] != value.shape[-3]:
+        raise BadInput("value", f"{key.shape[-3]} heads, as the key has", f"shape {tuple(value.shape)}")
+    return query.shape[-3] // key.shape[-3]
+
+
+def _grouped(x: Tensor, heads: tuple[int, ...], groups: int) -> Tensor:
+    """A mask or α with its axis of heads, -3, as two axes (groups of heads, heads of a group)."""
+    if x.ndim < 3:
+        return x
+    return x.unflatten(-3, (-1, groups)) if x.shape[-3:-2] == heads else x.unsqueeze(-3)  # type: ignore[no-untyped-call]
 
 
 def _check_channels(query: Tensor, key: Tensor, value: Tensor) -> None:

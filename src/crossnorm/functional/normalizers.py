@@ -8,8 +8,10 @@ does not enter its sums.
 Exponentials by levels. exp(X) of widely spread values exceeds every floating type, and a maximum over all tokens would
 make the sums of early queries vanish. So the values of a channel are divided into levels, intervals of a fixed width
 around shifts c, and the sums are taken of exp(X - c), level by level. What counts for a query are the highest level of
-a token that it sees and the level below. Ordinary values need one level. Where values may not be read (see
-`crossnorm.functional.masks.may_read`) the number of levels is fixed.
+a token that it sees and the level below. Ordinary values need one level. Values that would need many levels, as in a
+training that diverges, are summed query by query. Where values may not be read (see
+`crossnorm.functional.masks.may_read`) the number of levels is fixed: it suffices for values of ±80, and tokens beyond
+do not count.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from crossnorm.functional.masks import Visibility, may_read
 from crossnorm.functional.weights import Weights
@@ -36,6 +39,9 @@ __all__ = [
 
 # Half the width of a level: exp(±half) times any number of tokens is within the range of the type.
 _HALF = {torch.float32: 60.0, torch.float64: 500.0}
+_MOST_LEVELS = 8
+# Number of elements of the largest temporary, (…, rows, k, d), in `_query_by_query`.
+_CHUNK = 1 << 22
 # Sums of exp(X - c) below this lose too much precision as 1 + the sums of exp(X - c) - 1.
 _IMPRECISE = math.exp(-2)
 # Values of channels that lie beyond this are shifted, which costs their last bits in bfloat16.
@@ -123,6 +129,11 @@ def seen_softmax(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
         x = _seen(at_least_float32(x), visible)
         # Under a causal mask every query sees the first token: what lies far below it counts for none.
         levels = _Levels.of(weights, x, visible, below=visible.causal is None)
+        if levels.too_many:
+            mask = visible.mask(x.device)
+            assert mask is not None
+            above, below, _ = _query_by_query(weights.dense().to(x.dtype), x, mask)
+            return above / below.masked_fill(below == 0, 1.0)
 
         def exact(level: int) -> tuple[Tensor, Tensor]:
             term = levels.term(x, level)
@@ -158,6 +169,11 @@ def log_sum_exp(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x = _seen(at_least_float32(x), visible)
         levels = _Levels.of(weights, x, visible, below=True)
+        if levels.too_many:
+            matrix = weights.dense().to(x.dtype)
+            above, _, shift = _query_by_query(matrix, x, matrix != 0)
+            empty = above == 0
+            return (above.masked_fill(empty, 1.0).log() + shift).masked_fill(empty, 0.0)
 
         def sums(level: int) -> Tensor:
             if not levels.centred or level != 0:
@@ -212,7 +228,7 @@ class _Levels:
         low, high = (-width, width) if below else (0.0, width)
         if may_read(x):
             low, high = torch.stack(torch.aminmax(known - anchor)).tolist() if x.numel() else (0.0, 0.0)
-            low = low if below else 0.0
+            low, high = (low if below else 0.0, high) if math.isfinite(high - low) else (0.0, 0.0)
         numbers = range(*(math.floor(end / width + 0.5) + i for i, end in enumerate((low, high))))
         return _Levels(
             anchor=anchor,
@@ -221,6 +237,11 @@ class _Levels:
             centred=weights.rounds and 0 in numbers,
             by_pairs=visible.pairs is not None,
         )
+
+    @property
+    def too_many(self) -> bool:
+        """Whether there are more levels than it is worth to sum one by one."""
+        return self.numbers.stop - self.numbers.start > _MOST_LEVELS  # more than `len` can count
 
     def shift(self, level: int) -> Tensor:
         """The shift c of a level."""
@@ -243,7 +264,7 @@ class _Levels:
         return above.masked_fill(others, 0.0).expm1().masked_fill(others, -1.0)
 
     def _others(self, above: Tensor) -> Tensor:
-        return ~((above >= -self.half) & (above < self.half))
+        return (above < -self.half) | (above >= self.half)  # nan is none of the others, so that it stays nan
 
     def may_be_imprecise(self, imprecise: Tensor) -> bool:
         """Whether sums so small that adding 1 lost their precision have to be expected."""
@@ -252,6 +273,29 @@ class _Levels:
     def joined(self, sums: Tensor, lower: Tensor) -> Tensor:
         """Sums of a level together with those of the level below, in two factors that are within range."""
         return sums + (lower * math.exp(-self.half)) * math.exp(-self.half)
+
+
+def _query_by_query(weights: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Σ_j A_ij exp(X_jd - c_id), Σ_{l visible to i} exp(X_ld - c_id), c the maximum of the visible: all (…, q, d).
+
+    In blocks of queries, which are computed again in the backward pass.
+    """
+    mask = mask.expand(*mask.shape[:-2], *weights.shape[-2:])
+    rows = max(1, _CHUNK // x.numel())
+    blocks = [
+        checkpoint(_exact_rows, w, x, m, use_reentrant=False, preserve_rng_state=False)
+        for w, m in zip(torch.split(weights, rows, -2), torch.split(mask, rows, -2), strict=True)
+    ]
+    above, below, shift = (torch.cat(parts, -2) for parts in zip(*blocks, strict=True))
+    return above, below, shift
+
+
+def _exact_rows(weights: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    spread = x.unsqueeze(-3).masked_fill(~mask.unsqueeze(-1), -torch.inf)  # (…, rows, k, d)
+    shift = spread.detach().amax(-2)
+    shift = shift.masked_fill(shift == -torch.inf, 0.0)
+    terms = (spread - shift.unsqueeze(-2)).exp()
+    return (weights.unsqueeze(-1) * terms).sum(-2), terms.sum(-2), shift
 
 
 def _first_seen(x: Tensor, visible: Visibility) -> Tensor:

@@ -61,10 +61,10 @@ class Explicit:
     def times(self, x: Tensor) -> Tensor:
         """A·X (…, q, c) for X (…, k, c); if A is in half precision and X is not, the result has X's type."""
         if self.rounds and x.dtype == torch.float32:
-            return _HalfProduct.apply(self.matrix, x)  # type: ignore[no-any-return, no-untyped-call]
+            return _product(self.matrix, x, _HalfProduct.apply)
         if self.dtype == torch.float16 and x.dtype == torch.float32:
-            return self.matrix.to(x.dtype) @ x  # exponentials exceed the range of float16
-        return self.matrix @ x
+            return _product(self.matrix.to(x.dtype), x)  # exponentials exceed the range of float16
+        return _product(self.matrix, x)
 
     __matmul__ = times
 
@@ -97,6 +97,7 @@ class Fused:
         scale: Factor of the scores.
         some: (…, q, 1), the queries that see a token; None: all.
         leading: The axes before (q, k).
+        groups: The size of the last of these axes, if it is that of the query heads that share a key; else 1.
         matrix: Computes the matrix.
     """
 
@@ -107,6 +108,7 @@ class Fused:
     scale: float
     some: Tensor | None
     leading: tuple[int, ...]
+    groups: int
     matrix: Callable[[], Tensor]
 
     @property
@@ -129,14 +131,18 @@ class Fused:
         if x.dtype == torch.float32 and self.dtype in _WIDENED[self.device.type]:
             return self.to(x.dtype).times(x)
         query, key, channels, dtype = self.query, self.key, x.shape[-1], torch.promote_types(self.dtype, x.dtype)
-        x = _four_axes(x.to(self.dtype), self.leading)
+        x = _four_axes(x.to(self.dtype), self.leading, self.groups)
+        if x.shape[1] != key.shape[1]:  # the queries of a group see different values
+            key = key.repeat_interleave(self.groups, 1)
         missing = query.shape[-1] - channels  # the kernels take equal numbers of channels only
         if missing > 0:
             x = F.pad(x, (0, missing))
         elif missing < 0:
             query, key = F.pad(query, (0, -missing)), F.pad(key, (0, -missing))
         mask = self.mask if self.mask is None or self.mask.dtype == torch.bool else self.mask.to(self.dtype)
-        out = F.scaled_dot_product_attention(query, key, x, mask, is_causal=self.is_causal, scale=self.scale)
+        out = F.scaled_dot_product_attention(
+            query, key, x, mask, is_causal=self.is_causal, scale=self.scale, enable_gqa=key.shape[1] != query.shape[1]
+        )
         out = out[..., :channels].reshape(*self.leading, -1, channels).to(dtype)
         return out if self.some is None else out.masked_fill(~self.some, 0.0)
 
@@ -166,6 +172,14 @@ class Fused:
 
 Weights: TypeAlias = Explicit | Fused
 """A, after dropout, 0 where a token is hidden."""
+
+
+def _product(left: Tensor, right: Tensor, multiply: Callable[..., Any] = torch.matmul) -> Tensor:
+    """The product of two stacks of matrices; if many on the left share one on the right, it is not copied for them."""
+    if left.ndim < 4 or left.ndim != right.ndim or right.shape[-3] != 1:
+        return multiply(left, right)  # type: ignore[no-any-return]
+    shared: Tensor = multiply(left.flatten(-3, -2), right.squeeze(-3))
+    return shared.unflatten(-2, left.shape[-3:-1])  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _HalfProduct(torch.autograd.Function):
@@ -218,7 +232,7 @@ def explicit_weights(
 ) -> Explicit:
     """A = softmax(scale · Q Kᵀ + bias) over the visible tokens; the weights of a query that sees none are 0."""
     # Contiguous before scaling: scaling a strided tensor is slow, and the product would copy it anyway.
-    scores = (query.contiguous() * scale) @ key.transpose(-2, -1)
+    scores = _product(query.contiguous() * scale, key.transpose(-2, -1))
     if bias is not None:
         scores = scores + bias.to(scores.dtype)
     mask = visible.mask(query.device)
@@ -233,9 +247,15 @@ def explicit_weights(
 
 
 def fused_weights(
-    query: Tensor, key: Tensor, visible: Visibility, bias: Tensor | None, scale: float, leading: tuple[int, ...]
+    query: Tensor,
+    key: Tensor,
+    visible: Visibility,
+    bias: Tensor | None,
+    scale: float,
+    leading: tuple[int, ...],
+    groups: int = 1,
 ) -> Fused:
-    """The same without the matrix; no dropout."""
+    """The same without the matrix; no dropout. `leading` and `groups` as in `Fused`."""
     some = visible.some()
     mask = bias if bias is not None else None if visible.causal is not None else visible.mask(query.device)
     if some is not None:
@@ -244,13 +264,14 @@ def fused_weights(
         mask = mask | ~some if mask.dtype == torch.bool else mask.masked_fill(~some, 0.0)
     dtype = autocast_dtype(query)
     return Fused(
-        query=_four_axes(query.to(dtype), leading),
-        key=_four_axes(key.to(dtype), leading),
-        mask=None if mask is None else _mask_axes(mask, leading),
+        query=_four_axes(query.to(dtype), leading, groups),
+        key=_four_axes(key.to(dtype), leading, groups),
+        mask=None if mask is None else _mask_axes(mask, leading, groups),
         is_causal=visible.causal is not None,
         scale=scale,
         some=some,
         leading=leading,
+        groups=groups,
         matrix=lambda: explicit_weights(query, key, visible, bias, scale).matrix,
     )
 
@@ -267,18 +288,29 @@ def _sums(some: Tensor | None, dtype: torch.dtype) -> Tensor | float:
     return 1.0 if some is None else some.to(torch.promote_types(dtype, torch.float32))
 
 
-def _four_axes(x: Tensor, leading: tuple[int, ...]) -> Tensor:
-    """(…, n, c) as (b, h, n, c), which the kernels take: further axes are merged, missing ones added."""
+def _four_axes(x: Tensor, leading: tuple[int, ...], groups: int) -> Tensor:
+    """(…, n, c) as (b, h, n, c), which the kernels take: further axes are merged, missing ones added.
+
+    With groups, h is the number of query heads, or that of the groups where all queries of a group share x.
+    """
+    if groups > 1:
+        shared = x.shape[-3:-2] if x.ndim > 2 else (1,)
+        x = x.expand(*leading[:-1], *shared, *x.shape[-2:]).flatten(-4, -3)
+        return x.reshape(-1, *x.shape[-3:])
     x = x.expand(*leading, *x.shape[-2:])
     if len(leading) == 2:
         return x
     return x.reshape(-1, 1 if len(leading) < 2 else leading[-1], *x.shape[-2:])
 
 
-def _mask_axes(mask: Tensor, leading: tuple[int, ...]) -> Tensor:
+def _mask_axes(mask: Tensor, leading: tuple[int, ...], groups: int) -> Tensor:
     """A mask that broadcasts to (…, q, k), as one that broadcasts to (b, h, q, k)."""
-    if len(leading) == 2:
-        return mask
     if mask.ndim == 2:
         return mask[None, None]
-    return _four_axes(mask, leading)
+    if groups > 1 and mask.shape[-4:-2] == (1, 1):
+        return mask.squeeze(-4)
+    if len(leading) == 2:
+        return mask
+    if groups > 1:
+        mask = mask.expand(*leading, *mask.shape[-2:])
+    return _four_axes(mask, leading, groups)
