@@ -141,7 +141,8 @@ def _named(spec: StudySpec, unchanged: dict[str, Any]) -> StudySpec:
     from crossnorm.study.spec.schema import parse_spec
     from crossnorm.study.spec.variation import variation
 
-    told = {} if "metric" in unchanged else {"metric": spec.metric, "direction": spec.direction}
+    required = spec.function is not None and "metric" not in unchanged  # a function's metric has no default
+    told = {"metric": spec.metric, "direction": spec.direction} if required else {}
     try:
         other = variation(parse_spec(unchanged | told, spec.name), spec)
     except BadInput:  # only the options make the study valid

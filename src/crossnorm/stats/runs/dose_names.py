@@ -28,7 +28,7 @@ def name_trends(arms: Sequence[ArmInfo], unnamed: Collection[str]) -> tuple[ArmI
     variants = {arm.name: stem for arm in asked if (stem := _stem(arm.name, arm.alpha or 0.0)) is not None}
     for control in (False, True):
         alike = [arm for arm in asked if arm.name not in variants and (arm.name in serving) == control]
-        joined = _joined([arm.name for arm in sorted(alike, key=lambda arm: arm.alpha or 0.0)])
+        joined = _joined([arm.name for arm in sorted(alike, key=lambda arm: abs(arm.alpha or 0.0))])
         variants |= {arm.name: joined for arm in alike}
     places = Counter((variants[arm.name], arm.site, arm.alpha) for arm in asked)
     several = {name for (name, _, _), count in places.items() if count > 1}
