@@ -12,6 +12,7 @@ from tests import oracle
 from tests.functional.attention_cases import (
     FUNCTIONS,
     SHAPES,
+    Shape,
     attend_at,
     grouped,
     masked,
@@ -98,6 +99,13 @@ def test_per_query_masks_reach_the_decorated(function, shape, kind):
     torch.testing.assert_close(got, want, rtol=0, atol=1e-10)
     assert calls
     assert all(visible is not None and visible[-2:] == (shape.queries, shape.keys) for _, visible in calls)
+
+
+def test_with_grouped_queries_alpha_zero_is_the_baseline():
+    """One query, as in decoding, where a product for each head has other bits than one for the group."""
+    q, k, v = tensors(Shape(batch=2, heads=2, queries=1, keys=331, width=67, dim=61, groups=7), torch.float32)
+    with_variant = attend_at(q, k, v, enable_gqa=True, variant=own(name(convex), 0.0))
+    assert torch.equal(with_variant, attend(q, k, v, enable_gqa=True))
 
 
 @both

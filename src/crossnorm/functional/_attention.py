@@ -194,7 +194,8 @@ def _attended(
     if not 0 <= dropout_p <= 1:
         raise BadInput("dropout_p", "a probability", dropout_p)
     heads, groups = query.shape[-3:-2], _groups(query, key, value) if enable_gqa else 1
-    if groups > 1 and mixing is not None and mixing.entry is None:  # a function of the user gets a value for each head
+    called = mixing is not None and mixing.entry is None and (isinstance(alpha, Tensor) or alpha != 0)
+    if groups > 1 and called:  # a function of the user gets a value for each head
         key, value, groups = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3), 1
     if groups > 1:  # the queries of a group are one more axis, along which key and value are broadcast
         query, key, value = query.unflatten(-3, (-1, groups)), key.unsqueeze(-3), value.unsqueeze(-3)  # type: ignore[no-untyped-call]
