@@ -30,7 +30,8 @@ def cli_page() -> str:
         "# Command line\n",
         NOTE,
         "Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 some runs or the "
-        "audit failed, 2 bad input, 3 the answer is none of --expect, 130 interrupted.\n",
+        "audit failed, 2 bad input, 3 the answer is none of --expect, 130 interrupted, 141 the reader of the output "
+        "left.\n",
     ]
     for name in group.list_commands(None):  # type: ignore[attr-defined]
         command = group.commands[name]  # type: ignore[attr-defined]

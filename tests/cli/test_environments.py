@@ -29,6 +29,11 @@ def started(folder, command):
     [
         ("crossnorm schema > /dev/full", 1, "crossnorm: input or output: No space left on device.\n"),
         ("crossnorm schema >&-", 0, ""),
+        ("crossnorm list tasks 2>/dev/full; exit $?", 0, ""),
+        ("crossnorm plan quick 2>/dev/full >/dev/null; exit $?", 1, ""),
+        ("crossnorm plan nothing 2>/dev/full; exit $?", 2, ""),
+        ("crossnorm list tasks | true; exit ${PIPESTATUS[0]}", 141, ""),
+        ("crossnorm plan quick 2>/dev/null | true; exit ${PIPESTATUS[0]}", 141, ""),
         ("mkdir d; cd d; rmdir ../d; crossnorm schema", 1, "crossnorm: the working directory does not exist"),
     ],
 )

@@ -1,7 +1,8 @@
 """The command line: every command is a few lines on top of the library.
 
 Results go to the output, progress and errors to the error stream. Exit codes: 0 done, 1 some runs failed, 2 bad
-input, 130 interrupted. Commands import heavy libraries when they run, so that help is fast.
+input, 130 interrupted, 141 the reader of the output left. Commands import heavy libraries when they run, so that help
+is fast.
 """
 
 from crossnorm.cli import (  # noqa: F401 (each adds its commands)

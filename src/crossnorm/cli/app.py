@@ -74,6 +74,9 @@ def _ignore_matplotlibrc() -> None:
             os.chdir(here)
 
 
+_READER_LEFT = 141
+"""Exit code if the reader of the output has left, as a shell has it for other programs."""
+
 _JSON: ContextVar[TextIO | None] = ContextVar("_JSON", default=None)
 
 
@@ -93,10 +96,20 @@ def print_json(text: str) -> None:
     typer.echo(text.rstrip("\n"), file=_JSON.get())
 
 
-def _drop_output() -> None:
-    """Discard what standard output still holds: where a write failed, it would fail again as Python ends."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _say(line: str) -> None:
+    """Print to standard error, if anything can be written there."""
+    with suppress(OSError):
+        typer.echo(line, err=True)
+
+
+def _drop_unwritten() -> None:
+    """Discard what an output that cannot be written still holds: it would fail again, with exit code 120."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
@@ -107,34 +120,36 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         try:
             with _pure_stdout() if kwargs.get("as_json") else nullcontext():
                 command(*args, **kwargs)
+            if sys.stdout is not None:  # as it is where the output is closed
+                sys.stdout.flush()
         except BadInput as error:
-            typer.echo(f"crossnorm: {printable(str(error))}", err=True)
+            _say(f"crossnorm: {printable(str(error))}")
             raise typer.Exit(2) from None
         except ImportError as error:
             if not (reason := needs_torch(error)):
                 raise
-            typer.echo(f"crossnorm: this command {reason}", err=True)
+            _say(f"crossnorm: this command {reason}")
             raise typer.Exit(2) from None
         except (StudyStopped, RunsLost) as error:
-            typer.echo(f"crossnorm: {printable(str(error))}", err=True)
+            _say(f"crossnorm: {printable(str(error))}")
             raise typer.Exit(1) from None
         except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of the output has left: click ends quietly
-                raise
-            if error.filename is None:
-                _drop_output()
+            if error.errno == errno.EPIPE:
+                raise typer.Exit(_READER_LEFT) from None
             place = "input or output" if error.filename is None else error.filename
-            typer.echo(f"crossnorm: {BadInput.because(str(place), error.strerror or str(error))}", err=True)
+            _say(f"crossnorm: {BadInput.because(str(place), error.strerror or str(error))}")
             raise typer.Exit(1) from None
         except MemoryError:
-            typer.echo("crossnorm: out of memory. Use a smaller model, batch or table, or fewer workers.", err=True)
+            _say("crossnorm: out of memory. Use a smaller model, batch or table, or fewer workers.")
             raise typer.Exit(1) from None
         except RecursionError:
-            typer.echo("crossnorm: a value of the input is nested too deeply.", err=True)
+            _say("crossnorm: a value of the input is nested too deeply.")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            typer.echo("crossnorm: interrupted; run the same command to resume.", err=True)
+            _say("crossnorm: interrupted; run the same command to resume.")
             raise typer.Exit(130) from None
+        finally:
+            _drop_unwritten()
 
     return guarded
 
@@ -143,7 +158,11 @@ def terminal() -> Console:
     """The terminal on standard output. Names in square brackets are shown as they are, not taken for styles."""
     from rich.console import Console
 
-    return Console(markup=False, emoji=False)
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            raise
+
+    return Terminal(markup=False, emoji=False)
 
 
 @app.callback(invoke_without_command=True)
