@@ -159,7 +159,7 @@ def _status(field: str) -> float:
 def in_process(arguments: list[str]) -> dict[str, Any]:
     """The result of this script with the hidden arguments, in a new process."""
     command = [sys.executable, __file__, *arguments]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from crossnorm.functional import masks, normalizers, weights
+from crossnorm.functional import blocks, masks, normalizers, weights
 
 EVERY_FORM = ("values", "causal", "padding", "gradients", "baseline")
-FORMS = ("explicit", "fused", "explicit-unread", "fused-unread")
+FORMS = ("explicit", "fused", "fused-blocks", "explicit-unread", "fused-unread")
 
 
 def pytest_generate_tests(metafunc):
-    """`explicit` and `fused` are the two forms; `unread`: as in compiled code, no value decides."""
+    """`explicit` and `fused` are the two forms; `blocks`: in as many as possible; `unread`: as in compiled code."""
     if metafunc.module.__name__.rpartition("test_attention_")[2] in EVERY_FORM:
         forms = [pytest.param(form, marks=[pytest.mark.slow] if form != "explicit" else []) for form in FORMS]
         metafunc.parametrize("weights_form", forms, indirect=True, scope="function")
@@ -29,4 +29,6 @@ def weights_form(request, monkeypatch):
             monkeypatch.setattr(module, "may_read", lambda tensor: False)
     if "fused" in wanted:
         monkeypatch.setitem(weights._EXPLICIT_UP_TO, "cpu", 0)
+    if "blocks" in wanted:
+        monkeypatch.setattr(blocks, "_BLOCK", 1)
     return wanted

@@ -203,9 +203,6 @@ def _attended(
         attn_mask = _grouped(attn_mask, heads, groups) if attn_mask is not None else None
     leading = _check_leading(query, key, value)
     visible, bias = read_mask(attn_mask, is_causal, (*leading, query.shape[-2], key.shape[-2]))
-    seen = visible.to_any(value.device)
-    if seen is not None:  # 0 · NaN is NaN, so the contents of hidden tokens must not reach the product
-        value = value.masked_fill(~seen.unsqueeze(-1), 0.0)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     weights: Weights
     if fused and is_fused(query, key, bias, dropout_p):

@@ -51,11 +51,20 @@ class Visibility:
             return None if queries >= tokens else torch.arange(tokens, device=device) < queries
         return self.keys if self.pairs is None else self.pairs.any(-2)
 
+    def hide(self, x: Tensor) -> Tensor:
+        """X (…, k, c), set to 0 at tokens that no query sees: 0 · NaN is NaN, so they must not reach a product."""
+        seen = self.to_any(x.device)
+        return x if seen is None else x.masked_fill(~seen.unsqueeze(-1), 0.0)
+
     def some(self) -> Tensor | None:
         """(…, q, 1): the queries that see a token; None if it is certain that every query does."""
         if self.pairs is not None:
-            return self.pairs.any(-1, keepdim=True)
-        return None if self.keys is None else self.keys.any(-1, keepdim=True).unsqueeze(-1)
+            some = self.pairs.any(-1, keepdim=True)
+        elif self.keys is not None:
+            some = self.keys.any(-1, keepdim=True).unsqueeze(-1)
+        else:
+            return None
+        return None if may_read(some) and bool(some.all()) else some
 
     def count(self, tokens: int, device: torch.device) -> Tensor | int:
         """N, the number of visible tokens: an int, (…, 1, 1) for `keys`, or (…, q, 1) if it differs by query."""

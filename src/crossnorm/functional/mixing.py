@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from crossnorm.functional.blocks import with_axes
 from crossnorm.functional.masks import Visibility
 from crossnorm.functional.mixed_terms import FORMS, Form
 from crossnorm.functional.user_variants import mix_by_function
 from crossnorm.functional.variant import Mixing, finite
 from crossnorm.functional.variant_registry import Alpha
-from crossnorm.functional.weights import Weights, autocast_dtype
+from crossnorm.functional.weights import Fused, Weights, autocast_dtype
 
 __all__ = ["mix", "mixed_share", "observed"]
 
@@ -23,7 +25,7 @@ def mix(weights: Weights, value: Tensor, visible: Visibility, mixing: Mixing | N
 
     Args:
         weights: A, after dropout, 0 where a token is hidden.
-        value: V. The values of hidden tokens must be finite.
+        value: V. What hidden tokens contain does not matter.
         visible: Which tokens take part.
         mixing: How V′ is made; None: V′ = V.
         alpha: α. The number 0 gives plain A·V; a tensor is always mixed in, so that gradients reach it.
@@ -69,56 +71,76 @@ def mixed_share(
 
 def _mix(weights: Weights, value: Tensor, visible: Visibility, mixing: Mixing | None, alpha: Alpha) -> Tensor:
     if mixing is None:
-        return weights.times(value)
+        return weights.times(visible.hide(value))
     if not isinstance(alpha, Tensor):
         alpha = finite("alpha", alpha)
         if alpha == 0:
-            return weights.times(value)
+            return weights.times(visible.hide(value))
     entry = mixing.entry
     if entry is None:
-        return mix_by_function(weights, value, visible, mixing.name, alpha)
-    keep = entry.keep(alpha)
-    value = value.contiguous()  # once, instead of slowly in each of the following passes
-    if entry.form is None:
-        return weights.times((value * keep).to(weights.dtype))
-    form = FORMS[entry.form]
+        return mix_by_function(weights, visible.hide(value), visible, mixing.name, alpha)
+    form = None if entry.form is None else FORMS[entry.form]
+    if form is None or (not visible.by_query and form.values is not None):
+        return _product_of_mixed(weights, value, visible, mixing, alpha)
+    value, keep = visible.hide(value).contiguous(), entry.keep(alpha)
     scaled = value if mixing.temperature == 1 else value * mixing.temperature
-    if not visible.by_query and form.values is not None:
-        if form.constant is not None and weights.sums is not None and _is_half(weights):
-            return _times_in_half(weights, value, scaled, visible, mixing.gain, keep, alpha, form)
-        mixed = _sum(value, keep, form.values(scaled, visible, mixing.gain), alpha)
-        return weights.times(mixed.to(weights.dtype))
     weights = weights.to(autocast_dtype(weights))  # so that every arm computes A·V as the baseline does
-    part = form.product(weights, scaled, visible, mixing.gain)
+    part = _product_of_term(weights, scaled, visible, form, mixing.gain)
     if not isinstance(keep, Tensor) and keep == 0:  # one product with A instead of two
         return (part * alpha).to(weights.dtype)
     return _sum(weights.times(value), keep, part, alpha).to(weights.dtype)
 
 
-def _is_half(weights: Weights) -> bool:
-    return autocast_dtype(weights) in (torch.bfloat16, torch.float16)
+def _product_of_mixed(weights: Weights, value: Tensor, visible: Visibility, mixing: Mixing, alpha: Alpha) -> Tensor:
+    """A·V′, if every query sees the same tokens.
 
-
-def _times_in_half(
-    weights: Weights,
-    value: Tensor,
-    scaled: Tensor,
-    visible: Visibility,
-    gain: float,
-    keep: Alpha,
-    alpha: Alpha,
-    form: Form,
-) -> Tensor:
-    """A·V′ without the constant part of F, which is added afterwards.
-
-    Added to V in half precision, a constant below half a unit of V's last place would be lost for all tokens alike.
+    In half precision the constant part of F is added after the product: added to V, a constant below half a unit of V's
+    last place would be lost for all tokens alike.
     """
-    assert form.values is not None
-    assert form.constant is not None
-    constant = form.constant(visible.count(value.shape[-2], value.device)) * gain
-    mixed = _sum(value.float(), keep, form.values(scaled.float(), visible, gain) - constant, alpha)
-    product = weights.times(mixed.to(autocast_dtype(weights)))
-    return (product + alpha * constant * weights.row_sums()).to(product.dtype)
+    entry = mixing.entry
+    assert entry is not None
+    form = None if entry.form is None else FORMS[entry.form]
+    half = autocast_dtype(weights) in (torch.bfloat16, torch.float16)
+    constant = form.constant if form is not None and half and weights.sums is not None else None
+
+    def mixed(value: Tensor, keys: Tensor | None, moving: Tensor | None) -> Tensor:
+        seen = Visibility(keys=keys)
+        value = seen.hide(value).contiguous()  # once, instead of slowly in each of the following passes
+        dose = alpha if moving is None else moving
+        keep, dtype = entry.keep(dose), weights.dtype if constant is None else autocast_dtype(weights)
+        if form is None:
+            return (value * keep).to(dtype)
+        assert form.values is not None
+        value = value if constant is None else value.float()
+        scaled = value if mixing.temperature == 1 else value * mixing.temperature
+        term = form.values(scaled, seen, mixing.gain)
+        if constant is not None:
+            term = term - constant(seen.count(value.shape[-2], value.device)) * mixing.gain
+        return _sum(value, keep, term, dose).to(dtype)
+
+    keys, moving = visible.to_any(value.device), alpha if isinstance(alpha, Tensor) else None
+    axes = max(value.ndim, 0 if keys is None else keys.ndim + 1, 0 if moving is None else moving.ndim)
+    values = weights.by_heads(mixed, with_axes(value, axes), with_axes(keys, axes - 1), with_axes(moving, axes))
+    product = weights.times(values)
+    if constant is None:
+        return product
+    shared = alpha * constant(visible.count(value.shape[-2], value.device)) * mixing.gain * weights.row_sums()
+    return product + (shared.to(product.dtype) if isinstance(shared, Tensor) else shared)
+
+
+def _product_of_term(weights: Weights, x: Tensor, visible: Visibility, form: Form, gain: float) -> Tensor:
+    """A·F, if the queries see different tokens. In blocks of heads where this is computed in a wider type than A's."""
+    if not (isinstance(weights, Fused) and weights.widens and weights.has_heads and x.ndim == len(weights.leading) + 2):
+        return form.product(weights, x, visible, gain)
+
+    def product(
+        x: Tensor, query: Tensor, key: Tensor, mask: Tensor | None, some: Tensor | None, pairs: Tensor | None
+    ) -> Tensor:
+        part = weights.of_heads(query, key, mask, some)
+        return form.product(part, x, replace(visible, pairs=pairs), gain).to(weights.dtype)
+
+    some, pairs = with_axes(weights.some, x.ndim), with_axes(visible.pairs, x.ndim)
+    return weights.by_heads(product, x, weights.query, weights.key, weights.mask, some, pairs)
 
 
 def _sum(plain: Tensor, keep: Alpha, part: Tensor, alpha: Alpha) -> Tensor:

@@ -1,4 +1,4 @@
-"""Normalizers of values X (…, k, d), k tokens of d channels.
+"""Normalizers of values X (…, k, d), k tokens of d channels, 0 where no query sees the token.
 
 The `…_over_…` functions apply where every query sees the same tokens; they return normalized values of X's shape. The
 other functions apply where the mask differs by query. They also take the attention weights A (…, q, k) and return the
@@ -17,12 +17,13 @@ do not count.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from crossnorm.functional.blocks import with_axes
 from crossnorm.functional.masks import Visibility, may_read
 from crossnorm.functional.weights import Weights
 
@@ -107,7 +108,7 @@ def _extremes(x: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
 def seen_min_max(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
     """Σ_j A_ij (2 (X_jd - lo_i) / (hi_i - lo_i) - 1), lo_i and hi_i over the tokens that i sees and all channels."""
     with torch.autocast(x.device.type, enabled=False):
-        x = _seen(at_least_float32(x), visible)
+        x = at_least_float32(x)
         first = _first_seen(x, visible).amin(-1, keepdim=True)
         # The result does not depend on a shift; a shift of distant values avoids cancellation.
         x = x - torch.where(first.abs() > _DISTANT, first, 0.0)
@@ -126,7 +127,7 @@ def seen_softmax(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
     The type is float32 or wider.
     """
     with torch.autocast(x.device.type, enabled=False):
-        x = _seen(at_least_float32(x), visible)
+        x = at_least_float32(x)
         # Under a causal mask every query sees the first token: what lies far below it counts for none.
         levels = _Levels.of(weights, x, visible, below=visible.causal is None)
         if levels.too_many:
@@ -134,6 +135,10 @@ def seen_softmax(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
             assert mask is not None
             above, below, _ = _query_by_query(weights.dense().to(x.dtype), x, mask)
             return above / below.masked_fill(below == 0, 1.0)
+
+        def ratio(above: Tensor, term: Tensor, pairs: Tensor | None) -> Tensor:
+            seen = replace(visible, pairs=pairs)
+            return above / _or_one(seen.sums(term), seen)
 
         def exact(level: int) -> tuple[Tensor, Tensor]:
             term = levels.term(x, level)
@@ -152,10 +157,11 @@ def seen_softmax(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
             precise_above, precise_below = exact(level)
             return torch.where(imprecise, precise_above, above), torch.where(imprecise, precise_below, below)
 
+        if len(levels.numbers) == 1 and not levels.centred:
+            term = levels.term(x, levels.numbers[0])
+            return weights.by_heads(ratio, weights.times(term), term, with_axes(visible.pairs, x.ndim))
         above, below = sums(levels.numbers[0])
-        if visible.causal is None:  # else every query sees a token
-            below = below.masked_fill(below == 0, 1.0)
-        result = above / below
+        result = above / _or_one(below, visible)
         for level in levels.numbers[1:]:
             (lower_above, lower_below), (above, below) = (above, below), sums(level)
             reached = below > 0
@@ -167,7 +173,7 @@ def seen_softmax(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
 def log_sum_exp(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
     """Log Σ_j A_ij exp(X_jd), 0 where all weights are 0."""
     with torch.autocast(x.device.type, enabled=False):
-        x = _seen(at_least_float32(x), visible)
+        x = at_least_float32(x)
         levels = _Levels.of(weights, x, visible, below=True)
         if levels.too_many:
             matrix = weights.dense().to(x.dtype)
@@ -184,6 +190,9 @@ def log_sum_exp(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
                 return total
             return torch.where(imprecise, weights.times(levels.term(x, level)), total)
 
+        if len(levels.numbers) == 1 and not levels.centred:
+            only = levels.numbers[0]
+            return weights.by_heads(_logs, weights.times(levels.term(x, only)), levels.shift(only))
         lower, result = None, torch.zeros_like(x[..., :1, :])
         for level in levels.numbers:
             total = sums(level)
@@ -192,6 +201,16 @@ def log_sum_exp(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
             logs = joined.masked_fill(~reached, 1.0).log() + levels.shift(level)
             result, lower = torch.where(reached, logs, result), total
         return result
+
+
+def _or_one(sums: Tensor, visible: Visibility) -> Tensor:
+    """Sums of exponentials as a divisor: 1 for a query that sees no token."""
+    return sums if visible.causal is not None else sums.masked_fill(sums == 0, 1.0)
+
+
+def _logs(total: Tensor, shift: Tensor) -> Tensor:
+    reached = total > 0
+    return torch.where(reached, total.masked_fill(~reached, 1.0).log() + shift, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,9 +327,3 @@ def _first_seen(x: Tensor, visible: Visibility) -> Tensor:
     first = visible.pairs.any(-2).int().argmax(-1)[..., None, None]
     leading = torch.broadcast_shapes(first.shape[:-2], x.shape[:-2])  # type: ignore[no-untyped-call]
     return x.detach().expand(*leading, *x.shape[-2:]).gather(-2, first.expand(*leading, 1, x.shape[-1]))
-
-
-def _seen(x: Tensor, visible: Visibility) -> Tensor:
-    """X, set to 0 at tokens that no query sees."""
-    seen = visible.to_any(x.device)
-    return x if seen is None else x.masked_fill(~seen.unsqueeze(-1), 0.0)

@@ -73,7 +73,6 @@ def pool(
     else:
         hidden = ~visible.keys
         weights = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(hidden, 0.0)
-        tokens = tokens.masked_fill(hidden.unsqueeze(-1), 0.0)
     return mix(Explicit(weights.unsqueeze(-2)), tokens, visible, mixing, alpha).squeeze(-2)
 
 

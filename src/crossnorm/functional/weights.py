@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from crossnorm.functional.blocks import in_blocks
 from crossnorm.functional.dropout import drop
 from crossnorm.functional.masks import Visibility
 
@@ -80,6 +81,10 @@ class Explicit:
         """The matrix (…, q, k)."""
         return self.matrix
 
+    def by_heads(self, function: Callable[..., Tensor], *tensors: Tensor | None) -> Tensor:
+        """``function(*tensors)`` for a function that treats every head alone; see `in_blocks`."""
+        return function(*tensors)
+
     def to(self, dtype: torch.dtype) -> Explicit:
         """A in another type."""
         return self if dtype == self.dtype else replace(self, matrix=self.matrix.to(dtype))
@@ -98,7 +103,6 @@ class Fused:
         some: (…, q, 1), the queries that see a token; None: all.
         leading: The axes before (q, k).
         groups: The size of the last of these axes, if it is that of the query heads that share a key; else 1.
-        matrix: Computes the matrix.
     """
 
     query: Tensor
@@ -109,7 +113,6 @@ class Fused:
     some: Tensor | None
     leading: tuple[int, ...]
     groups: int
-    matrix: Callable[[], Tensor]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -122,13 +125,23 @@ class Fused:
         return self.query.device
 
     @property
+    def has_heads(self) -> bool:
+        """Whether the axes before (q, k) are (b, h), or (b, groups, heads of a group)."""
+        return len(self.leading) == (3 if self.groups > 1 else 2)
+
+    @property
+    def widens(self) -> bool:
+        """Whether products with float32 values are computed in float32 though A has half precision."""
+        return self.dtype in _WIDENED[self.device.type]
+
+    @property
     def rounds(self) -> bool:
         """Whether products with float32 values are computed in bfloat16."""
-        return self.dtype == torch.bfloat16 and self.dtype not in _WIDENED[self.device.type]
+        return self.dtype == torch.bfloat16 and not self.widens
 
     def times(self, x: Tensor) -> Tensor:
         """A·X (…, q, c) for X (…, k, c); if A is in half precision and X is not, the result has X's type."""
-        if x.dtype == torch.float32 and self.dtype in _WIDENED[self.device.type]:
+        if x.dtype == torch.float32 and self.widens:
             return self.to(x.dtype).times(x)
         query, key, channels, dtype = self.query, self.key, x.shape[-1], torch.promote_types(self.dtype, x.dtype)
         x = _four_axes(x.to(self.dtype), self.leading, self.groups)
@@ -161,7 +174,22 @@ class Fused:
 
     def dense(self) -> Tensor:
         """The matrix (…, q, k)."""
-        return self.matrix()
+        key = self.key if self.key.shape[1] == self.query.shape[1] else self.key.repeat_interleave(self.groups, 1)
+        boolean = self.mask is not None and self.mask.dtype == torch.bool
+        causal = (self.query.shape[-2], key.shape[-2]) if self.is_causal else None
+        visible = Visibility(pairs=self.mask if boolean else None, causal=causal)
+        matrix = explicit_weights(self.query, key, visible, None if boolean else self.mask, self.scale).matrix
+        matrix = matrix.reshape(*self.leading, *matrix.shape[-2:])
+        return matrix if self.some is None else matrix.masked_fill(~self.some, 0.0)
+
+    def by_heads(self, function: Callable[..., Tensor], first: Tensor, *others: Tensor | None) -> Tensor:
+        """``function(first, *others)`` for a function that treats every head alone; see `in_blocks`."""
+        return in_blocks(function, first, *others)
+
+    def of_heads(self, query: Tensor, key: Tensor, mask: Tensor | None, some: Tensor | None) -> Fused:
+        """A of some of the heads, from their parts of `query`, `key`, `mask` and `some`."""
+        heads = (query.shape[1] // self.groups, self.groups) if self.groups > 1 else (query.shape[1],)
+        return replace(self, query=query, key=key, mask=mask, some=some, leading=(*self.leading[:1], *heads))
 
     def to(self, dtype: torch.dtype) -> Fused:
         """A in another type."""
@@ -272,7 +300,6 @@ def fused_weights(
         some=some,
         leading=leading,
         groups=groups,
-        matrix=lambda: explicit_weights(query, key, visible, bias, scale).matrix,
     )
 
 
