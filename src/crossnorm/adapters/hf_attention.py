@@ -29,7 +29,7 @@ from transformers.masking_utils import eager_mask, sdpa_mask
 from crossnorm.adapters.base import Adapter, uses
 from crossnorm.adapters.hf_config import configured
 from crossnorm.errors import BadInput
-from crossnorm.functional import Mixing, attend, attend_with_weights
+from crossnorm.functional import Mixing, attend_with_weights
 from crossnorm.models.site_alpha import ATTRIBUTE, site_alphas
 from crossnorm.models.variant_sites import Site
 
@@ -99,11 +99,7 @@ def _mixed(
         "mixing": mixing,
         "alpha": alpha,
     }
-    weights = None
-    if with_weights:
-        mixed, weights = attend_with_weights(query, key, value, **settings)
-    else:
-        mixed = attend(query, key, value, **settings)
+    mixed, weights = attend_with_weights(query, key, value, **settings, needed=with_weights)
     return mixed.transpose(1, 2).contiguous(), weights
 
 
@@ -132,7 +128,7 @@ def _converted(implementation: str) -> Callable[..., _Output]:
             return original(module, query, key, value, attention_mask, **settings)
         if implementation == "eager":  # a mask of None hides nothing there, and the weights are returned
             settings |= {"is_causal": False, "with_weights": True}
-        return _mixed(module, query, key, value, attention_mask, site.mixing, site.value(), **settings)
+        return _mixed(module, query, key, value, attention_mask, site.mixing, site.operand(), **settings)
 
     return attention
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from crossnorm.adapters.base import Adapter, check_forward, swap
 from crossnorm.errors import BadInput
-from crossnorm.functional import attend, attend_with_weights
+from crossnorm.functional import attend_with_weights
 from crossnorm.models.site_alpha import ATTRIBUTE, SiteAlpha, site_alphas
 from crossnorm.models.variant_sites import Site
 
@@ -93,13 +93,9 @@ def _mixed(
         "attn_mask": _merged(attn_mask, key_padding_mask, module.num_heads, added, query.dtype),
         "dropout_p": module.dropout if module.training else 0.0,
         "mixing": site.mixing,
-        "alpha": site.value(),
+        "alpha": site.operand(),
     }
-    weights = None
-    if need_weights:
-        mixed, weights = attend_with_weights(query, key, value, **settings)
-    else:
-        mixed = attend(query, key, value, **settings)
+    mixed, weights = attend_with_weights(query, key, value, **settings, needed=need_weights)
     return module.out_proj(mixed.transpose(1, 2).flatten(2)), weights
 
 

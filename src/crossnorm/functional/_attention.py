@@ -126,19 +126,19 @@ def attend(
     Returns:
         (…, q, d).
     """
-    return _attended(
+    return attend_with_weights(
         query,
         key,
         value,
-        attn_mask,
-        is_causal,
-        dropout_p,
-        scale,
-        enable_gqa,
-        mixing,
-        alpha,
-        draws,
-        fused=True,
+        attn_mask=attn_mask,
+        is_causal=is_causal,
+        dropout_p=dropout_p,
+        scale=scale,
+        enable_gqa=enable_gqa,
+        mixing=mixing,
+        alpha=alpha,
+        draws=draws,
+        needed=False,
     )[0]
 
 
@@ -155,41 +155,9 @@ def attend_with_weights(
     mixing: Mixing | None = None,
     alpha: Alpha = 1.0,
     draws: str = "torch",
-) -> tuple[Tensor, Tensor]:
-    """As `attend` with an explicit matrix; also returns this matrix A (…, q, k), after dropout."""
-    output, weights = _attended(
-        query,
-        key,
-        value,
-        attn_mask,
-        is_causal,
-        dropout_p,
-        scale,
-        enable_gqa,
-        mixing,
-        alpha,
-        draws,
-        fused=False,
-    )
-    matrix = weights.dense()
-    return output, matrix.flatten(-4, -3) if matrix.ndim > query.ndim else matrix
-
-
-def _attended(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None,
-    is_causal: bool,
-    dropout_p: float,
-    scale: float | None,
-    enable_gqa: bool,
-    mixing: Mixing | None,
-    alpha: Alpha,
-    draws: str,
-    *,
-    fused: bool,
-) -> tuple[Tensor, Weights]:
+    needed: bool = True,
+) -> tuple[Tensor, Tensor | None]:
+    """As `attend`; if they are `needed`, also the weights A (…, q, k), after dropout, which are then written out."""
     _check_channels(query, key, value)
     if not 0 <= dropout_p <= 1:
         raise BadInput("dropout_p", "a probability", dropout_p)
@@ -205,12 +173,15 @@ def _attended(
     visible, bias = read_mask(attn_mask, is_causal, (*leading, query.shape[-2], key.shape[-2]))
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     weights: Weights
-    if fused and is_fused(query, key, bias, dropout_p):
+    if not needed and is_fused(query, key, bias, dropout_p):
         weights = fused_weights(query, key, visible, bias, scale, leading, groups)
     else:
         weights = explicit_weights(query, key, visible, bias, scale, dropout_p=dropout_p, draws=draws)
     output = mix(weights, value, visible, mixing, alpha)
-    return output.flatten(-4, -3) if groups > 1 else output, weights
+    matrix = weights.dense() if needed else None
+    if groups > 1:
+        output, matrix = output.flatten(-4, -3), None if matrix is None else matrix.flatten(-4, -3)
+    return output, matrix
 
 
 def _groups(query: Tensor, key: Tensor, value: Tensor) -> int:

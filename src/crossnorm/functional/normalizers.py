@@ -17,6 +17,7 @@ do not count.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -100,9 +101,19 @@ def _extremes(x: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         if keys is not None:
             hidden = ~keys.unsqueeze(-1)
             lows, highs = x.masked_fill(hidden, torch.inf), x.masked_fill(hidden, -torch.inf)
-        positions = [lows.flatten(-2).argmin(-1, keepdim=True), highs.flatten(-2).argmax(-1, keepdim=True)]
+        positions = [_position(lows, torch.amin, torch.argmin), _position(highs, torch.amax, torch.argmax)]
     picked = x.expand_as(lows).flatten(-2).gather(-1, torch.cat(positions, -1))  # a mask may have more leading axes
     return picked[..., :1, None], picked[..., 1:, None]
+
+
+def _position(x: Tensor, extreme: Callable[..., Tensor], where: Callable[..., Tensor]) -> Tensor:
+    """The position (…, 1) in the flattened last two axes (k, d) of an extreme.
+
+    The channel first: torch searches for positions slowly, in all values for ten times as long as for their extremes.
+    """
+    channel = where(extreme(x, -2), -1, keepdim=True).unsqueeze(-2)
+    token = where(x.gather(-1, channel.expand(*x.shape[:-1], 1)), -2, keepdim=True)
+    return (token * x.shape[-1] + channel).squeeze(-1)
 
 
 def seen_min_max(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
