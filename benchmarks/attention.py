@@ -4,9 +4,9 @@
         [--masks none padding causal llama decoding] [--repeats 5] [--device cpu] [--out results/attention]
 
 One thread; batch 1, 8 heads of 64 channels. Values are drawn from N(0, 1), α = ½; `name@1` is α = 1, which needs one
-product with A instead of two. Beyond 4096 tokens a few variants stand for all. Each case runs in a process of its own, in which
-torch's ``scaled_dot_product_attention`` and the variants take turns; ratios are taken within a round. Memory is the
-peak beyond the inputs of one pass in a fresh process, whose freed blocks of 128 KiB and more return to the system.
+product with A instead of two. Beyond 4096 tokens a few variants stand for all. Each case runs in a process of its own,
+in which torch's ``scaled_dot_product_attention`` and the variants take turns; ratios are taken within a round. Memory
+is the peak beyond the inputs of one pass in a fresh process, which returns freed blocks of 128 KiB and more at once.
 
 `llama` is a training step of a Llama of 4 layers (width 576, 9 heads of queries, 3 of keys), converted with `matched`,
 against the unconverted model. `decoding` is one token that the same model adds to a cache of so many tokens.
@@ -160,7 +160,9 @@ def _status(field: str) -> float:
 def in_process(arguments: list[str]) -> dict[str, Any]:
     """The result of this script with the hidden arguments, in a new process."""
     command = [sys.executable, __file__, *arguments]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
+    env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    if "--memory" in arguments:
+        env["MALLOC_MMAP_THRESHOLD_"] = str(128 * 1024)
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result

@@ -27,6 +27,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedC
 from transformers.masking_utils import eager_mask, sdpa_mask
 
 from crossnorm.adapters.base import Adapter, uses
+from crossnorm.adapters.hf_cache import follow_caches, past_of, unfollow_caches
 from crossnorm.adapters.hf_config import configured
 from crossnorm.errors import BadInput
 from crossnorm.functional import Mixing, attend_with_weights
@@ -99,7 +100,8 @@ def _mixed(
         "mixing": mixing,
         "alpha": alpha,
     }
-    mixed, weights = attend_with_weights(query, key, value, **settings, needed=with_weights)
+    past = past_of(module, value, mixing.temperature) if mask is None and not is_causal else None
+    mixed, weights = attend_with_weights(query, key, value, **settings, needed=with_weights, past=past)
     return mixed.transpose(1, 2).contiguous(), weights
 
 
@@ -248,11 +250,16 @@ def _install(model: nn.Module, found: list[Site]) -> None:
     for config in _configs(model) if found else ():
         if config._attn_implementation in _MASKS:
             config._attn_implementation_internal = _PREFIX + config._attn_implementation
+    for site in found:
+        follow_caches(site.module)
     if found:
         _CONVERTED.add(model)
 
 
 def _undo(model: nn.Module) -> None:
+    for module in model.modules():
+        if getattr(module, ATTRIBUTE, None) is None:
+            unfollow_caches(module)
     needed = {id(config) for other in _CONVERTED if site_alphas(other) for config in _configs(other)}
     for config in _configs(model):
         name = config._attn_implementation

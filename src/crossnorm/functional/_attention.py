@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossnorm.errors import BadInput
-from crossnorm.functional.masks import read_mask
+from crossnorm.functional.masks import EVERYTHING, Visibility, read_mask
+from crossnorm.functional.mixed_terms import FORMS
 from crossnorm.functional.mixing import mix
+from crossnorm.functional.past import Past
 from crossnorm.functional.variant import Mixing, Variant, as_variant
 from crossnorm.functional.variant_registry import Alpha
 from crossnorm.functional.weights import Weights, explicit_weights, fused_weights, is_fused
@@ -156,8 +158,12 @@ def attend_with_weights(
     alpha: Alpha = 1.0,
     draws: str = "torch",
     needed: bool = True,
+    past: Past | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """As `attend`; if they are `needed`, also the weights A (…, q, k), after dropout, which are then written out."""
+    """As `attend`; if they are `needed`, also the weights A (…, q, k), after dropout, which are then written out.
+
+    `past` are the exponentials of τV, if they are known; they are used where every query sees every token.
+    """
     _check_channels(query, key, value)
     if not 0 <= dropout_p <= 1:
         raise BadInput("dropout_p", "a probability", dropout_p)
@@ -171,6 +177,8 @@ def attend_with_weights(
         attn_mask = _grouped(attn_mask, heads, groups) if attn_mask is not None else None
     leading = _check_leading(query, key, value)
     visible, bias = read_mask(attn_mask, is_causal, (*leading, query.shape[-2], key.shape[-2]))
+    if past is not None and visible == EVERYTHING and _is_exponential(mixing):
+        visible = Visibility(past=past.grouped() if groups > 1 else past)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     weights: Weights
     if not needed and is_fused(query, key, bias, dropout_p):
@@ -182,6 +190,11 @@ def attend_with_weights(
     if groups > 1:
         output, matrix = output.flatten(-4, -3), None if matrix is None else matrix.flatten(-4, -3)
     return output, matrix
+
+
+def _is_exponential(mixing: Mixing | None) -> bool:
+    entry = None if mixing is None else mixing.entry
+    return entry is not None and entry.form is not None and FORMS[entry.form].exponential
 
 
 def _groups(query: Tensor, key: Tensor, value: Tensor) -> int:

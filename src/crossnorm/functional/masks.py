@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from crossnorm.errors import BadInput
+from crossnorm.functional.past import Past
 
 __all__ = ["EVERYTHING", "Visibility", "may_read", "read_mask"]
 
@@ -27,16 +28,18 @@ class Visibility:
         keys: (…, k) boolean, the tokens that every query sees (a padding mask).
         pairs: (…, q, k) boolean, the tokens that each query sees.
         causal: The numbers (q, k) of queries and tokens, where query i sees tokens 0 … i; no mask is stored.
+        past: The exponentials of all tokens, which every query sees.
     """
 
     keys: Tensor | None = None
     pairs: Tensor | None = None
     causal: tuple[int, int] | None = None
+    past: Past | None = None
 
     @property
     def by_query(self) -> bool:
-        """Whether the queries see different tokens."""
-        return self.pairs is not None or self.causal is not None
+        """Whether terms are summed for each query: the queries see different tokens, or the sums are known."""
+        return self.pairs is not None or self.causal is not None or self.past is not None
 
     def mask(self, device: torch.device) -> Tensor | None:
         """The boolean mask, broadcastable to the scores (…, q, k)."""

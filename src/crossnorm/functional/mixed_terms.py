@@ -32,11 +32,13 @@ class Form:
             of X alone, and `product` is always used.
         product: (A, X, visibility, gain) ↦ A·F (…, q, d), used if the mask differs by query.
         constant: N ↦ the part of F that all tokens share, for a gain of 1.
+        exponential: Whether F depends on exponentials of X and their sums over the tokens only; see `Past`.
     """
 
     values: Callable[[Tensor, Visibility, float], Tensor] | None
     product: Callable[[Weights, Tensor, Visibility, float], Tensor]
     constant: Callable[[Tensor | int], Tensor | float] | None = None
+    exponential: bool = False
 
 
 def _softmax(x: Tensor, visible: Visibility, gain: float) -> Tensor:
@@ -100,11 +102,11 @@ def _times(x: Tensor, gain: float) -> Tensor:
 
 
 FORMS: dict[str, Form] = {
-    "softmax": Form(values=_softmax, product=_softmax_seen, constant=_share),
-    "matched": Form(values=_matched, product=_matched_seen, constant=_one),
-    "centred": Form(values=_centred, product=_centred_seen),
+    "softmax": Form(values=_softmax, product=_softmax_seen, constant=_share, exponential=True),
+    "matched": Form(values=_matched, product=_matched_seen, constant=_one, exponential=True),
+    "centred": Form(values=_centred, product=_centred_seen, exponential=True),
     "signed": Form(values=_signed, product=_signed_seen),
-    "laser": Form(values=None, product=_laser),
+    "laser": Form(values=None, product=_laser, exponential=True),
     "batch": Form(values=_batch, product=_batch_seen),
 }
 """Every form by its name in `variant_registry`."""

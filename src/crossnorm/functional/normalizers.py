@@ -138,6 +138,8 @@ def seen_softmax(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
     The type is float32 or wider.
     """
     with torch.autocast(x.device.type, enabled=False):
+        if visible.past is not None:
+            return visible.past.softmax(weights)
         x = at_least_float32(x)
         # Under a causal mask every query sees the first token: what lies far below it counts for none.
         levels = _Levels.of(weights, x, visible, below=visible.causal is None)
@@ -184,6 +186,8 @@ def seen_softmax(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
 def log_sum_exp(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
     """Log Σ_j A_ij exp(X_jd), 0 where all weights are 0."""
     with torch.autocast(x.device.type, enabled=False):
+        if visible.past is not None:
+            return visible.past.log_sum_exp(weights)
         x = at_least_float32(x)
         levels = _Levels.of(weights, x, visible, below=True)
         if levels.too_many:

@@ -1,0 +1,67 @@
+"""The exponentials of the tokens so far, kept while a model adds token after token to a cache of keys and values.
+
+Without them every new token would need the exponentials of all values; with them it needs one more product with A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from crossnorm.functional.weights import Weights
+
+__all__ = ["Past"]
+
+# exp of this times any number of tokens is within the range of float32.
+_HIGHEST = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """Exponentials of X (…, k, d) in float32 or wider, for queries that see all k tokens.
+
+    Attributes:
+        shift: c (…, 1, d).
+        terms: exp(X - c) (…, k, d).
+        total: Their sums over the tokens (…, 1, d).
+    """
+
+    shift: Tensor
+    terms: Tensor
+    total: Tensor
+
+    @staticmethod
+    def of(x: Tensor) -> Past:
+        """That of X (…, k, d), k > 0."""
+        x = x if x.dtype == torch.float64 else x.float()
+        shift = x.amax(-2, keepdim=True)
+        terms = (x - shift).exp()
+        return Past(shift=shift, terms=terms, total=terms.sum(-2, keepdim=True))
+
+    def followed_by(self, x: Tensor) -> Past | None:
+        """That with the tokens X added; None if they are too large for the shift."""
+        above = x.to(self.terms.dtype) - self.shift
+        if not bool((above <= _HIGHEST).all()):
+            return None
+        terms = above.exp()
+        total = self.total + terms.sum(-2, keepdim=True)
+        return Past(shift=self.shift, terms=torch.cat([self.terms, terms], -2), total=total)
+
+    def grouped(self) -> Past:
+        """That for heads of keys (…, h, k, d) which groups of queries share: (…, h, 1, k, d)."""
+        return Past(shift=self.shift.unsqueeze(-3), terms=self.terms.unsqueeze(-3), total=self.total.unsqueeze(-3))
+
+    def softmax(self, weights: Weights) -> Tensor:
+        """A · S(X) (…, q, d)."""
+        return self._above(weights) / self.total
+
+    def log_sum_exp(self, weights: Weights) -> Tensor:
+        """log(A · exp(X)) (…, q, d)."""
+        return self._above(weights).log() + self.shift
+
+    def _above(self, weights: Weights) -> Tensor:
+        return weights.to(self.terms.dtype).times(self.terms)

@@ -1,0 +1,104 @@
+"""Exponentials kept beside the cache of a converted model: the same results, computed once."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+
+from crossnorm import Variant, convert
+from tests.adapters.adapter_models import ids, llama
+
+pytest.importorskip("transformers")
+
+from transformers import DynamicCache  # noqa: E402
+
+from crossnorm.adapters import hf_cache  # noqa: E402
+from crossnorm.functional.past import Past  # noqa: E402
+
+LAYERS = 2
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(2)
+    return llama().eval()
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The numbers of tokens whose exponentials were computed at once."""
+    lengths = []
+    original = Past.of
+
+    def noting(x):
+        lengths.append(x.shape[-2])
+        return original(x)
+
+    monkeypatch.setattr(Past, "of", staticmethod(noting))
+    return lengths
+
+
+def step(model, tokens, cache):
+    with torch.no_grad():
+        return model(input_ids=tokens, cache=cache, use_cache=True).logits[:, -1:]
+
+
+@pytest.mark.parametrize("name", ["convex", "matched", "centred", "laser", "signed", "attenuated"])
+def test_generated_tokens_need_their_own_exponentials_only(model, computed, name):
+    convert(model, Variant(name=name, alpha=0.6, temperature=1.0 if name == "attenuated" else 1.7))
+    settings = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False, "attention_mask": torch.ones_like(ids())}
+    settings |= {"output_logits": True, "return_dict_in_generate": True}
+    with_cache, without = (model.generate(ids(), use_cache=use, **settings) for use in (True, False))
+    for a, b in zip(with_cache.logits, without.logits, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+    assert computed == [ids().shape[1] + 1] * LAYERS
+
+
+@pytest.mark.parametrize("change", ["none", "crop", "write", "reorder", "another"])
+def test_a_cache_that_was_changed_is_read_again(model, computed, change):
+    convert(model, Variant(name="matched", alpha=0.6))
+    tokens, cache = ids(), DynamicCache(config=model.config)
+    step(model, tokens, cache)
+    step(model, tokens[:, :1], cache)
+    step(model, tokens[:, 1:2], cache)
+    if change == "crop":
+        cache.crop(-1)
+    elif change == "write":
+        for layer in cache.layers:
+            layer.values.mul_(2)
+    elif change == "reorder":
+        cache.batch_select_indices(torch.tensor([2, 0, 1]))
+    elif change == "another":
+        cache = DynamicCache(config=model.config)
+        step(model, tokens.flip(-1), cache)
+        step(model, tokens[:, :1], cache)
+    before = [(layer.keys.clone(), layer.values.clone()) for layer in cache.layers]
+    del computed[:]
+    got = step(model, tokens[:, 2:3], cache)
+    assert len(computed) == (0 if change in ("none", "another") else LAYERS)
+    fresh = DynamicCache(config=model.config)
+    for index, (keys, values) in enumerate(before):
+        fresh.update(keys, values, index)
+    hf_cache._KEPT.clear()
+    torch.testing.assert_close(got, step(model, tokens[:, 2:3], fresh), rtol=0, atol=1e-5)
+
+
+def test_what_is_kept_goes_with_the_cache(model):
+    convert(model, Variant(name="matched", alpha=0.6))
+    cache = DynamicCache(config=model.config)
+    step(model, ids(), cache)
+    step(model, ids()[:, :1], cache)
+    assert len(hf_cache._KEPT) == LAYERS
+    del cache
+    gc.collect()
+    assert len(hf_cache._KEPT) == 0
+
+
+def test_a_restored_model_has_no_hooks(model):
+    handle = convert(model, Variant(name="matched", alpha=0.6))
+    hooked = [module for module in model.modules() if module._forward_pre_hooks]
+    assert len(hooked) == LAYERS
+    handle.restore()
+    assert not any(module._forward_pre_hooks for module in model.modules())
