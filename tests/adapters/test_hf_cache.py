@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 
 import pytest
 import torch
@@ -12,10 +13,10 @@ from tests.adapters.adapter_models import ids, llama
 
 pytest.importorskip("transformers")
 
-from transformers import DynamicCache  # noqa: E402
+from transformers import DynamicCache
 
-from crossnorm.adapters import hf_cache  # noqa: E402
-from crossnorm.functional.past import Past  # noqa: E402
+from crossnorm.adapters import hf_cache
+from crossnorm.functional.past import Past
 
 LAYERS = 2
 
@@ -42,7 +43,8 @@ def computed(monkeypatch):
 
 def step(model, tokens, cache):
     with torch.no_grad():
-        return model(input_ids=tokens, cache=cache, use_cache=True).logits[:, -1:]
+        name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"  # before 5.24
+        return model(input_ids=tokens, use_cache=True, **{name: cache}).logits[:, -1:]
 
 
 @pytest.mark.parametrize("name", ["convex", "matched", "centred", "laser", "signed", "attenuated"])
