@@ -9,7 +9,8 @@ in which torch's ``scaled_dot_product_attention`` and the variants take turns; r
 is the peak beyond the inputs of one pass in a fresh process, which returns freed blocks of 128 KiB and more at once.
 
 `llama` is a training step of a Llama of 4 layers (width 576, 9 heads of queries, 3 of keys), converted with `matched`,
-against the unconverted model. `decoding` is one token that the same model adds to a cache of so many tokens.
+against the unconverted model. `decoding` is one token that the same model adds to a cache of so many tokens or a few
+more, after another one.
 
 Results are appended to attention.jsonl as they are measured; a second call goes on where the first was stopped.
 """
@@ -90,7 +91,7 @@ def prepared_model(mask: str, tokens: int, kind: str, device: str) -> Callable[[
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=8192, hidden_size=576, intermediate_size=1536, num_hidden_layers=4, num_attention_heads=9,
-        num_key_value_heads=3, max_position_embeddings=tokens + 1,
+        num_key_value_heads=3, max_position_embeddings=tokens + 1000,
     )  # fmt: skip
     model = LlamaForCausalLM(config).to(device, getattr(torch, kind))
     handle = convert(model, Variant(name="matched", alpha=0.0))
@@ -103,12 +104,14 @@ def prepared_model(mask: str, tokens: int, kind: str, device: str) -> Callable[[
     @torch.no_grad()
     def token() -> None:
         model(input_ids=ids[:, :1], cache=cache)
-        cache.crop(-1)
 
     def pass_of(job: str) -> Callable[[], object]:
         name, _, dose = job.partition("@")
         handle.alpha = 0.0 if name == PLAIN else float(dose or 0.5)
-        return step if mask == "llama" else token
+        if mask == "llama":
+            return step
+        token()  # after a token at another α the exponentials are not known
+        return token
 
     if mask == "decoding":
         with torch.no_grad():

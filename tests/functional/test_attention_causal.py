@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from crossnorm import Variant
+from crossnorm.functional import attend
 from tests import oracle
 from tests.functional.attention_cases import FUNCTIONS, SELF, Shape, draw, mask_of, own, tensors
 
@@ -151,6 +153,26 @@ def test_half_precision_values_and_gradients_of_small_values(queries, keys, form
         found.append((out, *torch.autograd.grad(out, leaves, cotangent.to(dtype))))
     for half, double in zip(*found, strict=True):
         assert (half.double() - double).norm() <= 0.06 * double.norm()
+
+
+@pytest.mark.parametrize("sigma", [0.05, 1.0])
+@pytest.mark.parametrize("name", ["convex", "matched", "centred", "signed", "laser"])
+def test_half_precision_costs_little_more_than_in_plain_attention(sigma, name):
+    """Outputs and all gradients, by the norm of their errors; results/attention has more cases."""
+    shape = Shape(batch=2, heads=0, queries=251, keys=251, width=23, dim=29)
+    q, k, v = tensors(shape, torch.bfloat16)
+    inputs = [q, k, sigma * v]
+    cotangent = draw(*shape.lead, shape.queries, shape.dim, seed=61, dtype=torch.bfloat16)
+    errors = []
+    for variant in (own("convex", 0.0), Variant(name=name, alpha=1.0)):
+        found = []
+        for dtype in (torch.bfloat16, torch.float64):
+            leaves = [tensor.to(dtype).requires_grad_() for tensor in inputs]
+            out = attend(*leaves, is_causal=True, mixing=variant.mixing, alpha=variant.alpha)
+            found.append((out, *torch.autograd.grad(out, leaves, cotangent.to(dtype))))
+        errors.append([(half.double() - double).norm() / double.norm() for half, double in zip(*found, strict=True)])
+    for plain, mixed in zip(*errors, strict=True):
+        assert mixed <= 2.5 * plain
 
 
 @both

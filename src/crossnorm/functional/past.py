@@ -28,11 +28,13 @@ class Past:
         shift: c (…, 1, d).
         terms: exp(X - c) (…, k, d).
         total: Their sums over the tokens (…, 1, d).
+        room: A tensor that begins with the terms, and has room for more; None: no room.
     """
 
     shift: Tensor
     terms: Tensor
     total: Tensor
+    room: Tensor | None = None
 
     @staticmethod
     def of(x: Tensor) -> Past:
@@ -43,13 +45,18 @@ class Past:
         return Past(shift=shift, terms=terms, total=terms.sum(-2, keepdim=True))
 
     def followed_by(self, x: Tensor) -> Past | None:
-        """That with the tokens X added; None if they are too large for the shift."""
+        """That with the tokens X added; None if they are too large for the shift. Call it once."""
         above = x.to(self.terms.dtype) - self.shift
         if not bool((above <= _HIGHEST).all()):
             return None
-        terms = above.exp()
+        terms, before = above.exp(), self.terms.shape[-2]
+        after, room = before + terms.shape[-2], self.room
+        if room is None or room.shape[-2] < after:  # a copy of all terms, but not at every token
+            room = terms.new_empty(*terms.shape[:-2], after + after // 8 + 16, terms.shape[-1])
+            room[..., :before, :] = self.terms
+        room[..., before:after, :] = terms
         total = self.total + terms.sum(-2, keepdim=True)
-        return Past(shift=self.shift, terms=torch.cat([self.terms, terms], -2), total=total)
+        return Past(shift=self.shift, terms=room[..., :after, :], total=total, room=room)
 
     def grouped(self) -> Past:
         """That for heads of keys (…, h, k, d) which groups of queries share: (…, h, 1, k, d)."""

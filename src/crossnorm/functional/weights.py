@@ -74,8 +74,12 @@ class Explicit:
         return self.added() if self.sums is None else self.sums
 
     def added(self) -> Tensor | float:
-        """The sums of A's rows as they are rounded to its type: products with them cancel where A is uniform."""
-        return self.matrix.sum(-1, keepdim=True, dtype=torch.promote_types(self.dtype, torch.float32))
+        """The sums of A's rows as they are rounded to its type: products with them cancel where A is uniform.
+
+        No gradient where the true sums are constant: in half precision it would bury that of the rest of A.
+        """
+        matrix = self.matrix if self.sums is None else self.matrix.detach()
+        return matrix.sum(-1, keepdim=True, dtype=torch.promote_types(self.dtype, torch.float32))
 
     def dense(self) -> Tensor:
         """The matrix (…, q, k)."""
