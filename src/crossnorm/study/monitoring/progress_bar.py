@@ -118,7 +118,7 @@ class _StudyBars:
         runs, left = f"{self.done} of {self.count} runs", remaining(self.pace.seconds_left)
         self.bars.update(self.total, completed=self.pace.share, note=runs, left=left)
         if self.plain and (self.lines.due() or self.done == self.count):
-            share = f"{100 * self.pace.share:.0f} %"
+            share = f"{100 if self.done == self.count else min(99, int(100 * self.pace.share))} %"
             self.console.print(", ".join(filter(None, [runs, share, left])), highlight=False)
 
     def _start_cohort(self, number: int, cohort: Cohort) -> None:
