@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from crossnorm import attention
-from crossnorm.functional import attend, attend_with_weights
+from crossnorm.functional import attend, attend_with_weights, blocks
 from crossnorm.functional import weights as operator
 from crossnorm.functional.masks import Visibility, read_mask
 from tests import oracle
@@ -66,6 +66,48 @@ def test_fused_weights_take_every_shape(fused, shape, kind):
     got = attend_at(q, k, v, **keywords, **grouped(shape), variant=own("convex", 0.7))
     want = oracle.attention(q, k, v, **keywords, variant="convex", alpha=0.7)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-10)
+
+
+BATCH, HEADS, TOKENS, DIM = 2, 6, 11, 7
+VALUES = {"usual": (BATCH, HEADS), "no-batch": (HEADS,), "alone": (), "one-head": (BATCH, 1)}
+MASK_SHAPES = {
+    "none": None,
+    "causal": "causal",
+    "by-head": (HEADS, TOKENS, TOKENS),
+    "by-query": (1, TOKENS, TOKENS),
+    "head-padding": (HEADS, 1, TOKENS),
+    "full": (BATCH, HEADS, TOKENS, TOKENS),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("heads", [HEADS, 2], ids=["heads", "groups"])
+@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("mask", MASK_SHAPES)
+@pytest.mark.parametrize("name", ["convex", "centred", "signed", "laser"])
+def test_fused_weights_in_blocks_broadcast_as_the_matrix_does(monkeypatch, name, mask, values, heads, dtype):
+    if heads != HEADS and values != "usual":
+        pytest.skip("groups share the heads of keys and values")
+    q, k = draw(BATCH, HEADS, TOKENS, DIM, seed=1), draw(BATCH, heads, TOKENS, DIM, seed=2)
+    v = draw(*(heads if n == HEADS else n for n in VALUES[values]), TOKENS, DIM, seed=3)
+    settings = {"mixing": own(name, 1.0).mixing, "alpha": draw(HEADS, 1, 1, seed=4).abs(), "enable_gqa": heads != HEADS}
+    if mask == "causal":
+        settings["is_causal"] = True
+    elif mask != "none":
+        settings["attn_mask"] = (draw(*MASK_SHAPES[mask], seed=5) > -0.5) | (torch.arange(TOKENS) < 2)
+
+    def computed():
+        leaves = [x.to(dtype).requires_grad_() for x in (q, k, v)]
+        out = attend(*leaves, **settings)
+        return (out, *torch.autograd.grad(out, leaves, draw(*out.shape, seed=6).to(dtype)))
+
+    want = computed()
+    monkeypatch.setitem(operator._EXPLICIT_UP_TO, "cpu", 0)
+    monkeypatch.setattr(blocks, "_BLOCK", 1)
+    for fused, explicit in zip(computed(), want, strict=True):
+        assert fused.shape == explicit.shape
+        limit = 1e-10 if dtype == torch.float64 else 4e-2
+        assert (fused.double() - explicit.double()).norm() <= limit * explicit.double().norm()
 
 
 @pytest.mark.parametrize("kind", ["none", "padding", "per-query", "causal", "hidden-rows", "bias"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 
@@ -18,16 +20,16 @@ def small(monkeypatch):
 
 
 def inputs():
-    """A value, a tensor with twice the heads, one with one head, a mask and a number."""
+    """A value, a tensor with twice the heads, one with one head, a mask and one number."""
     value, wide = draw(BATCH, HEADS, TOKENS, DIM, seed=1), draw(BATCH, 2 * HEADS, TOKENS, DIM, seed=2)
-    shared, dose = draw(1, 1, TOKENS, 1, seed=3), torch.tensor(0.3, dtype=torch.float64)
-    mask = draw(BATCH, HEADS, TOKENS, seed=4) > 0
+    shared, dose = draw(1, 1, TOKENS, 1, seed=3), draw(1, 1, 1, 1, seed=6)
+    mask = draw(BATCH, HEADS, TOKENS, 1, seed=4) > 0
     return [x.requires_grad_() for x in (value, wide, shared)] + [mask, dose.requires_grad_()]
 
 
 def function(value, wide, shared, mask, dose, none):
     assert none is None
-    hidden = (value * dose + shared).masked_fill(mask.unsqueeze(-1), 0.0)
+    hidden = (value * dose + shared).masked_fill(mask, 0.0)
     return hidden.repeat_interleave(2, 1).exp() * wide
 
 
@@ -55,7 +57,7 @@ def test_values_and_gradients(monkeypatch, elements):
 
 
 def test_second_derivatives():
-    value, dose = draw(1, HEADS, 2, 3, seed=1).requires_grad_(), torch.tensor(0.3, dtype=torch.float64)
+    value, dose = draw(1, HEADS, 2, 3, seed=1).requires_grad_(), draw(1, 1, 1, 1, seed=2)
 
     def blocked(value, dose):
         return in_blocks(lambda x, a: (x * a).softmax(-2), value, dose)
@@ -77,11 +79,36 @@ def test_gradients_are_computed_under_the_autocast_of_the_forward_pass():
     assert types == [torch.bfloat16] * 2 * HEADS
 
 
+class Product(torch.autograd.Function):
+    """2 x, which notes whether its backward pass runs under autocast."""
+
+    noted: ClassVar[list[bool]] = []
+
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        Product.noted.append(torch.is_autocast_enabled("cpu"))
+        return 2 * gradient
+
+
+def test_the_backward_pass_itself_runs_without_autocast():
+    x = draw(1, HEADS, TOKENS, DIM, seed=1).float().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = in_blocks(Product.apply, x)
+    Product.noted.clear()
+    out.sum().backward()
+    assert Product.noted == [False] * HEADS
+
+
 @pytest.mark.parametrize(
     "tensors",
     [
         (draw(HEADS, TOKENS, DIM, seed=1), None),  # no axis of heads
         (draw(BATCH, HEADS, TOKENS, DIM, seed=1), draw(BATCH, HEADS + 1, TOKENS, DIM, seed=2)),  # heads that do not fit
+        (draw(BATCH, HEADS, TOKENS, DIM, seed=1), draw(BATCH, TOKENS, DIM, seed=2)),  # other axes
     ],
 )
 def test_what_cannot_be_divided_is_computed_at_once(tensors):

@@ -31,6 +31,7 @@ from crossnorm.adapters.hf_cache import follow_caches, past_of, unfollow_caches
 from crossnorm.adapters.hf_config import configured
 from crossnorm.errors import BadInput
 from crossnorm.functional import Mixing, attend_with_weights
+from crossnorm.functional.mixed_terms import is_exponential
 from crossnorm.models.site_alpha import ATTRIBUTE, site_alphas
 from crossnorm.models.variant_sites import Site
 
@@ -100,7 +101,9 @@ def _mixed(
         "mixing": mixing,
         "alpha": alpha,
     }
-    past = past_of(module, value, mixing.temperature) if mask is None and not is_causal else None
+    past = None
+    if mask is None and not is_causal and is_exponential(mixing):
+        past = past_of(module, value, query.shape[2], mixing.temperature)
     mixed, weights = attend_with_weights(query, key, value, **settings, needed=with_weights, past=past)
     return mixed.transpose(1, 2).contiguous(), weights
 

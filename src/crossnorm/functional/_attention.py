@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossnorm.errors import BadInput
 from crossnorm.functional.masks import EVERYTHING, Visibility, read_mask
-from crossnorm.functional.mixed_terms import FORMS
+from crossnorm.functional.mixed_terms import is_exponential
 from crossnorm.functional.mixing import mix
 from crossnorm.functional.past import Past
 from crossnorm.functional.variant import Mixing, Variant, as_variant
@@ -43,8 +43,9 @@ def attention(
     At any other α the attention weights are an operator (see `crossnorm.functional.weights`): short sequences and
     dropout take an explicit matrix, longer ones torch's fused kernels, with memory that grows with the number of
     tokens instead of its square. Dropout is applied to the weights before the values are mixed. A query that sees no
-    token gets zeros. Hidden tokens take no part: changing their contents changes no bit. If the
-    mask differs by query, as a causal mask does, S is taken over the tokens that each query sees, so nothing leaks.
+    token gets zeros. Hidden tokens take no part: changing their contents changes no bit, as long as their keys are
+    finite. If the mask differs by query, as a causal mask does, S is taken over the tokens that each query sees, so
+    nothing leaks.
 
     Args:
         query: Q (…, q, e): q queries of e channels.
@@ -177,7 +178,7 @@ def attend_with_weights(
         attn_mask = _grouped(attn_mask, heads, groups) if attn_mask is not None else None
     leading = _check_leading(query, key, value)
     visible, bias = read_mask(attn_mask, is_causal, (*leading, query.shape[-2], key.shape[-2]))
-    if past is not None and visible == EVERYTHING and _is_exponential(mixing):
+    if past is not None and visible == EVERYTHING and is_exponential(mixing):
         visible = Visibility(past=past.grouped() if groups > 1 else past)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     weights: Weights
@@ -190,11 +191,6 @@ def attend_with_weights(
     if groups > 1:
         output, matrix = output.flatten(-4, -3), None if matrix is None else matrix.flatten(-4, -3)
     return output, matrix
-
-
-def _is_exponential(mixing: Mixing | None) -> bool:
-    entry = None if mixing is None else mixing.entry
-    return entry is not None and entry.form is not None and FORMS[entry.form].exponential
 
 
 def _groups(query: Tensor, key: Tensor, value: Tensor) -> int:

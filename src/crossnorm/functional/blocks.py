@@ -21,18 +21,18 @@ _BLOCK = 1 << 17
 def in_blocks(function: Callable[..., Tensor], first: Tensor, *others: Tensor | None) -> Tensor:
     """``function(first, *others)`` for a function that treats every index of axis 1, the heads, alone.
 
-    Small tensors, tensors with fewer than four axes, compiled code, which plans its memory itself, and transforms of
-    torch.func take the function as it is.
+    Small tensors, tensors with other axes or numbers of heads, compiled code, which plans its memory itself, and
+    transforms of torch.func take the function as it is.
 
     Args:
         function: Returns a tensor with as many heads as one of its arguments. It may be called again in the backward
             pass.
-        first: (b, h, …). Its elements and heads determine the blocks.
-        others: Tensors with a multiple of h heads, which are divided, or with one head or fewer than two axes, which
-            are not; None is passed on.
+        first: (b, h, …), at least four axes. Its elements and heads determine the blocks.
+        others: Tensors (b, h, …) with a multiple of h heads, which are divided, or with one head, which are not; None
+            is passed on.
     """
     parts = min(first.shape[1], first.numel() // _BLOCK) if first.ndim > 3 else 1
-    dividable = all(x is None or not _is_divided(x) or x.shape[1] % first.shape[1] == 0 for x in others)
+    dividable = all(x is None or (x.ndim > 3 and (x.shape[1] == 1 or not x.shape[1] % first.shape[1])) for x in others)
     # torch.func cannot transform a function that calls autograd.
     if parts <= 1 or not dividable or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return function(first, *others)
@@ -68,10 +68,11 @@ class _InBlocks(torch.autograd.Function):
         gradients: list[Tensor | None] = [None] * len(tensors)
         again = torch.is_grad_enabled()  # a second derivative is wanted
         for at in _parts(tensors, ctx.parts):
-            with torch.enable_grad(), torch.autocast(*ctx.autocast):
+            with torch.enable_grad():
                 block = [at.of(x) for x in tensors]
                 given = [x.view_as(x) if x is not None and i in moved else x for i, x in enumerate(block)]
-                output = ctx.function(*given)
+                with torch.autocast(*ctx.autocast):
+                    output = ctx.function(*given)
                 found = torch.autograd.grad(output, [given[i] for i in moved], at.of(gradient), create_graph=again)  # type: ignore[arg-type]
             for i, part in zip(moved, found, strict=True):
                 whole = gradients[i]
@@ -113,4 +114,4 @@ def _parts(tensors: tuple[Tensor | None, ...], parts: int) -> Iterator[_Part]:
 
 
 def _is_divided(x: Tensor) -> bool:
-    return x.ndim > 1 and x.shape[1] > 1
+    return x.shape[1] > 1

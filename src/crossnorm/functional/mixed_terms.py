@@ -18,9 +18,10 @@ from crossnorm.functional.normalizers import (
     softmax_over_batch,
     softmax_over_tokens,
 )
+from crossnorm.functional.variant import Mixing
 from crossnorm.functional.weights import Weights
 
-__all__ = ["FORMS", "Form"]
+__all__ = ["FORMS", "Form", "is_exponential"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Form:
             of X alone, and `product` is always used.
         product: (A, X, visibility, gain) ↦ A·F (…, q, d), used if the mask differs by query.
         constant: N ↦ the part of F that all tokens share, for a gain of 1.
-        exponential: Whether F depends on exponentials of X and their sums over the tokens only; see `Past`.
+        exponential: See `is_exponential`.
     """
 
     values: Callable[[Tensor, Visibility, float], Tensor] | None
@@ -99,6 +100,12 @@ def _one(count: Tensor | int) -> Tensor | float:
 
 def _times(x: Tensor, gain: float) -> Tensor:
     return x if gain == 1 else x * gain
+
+
+def is_exponential(mixing: Mixing | None) -> bool:
+    """Whether all that a variant needs of earlier tokens are exponentials and their sums; see `Past`."""
+    entry = None if mixing is None else mixing.entry
+    return entry is not None and entry.form is not None and FORMS[entry.form].exponential
 
 
 FORMS: dict[str, Form] = {

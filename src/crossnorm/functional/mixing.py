@@ -30,8 +30,10 @@ def mix(weights: Weights, value: Tensor, visible: Visibility, mixing: Mixing | N
         mixing: How V′ is made; None: V′ = V.
         alpha: α. The number 0 gives plain A·V; a tensor is always mixed in, so that gradients reach it.
     """
-    for observe in _OBSERVERS:
-        observe(weights, value, visible, mixing, alpha)
+    if _OBSERVERS:
+        hidden = visible.hide(value)
+        for observe in _OBSERVERS:
+            observe(weights, hidden, visible, mixing, alpha)
     return _mix(weights, value, visible, mixing, alpha)
 
 
@@ -104,7 +106,7 @@ def _product_of_mixed(weights: Weights, value: Tensor, visible: Visibility, mixi
     constant = form.constant if form is not None and half and weights.sums is not None else None
 
     def mixed(value: Tensor, keys: Tensor | None, moving: Tensor | None) -> Tensor:
-        seen = Visibility(keys=keys)
+        seen = Visibility(keys=None if keys is None else keys.squeeze(-1))
         value = seen.hide(value).contiguous()  # once, instead of slowly in each of the following passes
         dose = alpha if moving is None else moving
         keep, dtype = entry.keep(dose), weights.dtype if constant is None else autocast_dtype(weights)
@@ -120,7 +122,8 @@ def _product_of_mixed(weights: Weights, value: Tensor, visible: Visibility, mixi
 
     keys, moving = visible.to_any(value.device), alpha if isinstance(alpha, Tensor) else None
     axes = max(value.ndim, 0 if keys is None else keys.ndim + 1, 0 if moving is None else moving.ndim)
-    values = weights.by_heads(mixed, with_axes(value, axes), with_axes(keys, axes - 1), with_axes(moving, axes))
+    keys = None if keys is None else with_axes(keys.unsqueeze(-1), axes)
+    values = weights.by_heads(mixed, with_axes(value, axes), keys, with_axes(moving, axes))
     product = weights.times(values)
     if constant is None:
         return product
@@ -130,7 +133,7 @@ def _product_of_mixed(weights: Weights, value: Tensor, visible: Visibility, mixi
 
 def _product_of_term(weights: Weights, x: Tensor, visible: Visibility, form: Form, gain: float) -> Tensor:
     """A·F, if the queries see different tokens. In blocks of heads where this is computed in a wider type than A's."""
-    if not (isinstance(weights, Fused) and weights.widens and weights.has_heads and x.ndim == len(weights.leading) + 2):
+    if not isinstance(weights, Fused) or not weights.widens or not weights.has_heads or visible.past is not None:
         return form.product(weights, x, visible, gain)
 
     def product(
@@ -139,8 +142,9 @@ def _product_of_term(weights: Weights, x: Tensor, visible: Visibility, form: For
         part = weights.of_heads(query, key, mask, some)
         return form.product(part, x, replace(visible, pairs=pairs), gain).to(weights.dtype)
 
-    some, pairs = with_axes(weights.some, x.ndim), with_axes(visible.pairs, x.ndim)
-    return weights.by_heads(product, x, weights.query, weights.key, weights.mask, some, pairs)
+    axes = len(weights.leading) + 2
+    some, pairs = with_axes(weights.some, axes), with_axes(visible.pairs, axes)
+    return weights.by_heads(product, with_axes(x, axes), weights.query, weights.key, weights.mask, some, pairs)
 
 
 def _sum(plain: Tensor, keep: Alpha, part: Tensor, alpha: Alpha) -> Tensor:

@@ -172,7 +172,8 @@ def seen_softmax(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
 
         if len(levels.numbers) == 1 and not levels.centred:
             term = levels.term(x, levels.numbers[0])
-            return weights.by_heads(ratio, weights.times(term), term, with_axes(visible.pairs, x.ndim))
+            above = weights.times(term)
+            return weights.by_heads(ratio, above, with_axes(term, above.ndim), with_axes(visible.pairs, above.ndim))
         above, below = sums(levels.numbers[0])
         result = above / _or_one(below, visible)
         for level in levels.numbers[1:]:
@@ -207,7 +208,8 @@ def log_sum_exp(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
 
         if len(levels.numbers) == 1 and not levels.centred:
             only = levels.numbers[0]
-            return weights.by_heads(_logs, weights.times(levels.term(x, only)), levels.shift(only))
+            total = weights.times(levels.term(x, only))
+            return weights.by_heads(_logs, total, with_axes(levels.shift(only), total.ndim))
         lower, result = None, torch.zeros_like(x[..., :1, :])
         for level in levels.numbers:
             total = sums(level)

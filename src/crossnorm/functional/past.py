@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Past"]
 
-# exp of this times any number of tokens is within the range of float32.
-_HIGHEST = 60.0
+# exp of this and of its negative, times any number of tokens, are within the range of float32.
+_WIDEST = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,20 +36,27 @@ class Past:
     total: Tensor
     room: Tensor | None = None
 
+    @property
+    def tokens(self) -> int:
+        """The number k of tokens."""
+        return self.terms.shape[-2]
+
     @staticmethod
-    def of(x: Tensor) -> Past:
-        """That of X (…, k, d), k > 0."""
+    def of(x: Tensor) -> Past | None:
+        """That of X (…, k, d), k > 0; None if the values of a channel spread too widely for one shift."""
         x = x if x.dtype == torch.float64 else x.float()
         shift = x.amax(-2, keepdim=True)
+        if not bool((shift - x.amin(-2, keepdim=True) <= _WIDEST).all()):
+            return None
         terms = (x - shift).exp()
         return Past(shift=shift, terms=terms, total=terms.sum(-2, keepdim=True))
 
     def followed_by(self, x: Tensor) -> Past | None:
-        """That with the tokens X added; None if they are too large for the shift. Call it once."""
+        """That with the tokens X added; None if they are too far from the shift. Call it once."""
         above = x.to(self.terms.dtype) - self.shift
-        if not bool((above <= _HIGHEST).all()):
+        if not bool((above.abs() <= _WIDEST).all()):
             return None
-        terms, before = above.exp(), self.terms.shape[-2]
+        terms, before = above.exp(), self.tokens
         after, room = before + terms.shape[-2], self.room
         if room is None or room.shape[-2] < after:  # a copy of all terms, but not at every token
             room = terms.new_empty(*terms.shape[:-2], after + after // 8 + 16, terms.shape[-1])

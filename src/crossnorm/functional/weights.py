@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crossnorm.functional.blocks import in_blocks
+from crossnorm.functional.blocks import in_blocks, with_axes
 from crossnorm.functional.dropout import drop
 from crossnorm.functional.masks import Visibility
 
@@ -337,11 +337,11 @@ def _four_axes(x: Tensor, leading: tuple[int, ...], groups: int) -> Tensor:
 def _mask_axes(mask: Tensor, leading: tuple[int, ...], groups: int) -> Tensor:
     """A mask that broadcasts to (…, q, k), as one that broadcasts to (b, h, q, k)."""
     if mask.ndim == 2:
-        return mask[None, None]
+        return with_axes(mask, 4)
     if groups > 1 and mask.shape[-4:-2] == (1, 1):
-        return mask.squeeze(-4)
+        return with_axes(mask.squeeze(-4), 4)
     if len(leading) == 2:
-        return mask
+        return with_axes(mask, 4)
     if groups > 1:
         mask = mask.expand(*leading, *mask.shape[-2:])
     return _four_axes(mask, leading, groups)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossnorm.functional import Variant, Visibility, mixed_share, observed
+from crossnorm.functional import Variant, Visibility, mixed_share, observed, pool
 from crossnorm.functional.weights import Explicit
 from crossnorm.training.loop.site_diagnostics import linear_fit, site_diagnostics
 from tests.training.training_cases import convex, member
@@ -45,6 +45,19 @@ def test_share_is_that_of_the_norms():
         Explicit(torch.from_numpy(weights)), torch.from_numpy(value), Visibility(), convex(0.6).mixing, 0.6
     )
     assert share == pytest.approx(mixed / (kept + mixed), rel=1e-6)
+
+
+def test_hidden_tokens_are_not_looked_at():
+    draws = torch.Generator().manual_seed(4)
+    tokens, scores = torch.randn(2, 7, 5, generator=draws), torch.randn(2, 7, generator=draws)
+    mask = torch.arange(7) < torch.tensor([[7], [4]])
+    seen = []
+    with observed(lambda *arguments: seen.append((arguments[1], mixed_share(*arguments)))):
+        for content in (0.0, torch.nan):
+            pool(tokens.masked_fill(~mask.unsqueeze(-1), content), scores, mask=mask, mixing=convex(0.6).mixing)
+    (clean, share), (dirty, same) = seen
+    assert torch.equal(clean, dirty)
+    assert share == same > 0
 
 
 def test_every_site_is_described():
