@@ -27,8 +27,10 @@ def weights_form(request, monkeypatch):
             pytest.skip("values beyond the fixed levels")
         for module in (masks, normalizers):
             monkeypatch.setattr(module, "may_read", lambda tensor: False)
-    if "fused" in wanted:
-        monkeypatch.setitem(weights._EXPLICIT_UP_TO, "cpu", 0)
+    if hasattr(request, "param"):
+        for kind in weights._EXPLICIT_UP_TO:
+            if "fused" in wanted or "half" not in kind:  # half precision is explicit as far as the rule goes
+                monkeypatch.setitem(weights._EXPLICIT_UP_TO, kind, 0 if "fused" in wanted else 1 << 40)
     if "blocks" in wanted:
         monkeypatch.setattr(blocks, "_BLOCK", 1)
     return wanted

@@ -31,7 +31,8 @@ every_variant = pytest.mark.parametrize("name", oracle.NAMES)
 
 @pytest.fixture
 def fused(monkeypatch):
-    monkeypatch.setitem(operator._EXPLICIT_UP_TO, "cpu", 0)
+    for kind in operator._EXPLICIT_UP_TO:
+        monkeypatch.setitem(operator._EXPLICIT_UP_TO, kind, 0)
 
 
 @pytest.fixture
@@ -102,7 +103,8 @@ def test_fused_weights_in_blocks_broadcast_as_the_matrix_does(monkeypatch, name,
         return (out, *torch.autograd.grad(out, leaves, draw(*out.shape, seed=6).to(dtype)))
 
     want = computed()
-    monkeypatch.setitem(operator._EXPLICIT_UP_TO, "cpu", 0)
+    for kind in operator._EXPLICIT_UP_TO:
+        monkeypatch.setitem(operator._EXPLICIT_UP_TO, kind, 0)
     monkeypatch.setattr(blocks, "_BLOCK", 1)
     for fused, explicit in zip(computed(), want, strict=True):
         assert fused.shape == explicit.shape
@@ -131,10 +133,13 @@ def test_both_forms_are_one_operator(kind):
 
 def test_the_rule(calls):
     q, k, v = tensors(LONG, torch.float32)
-    short = [t[..., :197, :] for t in (q, k, v)]
+    short, middle = ([t[..., :length, :] for t in (q, k, v)] for length in (64, 65))
     bias = draw(LONG.queries, LONG.keys, seed=3, dtype=torch.float32)
     for fused, inputs, settings in (
         (False, short, {}),
+        (True, middle, {}),
+        (False, [t.bfloat16() for t in middle], {}),
+        (True, [t.bfloat16() for t in (q, k, v)], {}),
         (True, (q, k, v), {}),
         (False, (q, k, v), {"dropout_p": 0.5}),
         (True, (q, k, v), {"attn_mask": bias}),

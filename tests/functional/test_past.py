@@ -47,7 +47,8 @@ def test_they_are_used_only_where_every_query_sees_every_token():
 
 
 def test_fused_weights_in_half_precision_use_them_in_one_piece(monkeypatch):
-    monkeypatch.setitem(weights._EXPLICIT_UP_TO, "cpu", 0)
+    for kind in weights._EXPLICIT_UP_TO:
+        monkeypatch.setitem(weights._EXPLICIT_UP_TO, kind, 0)
     monkeypatch.setattr(blocks, "_BLOCK", 1)
     q, k, v = (draw(1, HEADS, n, DIM, seed=seed).bfloat16() for seed, n in ((1, 1), (2, TOKENS), (3, TOKENS)))
     settings = {"mixing": own("matched", 1.0).mixing, "alpha": 0.7}

@@ -22,8 +22,12 @@ from crossnorm.functional.masks import Visibility
 
 __all__ = ["Explicit", "Fused", "Weights", "autocast_dtype", "explicit_weights", "fused_weights", "is_fused"]
 
-_EXPLICIT_UP_TO = {"cpu": 256 * 256, "cuda": 64 * 64}
-"""Scores per head up to which the matrix is written out, by device; the limit of CUDA is a guess, not measured."""
+_EXPLICIT_UP_TO = {"cpu": 64 * 64, "cpu, half": 256 * 256, "cuda": 64 * 64, "cuda, half": 64 * 64}
+"""Scores per head up to which the matrix is written out, by device and precision.
+
+Measured: float32 on a CPU; half precision on a CPU with bfloat16 units at 64 tokens, where two products take a quarter
+of the kernel's time. The rest is a guess.
+"""
 
 _WIDENED = {"cpu": (torch.float16, torch.bfloat16), "cuda": (torch.float16,)}
 """Types of A in which a fused product with float32 values is computed in float32.
@@ -242,14 +246,17 @@ class _HalfProduct(torch.autograd.Function):
 def is_fused(query: Tensor, key: Tensor, bias: Tensor | None, dropout_p: float) -> bool:
     """Whether A stays an operator; the rule knows nothing of the variant, so that all arms of a study take one form.
 
-    Explicit are: few scores per head (up to 256 × 256 on a CPU, 64 × 64 on CUDA), which are faster to write out;
+    Explicit are: few scores per head (up to 64 × 64, in half precision on a CPU 256 × 256), fast to write out;
     dropout, which must drop the same weights in every product; an additive mask that takes a gradient, as learned
     positions do; devices other than CPU and CUDA; and calls without queries or tokens.
     """
-    scores = query.shape[-2] * key.shape[-2]
-    limit = _EXPLICIT_UP_TO.get(query.device.type)
+    device = query.device.type
+    if device not in _EXPLICIT_UP_TO:
+        return False
+    half = autocast_dtype(query) in (torch.bfloat16, torch.float16)
+    limit = _EXPLICIT_UP_TO[f"{device}, half" if half else device]
     learned = bias is not None and bias.requires_grad
-    return limit is not None and scores > limit and not dropout_p and not learned
+    return query.shape[-2] * key.shape[-2] > limit and not dropout_p and not learned
 
 
 def explicit_weights(
