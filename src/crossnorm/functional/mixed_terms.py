@@ -64,7 +64,7 @@ def _centred(x: Tensor, visible: Visibility, gain: float) -> Tensor:
 
 
 def _centred_seen(weights: Weights, x: Tensor, visible: Visibility, gain: float) -> Tensor:
-    return _matched_seen(weights, x, visible, gain) - weights.added()
+    return _matched_seen(weights, x, visible, gain) - weights.rounded_sums()
 
 
 def _signed(x: Tensor, visible: Visibility, gain: float) -> Tensor:

@@ -164,7 +164,7 @@ def seen_softmax(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
             count = visible.count(x.shape[-2], x.device)
             below = visible.sums(term) + count
             imprecise = below < _IMPRECISE * count
-            above = weights.times(term) + weights.added()
+            above = weights.times(term) + weights.rounded_sums()
             if not levels.may_be_imprecise(imprecise):
                 return above, below
             precise_above, precise_below = exact(level)

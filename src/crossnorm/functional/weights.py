@@ -75,9 +75,9 @@ class Explicit:
 
     def row_sums(self) -> Tensor | float:
         """The sums of A's rows (…, q, 1), in float32 or wider."""
-        return self.added() if self.sums is None else self.sums
+        return self.rounded_sums() if self.sums is None else self.sums
 
-    def added(self) -> Tensor | float:
+    def rounded_sums(self) -> Tensor | float:
         """The sums of A's rows as they are rounded to its type: products with them cancel where A is uniform.
 
         No gradient where the true sums are constant: in half precision it would bury that of the rest of A.
@@ -173,7 +173,7 @@ class Fused:
         """The sums of A's rows."""
         return self.sums
 
-    added = row_sums
+    rounded_sums = row_sums
 
     @property
     def sums(self) -> Tensor | float:
