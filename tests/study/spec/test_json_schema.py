@@ -113,6 +113,12 @@ def test_the_commands(tmp_path, monkeypatch):
     assert (done.exit_code, done.stderr) == (2, "crossnorm: none/x.json: cannot write: No such file or directory.\n")
 
 
+def states(folder):
+    """What is in a folder, apart from the times at which it was read."""
+    found = [(path.name, path.lstat()) for path in folder.iterdir()]
+    return sorted((name, state.st_mode, state.st_ino, state.st_size, state.st_mtime_ns) for name, state in found)
+
+
 @pytest.mark.parametrize("kind", ["link", "dangling link", "file", "named pipe", "folder"])
 def test_the_schema_replaces_nothing_but_a_schema(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -122,7 +128,7 @@ def test_the_schema_replaces_nothing_but_a_schema(kind, tmp_path, monkeypatch):
     make.get(kind, lambda: place.symlink_to(other))()
     if kind == "link":
         other.write_text(text)
-    before = sorted(path.lstat() for path in tmp_path.iterdir())
+    before = states(tmp_path)
     for arguments in (["new", "mine.yaml"], ["schema", "--out", place.name]):
         done = run(*arguments)
         assert (done.exit_code, done.stdout) == (2, "")
