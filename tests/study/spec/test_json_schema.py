@@ -133,7 +133,7 @@ def test_the_schema_replaces_nothing_but_a_schema(kind, tmp_path, monkeypatch):
         done = run(*arguments)
         assert (done.exit_code, done.stdout) == (2, "")
         assert done.stderr.startswith("crossnorm: study.schema.json: ")
-    assert sorted(path.lstat() for path in tmp_path.iterdir()) == before
+    assert states(tmp_path) == before
 
 
 def test_an_older_schema_is_replaced(tmp_path, monkeypatch):
