@@ -170,7 +170,7 @@ def seen_softmax(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
             precise_above, precise_below = exact(level)
             return torch.where(imprecise, precise_above, above), torch.where(imprecise, precise_below, below)
 
-        if len(levels.numbers) == 1 and not levels.centred:
+        if levels.plain:
             term = levels.term(x, levels.numbers[0])
             above = weights.times(term)
             return weights.by_heads(ratio, above, with_axes(term, above.ndim), with_axes(visible.pairs, above.ndim))
@@ -206,7 +206,7 @@ def log_sum_exp(weights: Weights, x: Tensor, visible: Visibility) -> Tensor:
                 return total
             return torch.where(imprecise, weights.times(levels.term(x, level)), total)
 
-        if len(levels.numbers) == 1 and not levels.centred:
+        if levels.plain:
             only = levels.numbers[0]
             total = weights.times(levels.term(x, only))
             return weights.by_heads(_logs, total, with_axes(levels.shift(only), total.ndim))
@@ -273,6 +273,11 @@ class _Levels:
             centred=weights.rounds and 0 in numbers,
             by_pairs=visible.pairs is not None,
         )
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is one level, summed as it is."""
+        return len(self.numbers) == 1 and not self.centred
 
     @property
     def too_many(self) -> bool:
