@@ -72,7 +72,7 @@ class ForkServer:
 
 
 class Network:
-    """The proxy that every command is told to use: counts who calls, and answers nobody."""
+    """The proxy that every command is told to use: counts requests and answers none."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -240,7 +240,7 @@ class Arena:
         return done
 
     def judge(self, done: Done, allowed: Iterable[int] = ALLOWED, patient: bool = False) -> None:
-        """Find a hang, a traceback, an exit code that is not documented, and an error without a word."""
+        """Find a hang, a traceback, an exit code that is not documented, and an error without a message."""
         if done.code is None:
             if not patient:
                 self.find("hang", done=done)

@@ -159,7 +159,7 @@ def continued(name: str, state: str, edit: Edit) -> Trial:
 
 
 def undisturbed(arena: Arena, known: Templates, done: Done) -> None:
-    """Verdict, curves and models are those of the study that nobody tampered with."""
+    """Verdict, curves and models are those of the untouched study."""
     found = answer(arena.out)
     differ = sorted(name for name in {*known.answer, *found} if known.answer.get(name) != found.get(name))
     if differ:
